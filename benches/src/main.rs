@@ -1,0 +1,2 @@
+//! The `plimsoll-bench` command.
+fn main() {}

@@ -1,0 +1,235 @@
+//! The policy the core decides under: classes with their ranks, shares, queues and breakers.
+//!
+//! Validated and immutable. The operator's file has more in it (routes, refusal
+//! bodies, cookies); what is here is only what a decision needs. Building a
+//! [`Policy`] checks every bound, so that the rest of the core need not.
+//!
+//! It does not parse anything and knows no file, line or unit suffix.
+
+use std::time::Duration;
+
+/// The most classes a policy may have. Sixteen classes of [`COHORT_GROUPS`] rings fill one 128-bit map.
+pub const CLASSES_MAX: usize = 16;
+/// The longest queue a class may have.
+pub const QUEUE_LENGTH_MAX: u32 = 65_536;
+
+/// The position of a class in its policy's order of rank: 0 is shed last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClassId(u8);
+
+impl ClassId {
+    /// The class at `index`, if it can exist at all.
+    pub fn new(index: usize) -> Option<ClassId> {
+        let index = u8::try_from(index).ok()?;
+        (usize::from(index) < CLASSES_MAX).then_some(ClassId(index))
+    }
+
+    /// The position as an index.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A share of the limit, in millionths: 200 000 is 20 %.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u32);
+
+impl Share {
+    /// Nothing.
+    pub const NONE: Share = Share(0);
+    /// All of it.
+    pub const ALL: Share = Share(1_000_000);
+
+    /// A share of `millionths`, if that is at most all of it.
+    pub fn from_millionths(millionths: u32) -> Option<Share> {
+        (millionths <= 1_000_000).then_some(Share(millionths))
+    }
+
+    /// A share of `percent`, if that is at most all of it.
+    pub fn from_percent(percent: u32) -> Option<Share> {
+        Share::from_millionths(percent.checked_mul(10_000)?)
+    }
+
+    /// The share in millionths.
+    pub const fn millionths(self) -> u32 {
+        self.0
+    }
+
+    /// Seats of `limit`, rounded up, so that any share above nothing is at least one seat.
+    pub fn seats(self, limit: u32) -> u32 {
+        let seats = (u64::from(self.0) * u64::from(limit)).div_ceil(1_000_000);
+        u32::try_from(seats).unwrap_or(u32::MAX)
+    }
+}
+
+/// In which order a class serves those who wait with the same standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueOrder {
+    /// The one whose deadline is nearest first: those who arrived first, unless they were slow to upload.
+    Fifo,
+    /// The newest first while the class is overloaded: the oldest have likely given up.
+    Lifo,
+}
+
+/// How many of a class may wait, how long, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueuePolicy {
+    /// How many may wait at once.
+    pub length_max: u32,
+    /// The longest wait; the patience of the class bounds it as well.
+    pub wait_max: Duration,
+    /// Who goes first among equals.
+    pub order: QueueOrder,
+}
+
+/// When a class stops sending requests to an upstream that fails them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// Over how long results are counted.
+    pub window: Duration,
+    /// Opens when this share of the window's results failed.
+    pub failure_ratio: Share,
+    /// A result slower than this is slow.
+    pub slow_call: Duration,
+    /// Opens when this share of the window's results was slow.
+    pub slow_ratio: Share,
+    /// No opening before the window holds this many results.
+    pub requests_min: u32,
+    /// How long it stays open before probes are let through.
+    pub open_for: Duration,
+    /// How many probes must succeed to close it; at most this many are out at once.
+    pub probes: u32,
+}
+
+/// What the core knows of one class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// The operator's name for it; a policy change carries state over by name.
+    pub name: String,
+    /// How important it is: 0 is shed last.
+    pub rank: u8,
+    /// The latency its answers should keep.
+    pub slo_latency: Duration,
+    /// How long a request may take in all before its answer is worth nothing.
+    pub patience: Duration,
+    /// Seats it can always reclaim; lent out while unused.
+    pub floor: Share,
+    /// Seats it may ever hold.
+    pub ceiling: Share,
+    /// Its queue.
+    pub queue: QueuePolicy,
+    /// Its breaker; `None` never opens.
+    pub breaker: Option<BreakerPolicy>,
+}
+
+/// Whether decisions are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuse what must be refused.
+    Enforce,
+    /// Decide and count, and admit everything.
+    Observe,
+}
+
+/// Why a policy is not one. The shell has better messages with lines; these are the last net.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyError {
+    /// There is no class, or more than [`CLASSES_MAX`].
+    ClassCount(usize),
+    /// Two classes have this name.
+    DuplicateName(String),
+    /// Two classes have this rank.
+    DuplicateRank(u8),
+    /// The floors add up to more than the whole limit.
+    FloorsAboveAll,
+    /// The ceiling of this class is nothing, or below its floor.
+    CeilingTooLow(String),
+    /// This class may queue none or more than [`QUEUE_LENGTH_MAX`].
+    QueueLength(String),
+    /// This class has a breaker without probes, window or minimum.
+    Breaker(String),
+}
+
+/// The validated policy of one pool: at least one class, in order of rank.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    mode: Mode,
+    classes: Vec<Class>,
+}
+
+impl Policy {
+    /// Checks the classes and orders them by rank.
+    ///
+    /// # Errors
+    /// The first bound that is broken.
+    pub fn new(mode: Mode, mut classes: Vec<Class>) -> Result<Policy, PolicyError> {
+        if classes.is_empty() || classes.len() > CLASSES_MAX {
+            return Err(PolicyError::ClassCount(classes.len()));
+        }
+        classes.sort_by_key(|class| class.rank);
+        check_unique(&classes)?;
+        classes.iter().try_for_each(check_class)?;
+        let floors: u64 = classes.iter().map(|class| u64::from(class.floor.0)).sum();
+        if floors > u64::from(Share::ALL.0) {
+            return Err(PolicyError::FloorsAboveAll);
+        }
+        Ok(Policy { mode, classes })
+    }
+
+    /// Whether decisions are carried out.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The classes, the most important first.
+    pub fn classes(&self) -> &[Class] {
+        &self.classes
+    }
+
+    /// The class at `id`; the least important one if the policy has no such class.
+    pub fn class(&self, id: ClassId) -> &Class {
+        &self.classes[self.nearest(id).index()]
+    }
+
+    /// `id`, or the least important class if the policy has no such class.
+    pub fn nearest(&self, id: ClassId) -> ClassId {
+        let last = self.classes.len() - 1;
+        ClassId(u8::try_from(id.index().min(last)).unwrap_or(0))
+    }
+
+    /// The class of that name.
+    pub fn class_named(&self, name: &str) -> Option<ClassId> {
+        ClassId::new(self.classes.iter().position(|class| class.name == name)?)
+    }
+
+    /// The ids of all classes, the most important first.
+    pub fn ids(&self) -> impl Iterator<Item = ClassId> + use<> {
+        (0..self.classes.len()).filter_map(ClassId::new)
+    }
+}
+
+fn check_unique(by_rank: &[Class]) -> Result<(), PolicyError> {
+    for (index, class) in by_rank.iter().enumerate() {
+        let later = &by_rank[index + 1..];
+        if later.iter().any(|other| other.rank == class.rank) {
+            return Err(PolicyError::DuplicateRank(class.rank));
+        }
+        if later.iter().any(|other| other.name == class.name) {
+            return Err(PolicyError::DuplicateName(class.name.clone()));
+        }
+    }
+    Ok(())
+}
+
+fn check_class(class: &Class) -> Result<(), PolicyError> {
+    if class.ceiling == Share::NONE || class.ceiling < class.floor {
+        return Err(PolicyError::CeilingTooLow(class.name.clone()));
+    }
+    if class.queue.length_max == 0 || class.queue.length_max > QUEUE_LENGTH_MAX {
+        return Err(PolicyError::QueueLength(class.name.clone()));
+    }
+    let breaker_holds = class
+        .breaker
+        .is_none_or(|breaker| breaker.probes > 0 && breaker.requests_min > 0 && !breaker.window.is_zero());
+    if breaker_holds { Ok(()) } else { Err(PolicyError::Breaker(class.name.clone())) }
+}

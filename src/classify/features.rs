@@ -1,0 +1,1 @@
+//! The features of a request: one definition for serving and for training.

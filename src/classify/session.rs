@@ -1,0 +1,62 @@
+//! The bounded memory of sessions: how far each is in the funnel, and how much it has asked for.
+
+use std::time::Duration;
+
+/// How far a session has come towards an order. Later stages are worth more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Stage {
+    /// Has looked at nothing yet.
+    #[default]
+    Arrived = 0,
+    /// Looks at pages or searches.
+    Browsing = 1,
+    /// Has put something in the cart.
+    Cart = 2,
+    /// Is checking out.
+    Checkout = 3,
+}
+
+/// Where a session's first request came from, as its referrer tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Entry {
+    /// No referrer.
+    #[default]
+    Direct = 0,
+    /// A search engine.
+    Search = 1,
+    /// A social network.
+    Social = 2,
+    /// Any other site.
+    Referral = 3,
+    /// A campaign: the landing query names one (`utm_*`, `gclid`, ...).
+    Campaign = 4,
+}
+
+/// What the table knows of one session at one request, the request itself not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionView {
+    /// Requests so far.
+    pub requests: u32,
+    /// Pages viewed so far.
+    pub views: u32,
+    /// Searches so far.
+    pub searches: u32,
+    /// Cart requests so far.
+    pub carts: u32,
+    /// Checkout requests so far.
+    pub checkouts: u32,
+    /// Time since the first request.
+    pub age: Duration,
+    /// Time since the request before this one.
+    pub idle: Duration,
+    /// How far it is.
+    pub stage: Stage,
+    /// Where it came from.
+    pub entry: Entry,
+    /// Whether it carried a session cookie on its first request.
+    pub returning: bool,
+    /// Whether a request of it was admitted before.
+    pub admitted: bool,
+}

@@ -1,0 +1,1 @@
+//! Policies: from file to compiled.
