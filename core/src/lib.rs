@@ -1,5 +1,18 @@
-//! The deciding half of Plimsoll.
+//! The deciding half of Plimsoll: admission control for one pool of upstreams, as a pure function of
+//! events and `now`.
+//!
+//! [`controller::Controller`] is the way in; the other modules are its parts, in reading order. The
+//! proxy, the simulator and `explain` drive the same code, which is why there is no clock, lock,
+//! thread, I/O or randomness here, and no dependency.
+
 #![forbid(unsafe_code)]
 
 pub mod time;
 pub mod policy;
+pub mod decision;
+pub mod window;
+pub mod breaker;
+pub mod queue;
+pub mod limit;
+pub mod admission;
+pub mod controller;

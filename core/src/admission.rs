@@ -1,0 +1,275 @@
+//! Whether a request may wait: standings, the load of each ring, and the wait to expect.
+//!
+//! A request is refused at the door when the wait ahead of it is longer than it
+//! can use, instead of letting it wait in vain: the refusal costs the client
+//! nothing then. Behind `n` seats of which better rings keep `b` busy, work
+//! ahead of `w` seat-seconds takes `w / (n - b)`: the mean wait of a priority
+//! queue (Cobham 1954), with all quantities measured.
+//!
+//! It hands out no seats and keeps nobody waiting; the controller does.
+
+use crate::decision::Standing;
+use crate::policy::{CLASSES_MAX, Class, ClassId, Policy};
+use crate::queue::{COHORT_GROUPS, Queue, RINGS, Ring, RingSet};
+use crate::time::Time;
+use std::time::Duration;
+
+/// Cohorts in a rank.
+const COHORTS: u16 = 128;
+/// The quantised value spans this part of the cohorts; penalties and bonuses move within the rest.
+const VALUE_COHORTS: f32 = 95.0;
+/// What a session that was admitted before is ahead of a fresh one: one cohort group.
+const ADMITTED_BONUS: u16 = 16;
+/// The largest penalty for recent usage: two cohort groups.
+pub const USAGE_PENALTY_MAX: u8 = 32;
+
+/// Rates are re-measured this often...
+const REFRESH: Duration = Duration::from_millis(100);
+/// ...and a new measurement has this weight: a spike is believed within 200 ms.
+const RATE_WEIGHT: f64 = 0.5;
+/// Weight of one hold time in its class's mean.
+const HOLD_WEIGHT: f64 = 0.05;
+/// A wait nobody would bear; stands for "never".
+const WAIT_NEVER: Duration = Duration::from_secs(3_600);
+/// A queue that is not empty for longer than bursts last is no burst. At a utilisation of `u` a pool
+/// of `n` seats held for `s` works off a burst in the order of `s / n / (1 - u)^2`, the relaxation
+/// time of its queue; this is the last factor at 90 %.
+const RELAXATION: f64 = 100.0;
+/// The least such time, for pools so large that their bursts last a millisecond...
+const STANDING_MIN: Duration = Duration::from_millis(100);
+/// ...and the greatest, for a pool of one slow worker: shoppers leave after a few seconds.
+const STANDING_MAX: Duration = Duration::from_secs(2);
+/// A class that had to refuse somebody stays congested for this long, or it would let the next burst
+/// wait in vain as soon as its queue is empty for a moment.
+const CONGESTED_FOR: Duration = Duration::from_millis(500);
+/// With a standing queue a class may wait this part of its SLO, CoDel's target.
+const TARGET_DIVISOR: u32 = 20;
+/// The least target: below it the proxy's own scheduling would be refused.
+const TARGET_MIN: Duration = Duration::from_millis(5);
+
+/// What the model thinks a request is worth, in [0, 1], quantised to 256 steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Value(u8);
+
+impl Value {
+    /// Of a model output; what is not a number is worth nothing.
+    pub fn new(value: f32) -> Value {
+        // `as` saturates, and turns NaN into 0.
+        Value((value * 255.0) as u8)
+    }
+
+    /// Back in [0, 1].
+    pub fn get(self) -> f32 {
+        f32::from(self.0) / 255.0
+    }
+}
+
+/// Whether the session of a request has been served before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tenure {
+    /// It has not, or nobody vouches for it.
+    Fresh,
+    /// It has: refusing it now would waste what was spent on it.
+    Admitted,
+}
+
+/// The standing of a request, from its class's rank and what is known of it.
+pub fn standing(class: &Class, value: Value, tenure: Tenure, usage_penalty: u8) -> Standing {
+    let worth = (value.get() * VALUE_COHORTS) as u16;
+    let bonus = if tenure == Tenure::Admitted { ADMITTED_BONUS } else { 0 };
+    let penalty = u16::from(usage_penalty.min(USAGE_PENALTY_MAX));
+    let cohort = (COHORTS - 1 - worth).saturating_add(penalty).saturating_sub(bonus);
+    Standing(u16::from(class.rank) * COHORTS + cohort.min(COHORTS - 1))
+}
+
+/// The ring a standing waits in.
+pub fn ring_of(class: ClassId, standing: Standing) -> Ring {
+    let group = usize::from(standing.0 % COHORTS) * COHORT_GROUPS / usize::from(COHORTS);
+    Ring::new(class, group)
+}
+
+/// The measured load of every ring, and since when each class has had a queue.
+#[derive(Clone, Debug)]
+pub struct Load {
+    refreshed: Time,
+    accepted: [u32; RINGS],
+    /// Accepted requests per second.
+    rates: [f64; RINGS],
+    /// Seats that strictly better rings keep busy.
+    better: [f64; RINGS],
+    /// Seats that the floors of less important classes keep busy.
+    lent_back: [f64; CLASSES_MAX],
+    /// Mean seconds a permit of the class is held; zero while unknown.
+    holds: [f64; CLASSES_MAX],
+    queue_since: [Option<Time>; CLASSES_MAX],
+    congested_until: [Time; CLASSES_MAX],
+    /// How long a queue must have stood to be no burst.
+    standing_after: Duration,
+}
+
+impl Default for Load {
+    fn default() -> Load {
+        Load {
+            refreshed: Time::ZERO,
+            accepted: [0; RINGS],
+            rates: [0.0; RINGS],
+            better: [0.0; RINGS],
+            lent_back: [0.0; CLASSES_MAX],
+            holds: [0.0; CLASSES_MAX],
+            queue_since: [None; CLASSES_MAX],
+            congested_until: [Time::ZERO; CLASSES_MAX],
+            standing_after: STANDING_MIN,
+        }
+    }
+}
+
+impl Load {
+    /// A request was admitted or queued.
+    pub fn accept(&mut self, ring: Ring) {
+        self.accepted[ring.index()] += 1;
+    }
+
+    /// A permit of the class came back after `held`.
+    pub fn release(&mut self, class: ClassId, held: Duration) {
+        let mean = &mut self.holds[class.index()];
+        let weight = if *mean == 0.0 { 1.0 } else { HOLD_WEIGHT };
+        *mean += (held.as_secs_f64() - *mean) * weight;
+    }
+
+    /// The queue of a class became empty, or was.
+    pub fn queue_empty(&mut self, class: ClassId) {
+        self.queue_since[class.index()] = None;
+    }
+
+    /// Somebody of the class waits.
+    pub fn queue_occupied(&mut self, class: ClassId, now: Time) {
+        self.queue_since[class.index()].get_or_insert(now);
+    }
+
+    /// Gives the classes of a new policy the load of the old: `old_of[new]` is the old index.
+    pub fn remap(&mut self, old_of: &[Option<usize>]) {
+        let old = std::mem::take(self);
+        self.refreshed = old.refreshed;
+        for (new, source) in old_of.iter().enumerate() {
+            let Some(source) = source else { continue };
+            let rings = |class: usize| class * COHORT_GROUPS..(class + 1) * COHORT_GROUPS;
+            self.accepted[rings(new)].copy_from_slice(&old.accepted[rings(*source)]);
+            self.rates[rings(new)].copy_from_slice(&old.rates[rings(*source)]);
+            self.holds[new] = old.holds[*source];
+        }
+    }
+
+    /// Re-measures the rates if they are due.
+    pub fn refresh(&mut self, policy: &Policy, limit: f64, now: Time) {
+        let age = now.since(self.refreshed);
+        if age < REFRESH {
+            return;
+        }
+        for (rate, accepted) in self.rates.iter_mut().zip(&mut self.accepted) {
+            let measured = f64::from(std::mem::take(accepted)) / age.as_secs_f64();
+            *rate += (measured - *rate) * RATE_WEIGHT;
+        }
+        self.refreshed = now;
+        let busy = self.sum_better();
+        let per_second: f64 = self.rates.iter().sum();
+        if per_second > 0.0 {
+            let relaxation = seconds(RELAXATION * busy / per_second / limit.max(1.0));
+            self.standing_after = relaxation.clamp(STANDING_MIN, STANDING_MAX);
+        }
+        self.sum_lent_back(policy, limit);
+    }
+
+    /// Returns the seats that all rings keep busy.
+    fn sum_better(&mut self) -> f64 {
+        let mut busy = 0.0;
+        for ring in 0..RINGS {
+            self.better[ring] = busy;
+            busy += self.rates[ring] * self.holds[ring / COHORT_GROUPS];
+        }
+        busy
+    }
+
+    fn sum_lent_back(&mut self, policy: &Policy, limit: f64) {
+        let mut kept = 0.0;
+        for id in (0..policy.classes().len()).rev().filter_map(ClassId::new) {
+            self.lent_back[id.index()] = kept;
+            kept += self.class_load(id).min(policy.class(id).floor.seats(limit as u32).into());
+        }
+    }
+
+    fn class_load(&self, class: ClassId) -> f64 {
+        let rings = class.index() * COHORT_GROUPS..(class.index() + 1) * COHORT_GROUPS;
+        self.rates[rings].iter().sum::<f64>() * self.holds[class.index()]
+    }
+
+    /// Somebody of the class was refused because the wait was too long.
+    pub fn refused(&mut self, class: ClassId, now: Time) {
+        self.congested_until[class.index()] = now.after(CONGESTED_FOR);
+    }
+
+    /// Whether the class gets fewer seats than it asks for: by a queue that stands, or a refusal.
+    fn is_congested(&self, class: ClassId, now: Time) -> bool {
+        let stands = |since: Time| now.since(since) >= self.standing_after;
+        now < self.congested_until[class.index()]
+            || self.queue_since[class.index()].is_some_and(stands)
+    }
+
+    /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing
+    /// or in the class's own floor, whichever is shorter.
+    pub fn wait(
+        &self,
+        policy: &Policy,
+        queue: &Queue,
+        ring: Ring,
+        limit: f64,
+        now: Time,
+    ) -> Duration {
+        let id = ring.class();
+        let class = policy.class(id);
+        let own = RingSet::of_class(id);
+        let hold = self.holds[id.index()];
+        let floor = f64::from(class.floor.seats(limit as u32));
+        let in_floor = wait_for(self.work_ahead(queue, ring, own) + hold, floor);
+        // While a better class cannot have all it asks for, nothing is left for those below it.
+        if (0..id.index()).filter_map(ClassId::new).any(|better| self.is_congested(better, now)) {
+            return in_floor;
+        }
+        let ceiling = f64::from(class.ceiling.seats(limit as u32));
+        let seats = limit - self.better[ring.index()] - self.lent_back[id.index()];
+        let work = self.work_ahead(queue, ring, RingSet::ALL) + hold;
+        in_floor.min(wait_for(work, seats.min(ceiling)))
+    }
+
+    /// The wait a request may have: what its class allows a burst, CoDel's target once the class is
+    /// congested, and never so much that its answer would come after the deadline.
+    pub fn wait_allowed(&self, id: ClassId, class: &Class, deadline: Time, now: Time) -> Duration {
+        let target = (class.slo_latency / TARGET_DIVISOR).max(TARGET_MIN);
+        let by_class = if self.is_congested(id, now) {
+            target.min(class.queue.wait_max)
+        } else {
+            class.queue.wait_max
+        };
+        by_class.min(deadline.since(now).saturating_sub(self.hold(id)))
+    }
+
+    /// How long a permit of the class is held, in the mean.
+    pub fn hold(&self, class: ClassId) -> Duration {
+        seconds(self.holds[class.index()])
+    }
+
+    /// Seat-seconds of those of `among` who wait in `ring` or a better one.
+    fn work_ahead(&self, queue: &Queue, ring: Ring, among: RingSet) -> f64 {
+        let ahead = queue.occupied().and(among).take_while(|other| *other <= ring);
+        ahead
+            .map(|ring| f64::from(queue.ring_length(ring)) * self.holds[ring.class().index()])
+            .sum()
+    }
+}
+
+fn wait_for(work: f64, seats: f64) -> Duration {
+    if seats <= 0.0 { WAIT_NEVER } else { seconds(work / seats) }
+}
+
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_NEVER).min(WAIT_NEVER)
+}

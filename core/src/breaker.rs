@@ -1,0 +1,251 @@
+//! The breaker of one class: stops sending its requests to an upstream that fails them.
+//!
+//! Two signals, because shops fail in two ways: a payment provider that answers
+//! 500, and one that answers after a minute. Both are ratios over a window with
+//! a minimum of results, so that one bad answer at night opens nothing. Slow
+//! calls are ignored while the limit shrinks: overload is the limit's business,
+//! and a breaker that opens on it would shed the class it should protect.
+//!
+//! It never counts our own refusals: a request that had no permit has no result.
+
+use crate::policy::BreakerPolicy;
+use crate::time::Time;
+use crate::window::{Health, Window};
+use std::time::Duration;
+
+/// An opening that follows a failed probe lasts twice as long as the one before, at most eight times
+/// `open_for`: a provider that is down for an hour is asked every 40 s at the default of 5 s.
+const BACKOFF_DOUBLINGS_MAX: u32 = 3;
+
+/// The state as metrics and `/v1/state` show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Requests pass and are counted.
+    Closed,
+    /// All requests are refused.
+    Open,
+    /// A few probes pass.
+    HalfOpen,
+}
+
+/// Whether a request may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It may.
+    Pass,
+    /// It may, as a probe: its result decides.
+    Probe,
+    /// It may not.
+    Refuse,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+enum State {
+    #[default]
+    Closed,
+    Open {
+        until: Time,
+    },
+    HalfOpen {
+        out: u32,
+        succeeded: u32,
+    },
+}
+
+/// The breaker of one class and pool.
+#[derive(Clone, Debug, Default)]
+pub struct Breaker {
+    state: State,
+    window: Window,
+    /// Openings since it was last closed.
+    openings: u32,
+}
+
+impl Breaker {
+    /// The state at `now`.
+    pub fn state(&self, now: Time) -> BreakerState {
+        match self.state {
+            State::Closed => BreakerState::Closed,
+            State::Open { until } if now < until => BreakerState::Open,
+            State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    /// Asks passage for one request. A [`Passage::Probe`] must be followed by [`Breaker::record`] or
+    /// [`Breaker::return_probe`].
+    pub fn ask(&mut self, policy: &BreakerPolicy, now: Time) -> Passage {
+        match self.state {
+            State::Closed => Passage::Pass,
+            State::Open { until } if now < until => Passage::Refuse,
+            // Open -> HalfOpen: its time is over, and this request is the first probe.
+            State::Open { .. } => {
+                self.state = State::HalfOpen { out: 1, succeeded: 0 };
+                Passage::Probe
+            }
+            State::HalfOpen { out, succeeded } if out + succeeded < policy.probes => {
+                self.state = State::HalfOpen { out: out + 1, succeeded };
+                Passage::Probe
+            }
+            State::HalfOpen { .. } => Passage::Refuse,
+        }
+    }
+
+    /// A probe came back without a result: it was refused elsewhere, or its client left.
+    pub fn return_probe(&mut self) {
+        if let State::HalfOpen { out, .. } = &mut self.state {
+            *out = out.saturating_sub(1);
+        }
+    }
+
+    /// Counts the result of a request that passed as `passage`.
+    pub fn record(&mut self, policy: &BreakerPolicy, passage: Passage, health: Health, now: Time) {
+        match self.state {
+            State::Closed => {
+                self.window.record(policy.window, health, now);
+                if self.must_open(policy, now) {
+                    self.open(policy, now);
+                }
+            }
+            State::HalfOpen { out, succeeded } if passage == Passage::Probe => {
+                self.judge_probe(policy, out, succeeded, health, now);
+            }
+            // Late results of requests that passed before it opened say nothing new.
+            State::Open { .. } | State::HalfOpen { .. } => {}
+        }
+    }
+
+    fn judge_probe(&mut self, policy: &BreakerPolicy, out: u32, succeeded: u32, health: Health, now: Time) {
+        if health.failed || health.slow {
+            // HalfOpen -> Open: still ill.
+            self.open(policy, now);
+        } else if succeeded + 1 >= policy.probes {
+            // HalfOpen -> Closed: every probe succeeded.
+            self.state = State::Closed;
+            self.openings = 0;
+            self.window.clear();
+        } else {
+            self.state = State::HalfOpen { out: out.saturating_sub(1), succeeded: succeeded + 1 };
+        }
+    }
+
+    fn must_open(&mut self, policy: &BreakerPolicy, now: Time) -> bool {
+        let counts = self.window.counts(policy.window, now);
+        let reaches = |part: u32, ratio: u32| {
+            part > 0 && u64::from(part) * 1_000_000 >= u64::from(ratio) * u64::from(counts.total)
+        };
+        counts.total >= policy.requests_min
+            && (reaches(counts.failed, policy.failure_ratio.millionths())
+                || reaches(counts.slow, policy.slow_ratio.millionths()))
+    }
+
+    fn open(&mut self, policy: &BreakerPolicy, now: Time) {
+        let doublings = self.openings.min(BACKOFF_DOUBLINGS_MAX);
+        let open_for: Duration = policy.open_for.saturating_mul(1 << doublings);
+        self.state = State::Open { until: now.after(open_for) };
+        self.openings = self.openings.saturating_add(1);
+        self.window.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Share;
+
+    const GOOD: Health = Health { failed: false, slow: false };
+    const FAILED: Health = Health { failed: true, slow: false };
+    const SLOW: Health = Health { failed: false, slow: true };
+
+    fn policy() -> BreakerPolicy {
+        BreakerPolicy {
+            window: Duration::from_secs(10),
+            failure_ratio: Share::from_percent(50).unwrap(),
+            slow_call: Duration::from_secs(1),
+            slow_ratio: Share::from_percent(80).unwrap(),
+            requests_min: 4,
+            open_for: Duration::from_secs(5),
+            probes: 2,
+        }
+    }
+
+    fn breaker_after(results: &[Health]) -> Breaker {
+        let mut breaker = Breaker::default();
+        for health in results {
+            assert_eq!(breaker.ask(&policy(), Time::ZERO), Passage::Pass);
+            breaker.record(&policy(), Passage::Pass, *health, Time::ZERO);
+        }
+        breaker
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    #[test]
+    fn opens_at_the_failure_ratio_and_not_below() {
+        let half = breaker_after(&[GOOD, GOOD, FAILED, FAILED]);
+        assert_eq!(half.state(Time::ZERO), BreakerState::Open);
+        let below = breaker_after(&[GOOD, GOOD, GOOD, FAILED]);
+        assert_eq!(below.state(Time::ZERO), BreakerState::Closed);
+    }
+
+    #[test]
+    fn stays_closed_below_the_minimum_of_results() {
+        assert_eq!(breaker_after(&[FAILED; 3]).state(Time::ZERO), BreakerState::Closed);
+    }
+
+    #[test]
+    fn opens_at_the_slow_ratio() {
+        assert_eq!(breaker_after(&[SLOW; 4]).state(Time::ZERO), BreakerState::Open);
+        let below = breaker_after(&[SLOW, SLOW, SLOW, GOOD]);
+        assert_eq!(below.state(Time::ZERO), BreakerState::Closed);
+    }
+
+    #[test]
+    fn open_breaker_admits_its_probes_after_open_for_and_no_more() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        assert_eq!(breaker.ask(&policy(), at(4_999)), Passage::Refuse);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Refuse);
+    }
+
+    #[test]
+    fn closes_when_every_probe_succeeded() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        for _ in 0..2 {
+            assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+            breaker.record(&policy(), Passage::Probe, GOOD, at(5_100));
+        }
+        assert_eq!(breaker.state(at(5_100)), BreakerState::Closed);
+        assert_eq!(breaker.ask(&policy(), at(5_100)), Passage::Pass);
+    }
+
+    #[test]
+    fn failed_probe_opens_it_for_twice_as_long() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        breaker.record(&policy(), Passage::Probe, FAILED, at(5_000));
+        assert_eq!(breaker.ask(&policy(), at(14_999)), Passage::Refuse);
+        assert_eq!(breaker.ask(&policy(), at(15_000)), Passage::Probe);
+    }
+
+    #[test]
+    fn returned_probe_makes_room_for_another() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        breaker.return_probe();
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+    }
+
+    #[test]
+    fn late_result_from_before_the_opening_changes_nothing() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        breaker.record(&policy(), Passage::Pass, GOOD, at(100));
+        assert_eq!(breaker.state(at(100)), BreakerState::Open);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        breaker.record(&policy(), Passage::Pass, FAILED, at(5_001));
+        assert_eq!(breaker.state(at(5_001)), BreakerState::HalfOpen);
+    }
+}

@@ -1,0 +1,143 @@
+//! What the core answers, and why: every decision with the evidence it was made on.
+//!
+//! `explain`, the journal and the decision header print these values; nothing
+//! else is known about a decision afterwards, so what is not here cannot be
+//! explained. Evidence is a small `Copy` struct: it costs no allocation on the
+//! request path.
+//!
+//! It renders one sentence for people; it knows no HTTP status and no header.
+
+use crate::policy::ClassId;
+use std::fmt;
+use std::time::Duration;
+
+/// A request, named by its caller: a dense slot, and how often the slot was used before.
+///
+/// Slots are reused, epochs tell a late event of a slot's previous holder from
+/// its present one; such an event is ignored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    /// The position in the caller's table of live requests.
+    pub slot: u32,
+    /// Grows each time the slot is reused.
+    pub epoch: u32,
+}
+
+/// The order in which work is kept: rank x 128 + cohort, lower is kept longer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Standing(pub u16);
+
+/// Why a request was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The breaker of its class is open, or half open with all its probes out.
+    BreakerOpen,
+    /// It would have waited longer than its class allows, or answered after its deadline.
+    WaitTooLong,
+    /// Its class has as many waiting as its queue holds, none of lesser standing.
+    QueueFull,
+    /// It waited, and one of better standing took its place in the full queue.
+    Displaced,
+    /// It waited as long as it could.
+    DeadlinePassed,
+}
+
+impl Reason {
+    /// Every reason, in the order of [`Reason::index`].
+    pub const ALL: [Reason; 5] = [
+        Reason::BreakerOpen,
+        Reason::WaitTooLong,
+        Reason::QueueFull,
+        Reason::Displaced,
+        Reason::DeadlinePassed,
+    ];
+
+    /// The name in metrics, logs and headers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Reason::BreakerOpen => "breaker_open",
+            Reason::WaitTooLong => "wait_too_long",
+            Reason::QueueFull => "queue_full",
+            Reason::Displaced => "displaced",
+            Reason::DeadlinePassed => "deadline_passed",
+        }
+    }
+
+    /// The position in [`Reason::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What the core saw when it decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The class of the request.
+    pub class: ClassId,
+    /// Its standing.
+    pub standing: Standing,
+    /// The limit at that moment.
+    pub limit: u32,
+    /// Permits out at that moment.
+    pub inflight: u32,
+    /// Requests waiting that would go first.
+    pub queued_ahead: u32,
+    /// The wait expected on arrival, or waited in the end.
+    pub wait: Duration,
+    /// The wait its class and its deadline allowed.
+    pub wait_allowed: Duration,
+}
+
+/// The answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It holds a permit from now on.
+    Admit,
+    /// It holds a permit although an enforcing policy would have refused it for this reason.
+    AdmitObserved(Reason),
+    /// It waits; an `Admit` or a `Shed` follows unless its caller abandons it.
+    Queue,
+    /// It is refused.
+    Shed(Reason),
+}
+
+impl Evidence {
+    /// The decision as a sentence an on-call engineer understands.
+    pub fn sentence(&self, decision: Decision) -> String {
+        format!("{} {self}", Verb(decision))
+    }
+}
+
+impl fmt::Display for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "(standing {}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
+            self.standing.0,
+            self.inflight,
+            self.limit,
+            self.queued_ahead,
+            self.wait.as_millis(),
+            self.wait_allowed.as_millis(),
+        )
+    }
+}
+
+struct Verb(Decision);
+
+impl fmt::Display for Verb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Decision::Admit => "admitted",
+            Decision::AdmitObserved(_) => "admitted in observe mode; enforcing would have refused it",
+            Decision::Queue => "queued until a seat is free",
+            Decision::Shed(Reason::BreakerOpen) => "refused: its class's breaker is open",
+            Decision::Shed(Reason::WaitTooLong) => "refused at the door: it would have waited too long",
+            Decision::Shed(Reason::QueueFull) => "refused at the door: its class's queue is full",
+            Decision::Shed(Reason::Displaced) => {
+                "refused while waiting: one of better standing needed its place"
+            }
+            Decision::Shed(Reason::DeadlinePassed) => "refused while waiting: no seat was free in time",
+        })
+    }
+}

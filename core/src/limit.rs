@@ -1,0 +1,511 @@
+//! How many requests the pool carries at once: the adaptive concurrency limit.
+//!
+//! The pool has an unknown number of workers. While requests wait inside it,
+//! latency grows and throughput does not; the limit should sit just above the
+//! point where that begins. By Little's law the work going on in the pool is
+//!
+//! ```text
+//! work = inflight / ratio,    ratio = sum(latency) / sum(baseline of the class)
+//! ```
+//!
+//! and what is in flight beyond it waits in the pool's own queue (Brakmo &
+//! Peterson's Vegas, in seats). Dividing by the baseline of each class keeps a
+//! change of mix from looking like congestion. A saturated limit moves towards
+//! `work + headroom(work)`, the headroom being a square root, as in square-root
+//! staffing: that covers the gaps between an answer and the next request.
+//!
+//! All of it stands on the baselines, which lie when they were learned under
+//! load or when the shop itself became slower. Two experiments correct them:
+//!
+//! - a **probe** lowers a saturated limit for a round trip or two. If work done
+//!   falls with it, nothing waited, and the latency seen is the true baseline.
+//!   If not, the limit was too high: the lower one is kept and probed again.
+//! - an **audit** looks back on a run of shrinking. If latency did not fall with
+//!   the limit, it was not our queueing: the baselines are raised instead.
+//!
+//! The lowest class pays for a probe, as it does for any shortage. It does not
+//! know classes' importance, queues or SLOs.
+
+use crate::policy::CLASSES_MAX;
+use crate::time::Time;
+use std::time::Duration;
+
+/// One request being served and one on the wire: with fewer a pool of one worker idles between them.
+pub const LIMIT_MIN: u32 = 2;
+/// More seats than any origin behind one proxy has; bounds growth when nothing ever slows down.
+pub const LIMIT_MAX: u32 = 16_384;
+/// A small origin is overshot by this for one window, a large one is reached in a few doublings.
+const LIMIT_START: f64 = 32.0;
+
+/// A window is at least this long, so that decisions are not made on a handful of requests...
+const WINDOW_MIN: Duration = Duration::from_millis(100);
+/// ...and at most about this long, so that a slow pool is still steered.
+const WINDOW_MAX: Duration = Duration::from_secs(1);
+/// A window with fewer samples than this by [`WINDOW_STALE`] is forgotten: too old to act on.
+const WINDOW_STALE: Duration = Duration::from_secs(10);
+/// The standard error that makes a window trustworthy before [`WINDOW_MAX`], relative to its mean...
+const ERROR_STEADY: f64 = 0.08;
+/// ...and the one that makes a probe trustworthy, on which baselines stand.
+const ERROR_PROBE: f64 = 0.04;
+/// Samples that are enough however alike they are: Little's law wants some arrivals, too.
+const SAMPLES_ENOUGH: u32 = 32;
+/// Samples without which no window is used, however old.
+const SAMPLES_MIN: u32 = 4;
+
+/// Headroom over the work going on, in its square roots.
+const HEADROOM: f64 = 0.75;
+/// A saturated limit covers half the distance to its target per window: halves the noise of a window.
+const APPROACH: f64 = 0.5;
+/// Weight of a window's spread, and the most it may be: four times that of exponential times.
+const SPREAD_WEIGHT: f64 = 0.2;
+const SPREAD_MAX: f64 = 4.0;
+/// No window shrinks the limit below this part of it.
+const SHRINK_MOST: f64 = 0.7;
+/// A growing limit doubles its step this often, if it doubles itself at most.
+const GROWTH_DOUBLINGS_MAX: u32 = 6;
+/// Latency below this part of the baselines is hardly noise: the shop has become faster.
+const FASTER: f64 = 0.75;
+/// Weight of a window in which the shop was faster: half, in case it was noise after all.
+const FASTER_WEIGHT: f64 = 0.5;
+/// A limit is in use if this part of it is out in the mean.
+const FULL: f64 = 0.9;
+/// The peak of work fades by this factor per window: half of it is forgotten after some 70.
+const PEAK_KEPT: f64 = 0.99;
+/// One cut for failures; at most one per round trip.
+const FAILURE_CUT: f64 = 0.8;
+/// Failures that cut: at least so many, and at least one result in ten.
+const FAILURES_MIN: u32 = 3;
+
+/// A probe lowers the limit to this part: far enough below `work + headroom` that the loss of work
+/// stands out of the noise, for pools of two workers and of hundreds.
+const PROBE_DEPTH: f64 = 0.65;
+/// Weight of what a probe saw in the baselines.
+const PROBE_WEIGHT: f64 = 0.7;
+/// Work above this part of what it was counts as unchanged: half way between unchanged and the depth.
+const PROBE_KEPT: f64 = 0.88;
+/// A saturated limit is probed this often. A probe costs a third of the work for two or three
+/// windows, so about 1 % in all.
+const PROBE_INTERVAL: Duration = Duration::from_secs(15);
+/// Several proxies before one pool must not probe in step.
+const PROBE_JITTER_NANOS: u64 = 5_000_000_000;
+
+/// An audit is due once a run of shrinking has brought the limit to this part of where it began...
+const AUDIT_AT: f64 = 0.7;
+/// ...and finds latency innocent if the ratio is still above this part of what it was.
+const AUDIT_FOLLOWED: f64 = 0.88;
+
+/// A class's baseline moves by batches of this many samples: the mean of 64 exponential service times
+/// is within 13 % of the truth two times in three. Smaller batches would teach noise.
+const BATCH: u32 = 64;
+/// Weight of a batch in a baseline.
+const BATCH_WEIGHT: f64 = 0.3;
+
+/// The healthy latency of one class, and the samples that may move it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Baseline {
+    seconds: f64,
+    is_learned: bool,
+    batch: Sum,
+}
+
+impl Baseline {
+    /// Until the first batch is full, the mean of all there is.
+    fn add(&mut self, seconds: f64) {
+        self.batch.seconds += seconds;
+        self.batch.samples += 1;
+        if !self.is_learned {
+            self.seconds = self.batch.mean();
+        }
+    }
+
+    fn learn(&mut self) {
+        if self.batch.samples < BATCH {
+            return;
+        }
+        self.seconds += (self.batch.mean() - self.seconds) * BATCH_WEIGHT;
+        self.is_learned = true;
+        self.batch = Sum::default();
+    }
+
+    /// Moves to what was seen; a class too rare to have been seen moves with the pool.
+    fn adopt(&mut self, pool_ratio: f64, weight: f64) {
+        let seen = match self.batch.samples {
+            BATCH.. => self.batch.mean(),
+            _ => self.seconds * pool_ratio,
+        };
+        self.seconds += (seen - self.seconds) * weight;
+        self.is_learned |= self.batch.samples >= BATCH;
+        self.batch = Sum::default();
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    seconds: f64,
+    samples: u32,
+}
+
+impl Sum {
+    fn mean(self) -> f64 {
+        self.seconds / f64::from(self.samples.max(1))
+    }
+}
+
+/// What is being measured.
+#[derive(Clone, Debug, Default)]
+struct Measuring {
+    since: Time,
+    samples: u32,
+    observed: f64,
+    expected: f64,
+    /// Squares of latency over baseline.
+    squares: f64,
+    /// Inflight integrated over time, in seat-seconds.
+    area: f64,
+    saturated: bool,
+}
+
+/// What was measured over one window.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// Mean permits out.
+    inflight: f64,
+    /// Latency over baseline.
+    ratio: f64,
+    /// Seats of work going on: `inflight / ratio`.
+    work: f64,
+    /// Seats of work finished per second of the window, by baselines.
+    done: f64,
+    saturated: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// The limit was never full, or has not stopped helping: it doubles.
+    Start,
+    /// The limit follows the work.
+    Steady { probe_at: Time },
+    /// The limit is lowered to see whether work falls with it.
+    Probe { before: f64, done_before: f64 },
+}
+
+/// The adaptive limit of one pool.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    limit: f64,
+    phase: Phase,
+    baselines: [Baseline; CLASSES_MAX],
+    measuring: Measuring,
+    /// Until then a change of the limit has not reached the latencies.
+    settled_at: Time,
+    inflight: u32,
+    inflight_since: Time,
+    /// Mean latency of the last window: a round trip.
+    round_trip: Duration,
+    /// Limit and ratio where the present run of shrinking began.
+    audit: Option<(f64, f64)>,
+    /// Squared coefficient of variation of latency over baseline, smoothed.
+    spread: f64,
+    /// The most work seen going on lately: what a full pool may need again.
+    work_peak: f64,
+    /// Windows in a row that found nothing waiting in the pool.
+    growths: u32,
+    /// Work done per second in saturated windows, smoothed.
+    done_saturated: f64,
+    results: u32,
+    failures: u32,
+    cut_allowed_at: Time,
+    shrunk_at: Option<Time>,
+}
+
+impl Default for Limit {
+    fn default() -> Limit {
+        Limit {
+            limit: LIMIT_START,
+            phase: Phase::Start,
+            baselines: [Baseline::default(); CLASSES_MAX],
+            measuring: Measuring::default(),
+            settled_at: Time::ZERO,
+            inflight: 0,
+            inflight_since: Time::ZERO,
+            round_trip: Duration::ZERO,
+            audit: None,
+            spread: 0.0,
+            work_peak: 0.0,
+            growths: 0,
+            done_saturated: 0.0,
+            results: 0,
+            failures: 0,
+            cut_allowed_at: Time::ZERO,
+            shrunk_at: None,
+        }
+    }
+}
+
+impl Limit {
+    /// Permits that may be out now.
+    pub fn current(&self) -> u32 {
+        self.limit as u32
+    }
+
+    /// Permits to expect in a moment: the limit before a probe, and twice one that is still doubling.
+    /// Waits are estimated with it, so that nobody is refused for an experiment.
+    pub fn expected(&self) -> f64 {
+        match self.phase {
+            Phase::Start => self.limit * 2.0,
+            Phase::Steady { .. } => self.limit,
+            Phase::Probe { before, .. } => before,
+        }
+    }
+
+    /// Whether it was cut within the last second or so: slowness may be overload then.
+    pub fn shrinking(&self, now: Time) -> bool {
+        self.shrunk_at.is_some_and(|at| now.since(at) < WINDOW_MAX)
+    }
+
+    /// The healthy latency of a class, by its index; zero if unknown.
+    pub fn baseline(&self, class: usize) -> Duration {
+        Duration::from_secs_f64(self.baselines[class].seconds)
+    }
+
+    /// Gives the classes of a new policy the baselines of the old: `old_of[new]` is the old index.
+    pub fn remap(&mut self, old_of: &[Option<usize>]) {
+        let old = self.baselines;
+        self.baselines = [Baseline::default(); CLASSES_MAX];
+        for (new, source) in old_of.iter().enumerate() {
+            self.baselines[new] = source.map_or(Baseline::default(), |source| old[source]);
+        }
+    }
+
+    /// Permits out from now on; `waiting` tells whether somebody waits for one.
+    pub fn set_inflight(&mut self, inflight: u32, waiting: bool, now: Time) {
+        self.measuring.area +=
+            f64::from(self.inflight) * now.since(self.inflight_since).as_secs_f64();
+        self.inflight_since = now;
+        self.inflight = inflight;
+        self.measuring.saturated |= waiting || inflight >= self.current();
+    }
+
+    /// A first byte came `latency` after the last byte of its request was sent.
+    pub fn observe(&mut self, class: usize, latency: Duration, now: Time) {
+        let seconds = latency.as_secs_f64();
+        self.baselines[class].add(seconds);
+        self.measuring.samples += 1;
+        self.measuring.observed += seconds;
+        self.measuring.expected += self.baselines[class].seconds;
+        let ratio = seconds / self.baselines[class].seconds.max(f64::MIN_POSITIVE);
+        self.measuring.squares += ratio * ratio;
+        self.close_window(now);
+    }
+
+    /// A result came in; `overload` for timeouts, failed connections and the upstream's own 503.
+    pub fn result(&mut self, overload: bool, now: Time) {
+        self.results += 1;
+        self.failures += u32::from(overload);
+        let due = self.failures >= FAILURES_MIN && self.failures * 10 >= self.results;
+        if due && now >= self.cut_allowed_at {
+            self.move_to(self.limit * FAILURE_CUT, now);
+            self.cut_allowed_at = now.after(self.round_trip.max(WINDOW_MIN));
+            self.results = 0;
+            self.failures = 0;
+        }
+    }
+
+    fn close_window(&mut self, now: Time) {
+        if now < self.settled_at {
+            return self.restart_window(now);
+        }
+        let age = now.since(self.measuring.since);
+        let length_min = self.round_trip.clamp(WINDOW_MIN, WINDOW_MAX);
+        let full = age >= length_min && self.measuring.samples >= self.samples_enough();
+        let old = age >= WINDOW_MAX && self.measuring.samples >= SAMPLES_MIN;
+        if age >= WINDOW_STALE {
+            self.restart_window(now);
+        } else if full || old {
+            self.set_inflight(self.inflight, false, now);
+            let measured = self.measured(age);
+            self.step(measured, now);
+            self.results = 0;
+            self.failures = 0;
+            self.restart_window(now);
+        }
+    }
+
+    /// So many samples that their mean has the standard error this phase needs.
+    fn samples_enough(&self) -> u32 {
+        let error = match self.phase {
+            Phase::Probe { .. } => ERROR_PROBE,
+            Phase::Start | Phase::Steady { .. } => ERROR_STEADY,
+        };
+        let enough = self.spread / (error * error);
+        (enough as u32).max(SAMPLES_ENOUGH)
+    }
+
+    fn restart_window(&mut self, now: Time) {
+        self.measuring = Measuring { since: now, ..Measuring::default() };
+        self.measuring.saturated = self.inflight >= self.current();
+        self.inflight_since = now;
+    }
+
+    fn measured(&mut self, age: Duration) -> Measured {
+        let seconds = age.as_secs_f64();
+        let measuring = &self.measuring;
+        self.round_trip =
+            Duration::from_secs_f64(measuring.observed / f64::from(measuring.samples));
+        let ratio = measuring.observed / measuring.expected;
+        let mean_square = measuring.squares / f64::from(measuring.samples);
+        let spread = (mean_square / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX);
+        self.spread += (spread - self.spread) * SPREAD_WEIGHT;
+        let inflight = measuring.area / seconds;
+        Measured {
+            inflight,
+            ratio,
+            work: inflight / ratio.max(1.0),
+            done: measuring.expected / seconds,
+            saturated: measuring.saturated,
+        }
+    }
+
+    fn step(&mut self, seen: Measured, now: Time) {
+        if seen.ratio < FASTER {
+            self.adopt_baselines(seen.ratio, FASTER_WEIGHT);
+        }
+        self.work_peak = seen.work.max(self.work_peak * PEAK_KEPT);
+        match self.phase {
+            Phase::Start => self.step_start(seen, now),
+            Phase::Steady { probe_at } => self.step_steady(seen, probe_at, now),
+            Phase::Probe { before, done_before } => {
+                self.step_probe(seen, before, done_before, now);
+            }
+        }
+    }
+
+    fn step_start(&mut self, seen: Measured, now: Time) {
+        let waiting = seen.inflight - seen.work;
+        self.learn_baselines(seen.saturated);
+        if waiting > headroom(seen.work) {
+            // Start -> Steady: latency pays for more seats now. The baseline may have been learned
+            // under load, so it is probed at once.
+            self.done_saturated = seen.done;
+            self.move_to(seen.work + headroom(seen.work), now);
+            self.phase = Phase::Steady { probe_at: now };
+        } else if seen.saturated {
+            self.move_to(self.limit * 2.0, now);
+            self.settled_at = now.after(self.round_trip);
+        }
+    }
+
+    fn step_steady(&mut self, seen: Measured, probe_at: Time, now: Time) {
+        let target = seen.work + headroom(seen.work);
+        let waiting = seen.inflight - seen.work;
+        if seen.inflight < self.limit * FULL {
+            // A limit that is not in use is only lowered, and only if work waits in the pool.
+            let target = self.work_peak + headroom(self.work_peak);
+            if waiting > 2.0 * headroom(seen.work) && target < self.limit {
+                self.shrink_towards(target, seen.ratio, now);
+            }
+        } else if now >= probe_at {
+            self.smooth_done(seen.done);
+            self.start_probe(self.limit, self.done_saturated, now);
+        } else if target < self.limit {
+            self.smooth_done(seen.done);
+            self.shrink_towards(target, seen.ratio, now);
+        } else {
+            self.smooth_done(seen.done);
+            self.grow_towards(target, waiting, now);
+        }
+        self.learn_baselines(seen.saturated);
+    }
+
+    /// As long as nothing waits in the pool each step is twice the last: after an outage or a scale-up
+    /// the limit is found again in a few windows.
+    fn grow_towards(&mut self, target: f64, waiting: f64, now: Time) {
+        self.audit = None;
+        self.growths = if waiting < headroom(self.limit) / 2.0 { self.growths + 1 } else { 0 };
+        let doublings = self.growths.saturating_sub(1).min(GROWTH_DOUBLINGS_MAX);
+        let step = (target - self.limit) * APPROACH * f64::from(1_u32 << doublings);
+        self.move_to(self.limit + step.min(self.limit), now);
+    }
+
+    fn smooth_done(&mut self, done: f64) {
+        self.done_saturated += (done - self.done_saturated) * APPROACH;
+    }
+
+    fn shrink_towards(&mut self, target: f64, ratio: f64, now: Time) {
+        self.growths = 0;
+        let (limit_before, ratio_before) = *self.audit.get_or_insert((self.limit, ratio));
+        if self.limit <= limit_before * AUDIT_AT {
+            self.audit = None;
+            if ratio > ratio_before * AUDIT_FOLLOWED {
+                // Shrinking did not help, so the shop itself is slower: take that for healthy.
+                self.adopt_baselines(ratio, 1.0);
+                return self.move_to(limit_before, now);
+            }
+        }
+        let lower = self.limit + (target - self.limit) * APPROACH;
+        self.move_to(lower.max(self.limit * SHRINK_MOST).min(self.limit), now);
+    }
+
+    fn start_probe(&mut self, before: f64, done_before: f64, now: Time) {
+        let lower = (self.limit * PROBE_DEPTH).floor().max(1.0);
+        self.phase = Phase::Probe { before, done_before };
+        self.limit = lower;
+        self.settled_at = now.after(self.round_trip);
+    }
+
+    fn step_probe(&mut self, seen: Measured, before: f64, done_before: f64, now: Time) {
+        let work_fell = seen.done < done_before * PROBE_KEPT;
+        self.adopt_baselines(seen.ratio, PROBE_WEIGHT);
+        self.audit = None;
+        let next = Phase::Steady { probe_at: now.after(probe_interval(now)) };
+        if !seen.saturated {
+            // The load went away in the middle: nothing was learned about the limit.
+            self.phase = next;
+            self.limit = before;
+        } else if work_fell {
+            self.phase = next;
+            self.limit = before;
+            self.done_saturated = done_before;
+            self.settled_at = now.after(self.round_trip);
+        } else if self.limit <= 1.0 {
+            self.phase = next;
+            self.move_to(1.0 + headroom(1.0), now);
+        } else {
+            // As much work with fewer seats: keep those, and look whether fewer still will do.
+            self.start_probe(self.limit, done_before.max(seen.done), now);
+        }
+    }
+
+    /// Moves the baselines towards what was seen, unless the pool was full: then it may have been load.
+    fn learn_baselines(&mut self, saturated: bool) {
+        for baseline in self.baselines.iter_mut() {
+            if saturated && baseline.is_learned {
+                baseline.batch = Sum::default();
+            } else {
+                baseline.learn();
+            }
+        }
+    }
+
+    /// Takes what the window saw for the healthy latencies.
+    fn adopt_baselines(&mut self, ratio: f64, weight: f64) {
+        self.baselines.iter_mut().for_each(|baseline| baseline.adopt(ratio, weight));
+    }
+
+    fn move_to(&mut self, limit: f64, now: Time) {
+        if limit < self.limit {
+            self.shrunk_at = Some(now);
+        }
+        self.limit = limit.clamp(f64::from(LIMIT_MIN), f64::from(LIMIT_MAX));
+    }
+}
+
+fn headroom(work: f64) -> f64 {
+    (HEADROOM * work.max(0.0).sqrt()).max(1.0)
+}
+
+/// Spread by a multiplicative hash of the time: deterministic for a replay, different for each proxy.
+fn probe_interval(now: Time) -> Duration {
+    let jitter = now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % PROBE_JITTER_NANOS;
+    PROBE_INTERVAL + Duration::from_nanos(jitter)
+}
