@@ -153,10 +153,8 @@ mod tests {
 
     #[test]
     fn a_get_names_it_in_its_query() {
-        let (parts, ()) = http::Request::get("/graphql?query=x&operationName=cart%5FQuery")
-            .body(())
-            .unwrap()
-            .into_parts();
+        let (parts, ()) =
+            http::Request::get("/graphql?query=x&operationName=cart%5FQuery").body(()).unwrap().into_parts();
         assert_eq!(operation_in_query(&Head::of(&parts)).as_deref(), Some("cart_Query"));
     }
 }

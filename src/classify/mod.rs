@@ -12,5 +12,8 @@ pub mod glob;
 pub mod preflight;
 pub mod graphql;
 pub mod routes;
+pub mod cookies;
 pub mod session;
+mod session_slot;
+pub mod sessions;
 pub mod features;

@@ -169,10 +169,8 @@ mod tests {
     }
 
     fn path() -> impl Strategy<Value = String> {
-        let piece = prop_oneof![
-            any::<String>(),
-            "(/|\\.|%2[eEfF]|%25|%3[bB]|;|%|[a-zA-Z]|%[0-9a-fA-F]{2}){0,40}",
-        ];
+        let piece =
+            prop_oneof![any::<String>(), "(/|\\.|%2[eEfF]|%25|%3[bB]|;|%|[a-zA-Z]|%[0-9a-fA-F]{2}){0,40}",];
         proptest::collection::vec(piece, 0..4).prop_map(|pieces| pieces.concat())
     }
 

@@ -168,7 +168,8 @@ impl<'a> Request<'a> {
     fn prefixes(&self) -> impl Iterator<Item = &'a str> {
         let path = self.key.trim_start_matches('/');
         let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
-        std::iter::once("").chain(ends.take(PREFIX_SEGMENTS_MAX).filter(|end| *end > 0).map(|end| &path[..end]))
+        std::iter::once("")
+            .chain(ends.take(PREFIX_SEGMENTS_MAX).filter(|end| *end > 0).map(|end| &path[..end]))
     }
 
     fn extension(&self) -> Option<&'a str> {
@@ -192,7 +193,12 @@ impl<'a> Request<'a> {
     fn has_header(&self, name: &HeaderName, value: &Glob) -> bool {
         // A preflight announces names only: the value is given the benefit of the doubt.
         self.preflight.as_ref().is_some_and(|preflight| preflight.will_carry(name))
-            || self.head.headers.get_all(name).iter().any(|field| field.to_str().is_ok_and(|text| value.matches(text)))
+            || self
+                .head
+                .headers
+                .get_all(name)
+                .iter()
+                .any(|field| field.to_str().is_ok_and(|text| value.matches(text)))
     }
 
     fn has_query(&self, key: &str, value: &Glob) -> bool {
@@ -204,8 +210,9 @@ impl<'a> Request<'a> {
         match self.operation {
             _ if operations.is_empty() => true,
             Operation::Unknown => true,
-            Operation::Known(name) => name.is_some_and(|name| operations.iter().any(|glob| glob.matches(name))),
+            Operation::Known(name) => {
+                name.is_some_and(|name| operations.iter().any(|glob| glob.matches(name)))
+            }
         }
     }
 }
-
