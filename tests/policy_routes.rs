@@ -21,12 +21,12 @@ fn class_with<'p>(
     fields: &[(&str, &str)],
     operation: Option<&str>,
 ) -> Option<&'p str> {
-    let (method, target) = line.split_once(' ').unwrap();
+    let (method, target) = line.split_once(' ').expect("a row is a method and a target");
     let mut request = Request::builder().method(method).uri(target);
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
-    let (parts, ()) = request.body(()).unwrap().into_parts();
+    let (parts, ()) = request.body(()).expect("rows are valid requests").into_parts();
     let head = Head::of(&parts);
     let route = policy.routes.find(&head, &path::key(head.path()), operation)?;
     Some(&policy.core.class(route.class).name)
@@ -38,7 +38,8 @@ fn class<'p>(policy: &'p CompiledPolicy, line: &str) -> Option<&'p str> {
 
 fn routed(routes: &str) -> CompiledPolicy {
     let classes = "version: 1\nclasses: { checkout: {}, cart: {}, browse: {} }\nroutes:\n";
-    compile(&Source::of("policy.yaml", &format!("{classes}{routes}"))).unwrap()
+    compile(&Source::of("policy.yaml", &format!("{classes}{routes}")))
+        .expect("the routes under test are valid")
 }
 
 #[test]

@@ -21,8 +21,10 @@ impl CookieNames {
 
     /// Name and value of the session cookie that a request carries.
     pub fn in_request<'a>(&self, headers: &'a HeaderMap) -> Option<(&'a str, &'a str)> {
-        let first = |glob: &Glob| sent(headers).find(|(name, value)| glob.matches(name) && !value.is_empty());
-        self.globs.iter().find_map(first)
+        let preference = |name| self.globs.iter().position(|glob| glob.matches(name));
+        let cookies = sent(headers).filter(|(_, value)| !value.is_empty());
+        let sessions = cookies.filter_map(|cookie| Some((preference(cookie.0)?, cookie)));
+        sessions.min_by_key(|(preference, _)| *preference).map(|(_, cookie)| cookie)
     }
 
     /// Names and values of the session cookies that a response sets.

@@ -52,6 +52,9 @@ pub enum PathGlobError {
     /// It carries a query.
     #[error("a path ends before its `?`; match the query with `query: {{ key: value }}`")]
     Query,
+    /// It is longer than any path that is matched.
+    #[error("a path has at most {} bytes", path::PATH_BYTES_MAX)]
+    Overlong,
     /// `**` shares its segment.
     #[error("`**` stands for whole segments; within one, write `*`")]
     DeepWithinSegment,
@@ -82,6 +85,9 @@ impl PathGlob {
         if pattern.contains('?') {
             return Err(PathGlobError::Query);
         }
+        if pattern.len() > path::PATH_BYTES_MAX {
+            return Err(PathGlobError::Overlong);
+        }
         let segments = segments(&path::key(pattern)).map(Segment::new).collect::<Result<_, _>>()?;
         Ok(PathGlob { segments })
     }
@@ -92,7 +98,7 @@ impl PathGlob {
     }
 
     /// Whether it matches a path as [`path::key`] makes them.
-    pub fn matches<'a>(&self, key_segments: &[&'a str]) -> bool {
+    pub fn matches(&self, key_segments: &[&str]) -> bool {
         wildcard(&self.segments, key_segments, |segment| *segment == Segment::Deep, Segment::matches)
     }
 
@@ -212,6 +218,7 @@ mod tests {
     fn mistakes_are_named() {
         assert_eq!(PathGlob::new("checkout"), Err(PathGlobError::Relative));
         assert_eq!(PathGlob::new("/?wc-ajax=checkout"), Err(PathGlobError::Query));
+        assert_eq!(PathGlob::new(&"/a".repeat(1_025)), Err(PathGlobError::Overlong));
         assert_eq!(PathGlob::new("/a**/b"), Err(PathGlobError::DeepWithinSegment));
     }
 }
