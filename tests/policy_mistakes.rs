@@ -10,6 +10,7 @@ use plimsoll::policy::check;
 use plimsoll::policy::compile::compile;
 use plimsoll::policy::diagnostic::Diagnostic;
 use plimsoll::policy::load::Source;
+use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
 fn mistakes(text: &str) -> Vec<Diagnostic> {
     compile(&Source::of("policy.yaml", text)).map_or_else(|errors| errors.0, |_| Vec::new())
@@ -268,4 +269,28 @@ fn a_file_without_permission_says_so() {
 fn deep_nesting_is_refused_not_followed() {
     let text = format!("version: 1\nclasses: {}{}", "[".repeat(5_000), "]".repeat(5_000));
     assert_eq!(mistakes(&text).len(), 1);
+}
+
+#[test]
+fn a_policy_that_lost_a_line_is_good_or_says_where_it_is_not() {
+    let lines: Vec<&str> = plimsoll::policy::STOREFRONT.lines().collect();
+    for lost in 0..lines.len() {
+        let text = [&lines[..lost], &lines[lost + 1..]].concat().join("\n");
+        for mistake in mistakes(&text) {
+            let (line, column) = mistake.position.expect("a mistake in a text has a place");
+            assert!((1..=lines.len()).contains(&line) && column >= 1, "without line {}: {mistake}", lost + 1);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_upsets_the_reader(
+        text in "(version|classes|routes|path|class|: |, |[{}\\[\\]]|- |\n|\n  |\t|&a |\\*a|!!x |'|\"|%|1|é|#|---|\\|){0,60}",
+    ) {
+        let compiled = compile(&Source::of("policy.yaml", &text));
+        prop_assert!(compiled.is_ok() || compiled.is_err_and(|errors| !errors.0.is_empty()));
+    }
 }

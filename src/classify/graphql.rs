@@ -3,7 +3,7 @@
 //! A headless shop sends a payment and a product list to one path; only the
 //! `operationName` tells them apart. It is read from the query of a GET, or from
 //! the first [`PEEK_BYTES_MAX`] of a JSON body without holding or parsing the
-//! rest. A batch is judged by its first operation.
+//! rest. A batch is judged by the first name in it.
 //!
 //! It parses no GraphQL: an operation without a name has no name here, and its
 //! request is matched by its path alone. The name is the client's claim; it buys
@@ -40,7 +40,7 @@ pub fn operation_in_body(prefix: &[u8]) -> Option<String> {
         match token {
             Token::Open => depth += 1,
             Token::Close => depth = depth.saturating_sub(1),
-            // The first object is the operation, whether alone or in a batch.
+            // At depth one stands the operation, whether alone or in a batch.
             Token::Key(b"\"operationName\"") if depth == 1 => return tokens.name(),
             Token::Key(_) | Token::Other => {}
         }

@@ -14,6 +14,7 @@ pub mod graphql;
 pub mod routes;
 pub mod cookies;
 pub mod session;
+pub mod entry;
 mod session_slot;
 pub mod sessions;
 pub mod features;

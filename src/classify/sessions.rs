@@ -9,7 +9,7 @@
 //! requests stand as a new visitor's do, their routes still pin their class, and
 //! with the third admitted request the session is its own again.
 //!
-//! Memory is one fixed allocation of sets of [`WAYS`] slots; the key picks the set
+//! Memory is one fixed allocation of sets of 16 slots; the key picks the set
 //! and the least worthy slot of a full set goes: unsettled before settled, then
 //! the earlier stage, then the longest idle. That is its own bound, evicts in
 //! constant time, and cannot be aimed at a set without the table's random key. A
@@ -112,6 +112,8 @@ impl SessionTable {
     }
 
     /// Counts a request. An unsettled cookie's counts for its address as well.
+    ///
+    /// To be called once it is admitted: what was shed moved nobody through the funnel.
     pub fn record(&self, key: &SessionKey, visit: Visit, entry: Entry, now: Time) {
         self.update(key, now, |slot| slot.record(visit, entry, now));
     }

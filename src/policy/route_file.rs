@@ -26,12 +26,12 @@ pub(super) struct RouteEntry<'n> {
 pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
     let route = field.section()?;
     let conditions = Conditions {
-        methods: each(&route, "methods", method),
-        paths: each(&route, "path", path),
+        methods: all_of(&route, "methods", method),
+        paths: all_of(&route, "path", path),
         host: route.get("host").and_then(|field| field.text()).map(|host| Glob::new(host, Case::Ignored)),
         headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
-        operations: each(&route, "graphql", |name| Ok(Glob::new(name, Case::Sensitive))),
+        operations: all_of(&route, "graphql", |name| Ok(Glob::new(name, Case::Sensitive))),
     };
     let class = route.require("class", "`class: checkout`");
     let pool = route.get("pool").and_then(|field| field.text()).map(Box::from);
@@ -39,7 +39,7 @@ pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
     Some(RouteEntry { field, conditions, class, pool })
 }
 
-fn each<T>(route: &Section<'_>, key: &'static str, read: impl Fn(&str) -> Result<T, Mistake>) -> Vec<T> {
+fn all_of<T>(route: &Section<'_>, key: &'static str, read: impl Fn(&str) -> Result<T, Mistake>) -> Vec<T> {
     let Some(field) = route.get(key) else { return Vec::new() };
     let items = field.list_or_one();
     if items.is_empty() {

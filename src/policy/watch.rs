@@ -3,11 +3,13 @@
 //! The directory is watched, not the file: editors and Kubernetes replace a file
 //! by renaming another over it, and a watched inode would be the old one. Where
 //! the path leads through a symlink, the directory it ends in is watched as well.
-//! Changes come in bursts, so one call follows [`QUIET`] after the last of them.
+//! Changes come in bursts, so one call follows 200 ms after the first of them; what
+//! changes later is a burst of its own, and a busy directory cannot put a call off.
 //!
 //! It reads no policy and may call once too often; whoever is called compares.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -16,7 +18,7 @@ use std::time::Duration;
 use notify::{Config, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Long enough for an editor's write and rename, short enough for an operator.
-const QUIET: Duration = Duration::from_millis(200);
+const BURST: Duration = Duration::from_millis(200);
 /// How often to look where the system cannot tell: network mounts, no inotify left.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -29,6 +31,8 @@ pub struct WatchError {
     error: notify::Error,
 }
 
+type Handler = mpsc::Sender<notify::Result<Event>>;
+
 /// Watches until it is dropped.
 pub struct PolicyWatch {
     _watcher: Box<dyn Watcher + Send>,
@@ -38,22 +42,40 @@ impl PolicyWatch {
     /// Calls `changed`, on a thread of its own, whenever the policy at `path` may have changed.
     ///
     /// # Errors
-    /// The directory that neither the system nor polling can watch.
+    /// The directory is not there, or neither the system nor polling can watch it.
     pub fn start(path: &Path, changed: impl FnMut() + Send + 'static) -> Result<PolicyWatch, WatchError> {
+        PolicyWatch::with(path, changed, |handler, directories| {
+            native(handler.clone(), directories).or_else(|_| polling(handler, directories, POLL))
+        })
+    }
+
+    fn with(
+        path: &Path,
+        changed: impl FnMut() + Send + 'static,
+        watcher: impl FnOnce(Handler, &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>>,
+    ) -> Result<PolicyWatch, WatchError> {
+        let failed = |error| WatchError { directory: path.to_owned(), error };
+        let directories = directories(path).map_err(|error| failed(error.into()))?;
         let (sender, events) = mpsc::channel();
-        // Nobody listens any more once the watch is over.
-        let handler = move |event| _ = sender.send(event);
-        let directories = directories(path);
-        let native = RecommendedWatcher::new(handler.clone(), Config::default());
-        let watcher = native.and_then(|watcher| watching(watcher, &directories)).or_else(|_| {
-            let polling = Config::default().with_poll_interval(POLL).with_compare_contents(true);
-            watching(PollWatcher::new(handler, polling)?, &directories)
-        });
-        let _watcher = watcher.map_err(|error| WatchError { directory: path.to_owned(), error })?;
+        let _watcher = watcher(sender, &directories).map_err(failed)?;
         // The thread ends when the watcher, which owns the sender, is dropped.
         thread::spawn(move || debounce(&events, changed));
         Ok(PolicyWatch { _watcher })
     }
+}
+
+fn native(handler: Handler, directories: &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>> {
+    watching(RecommendedWatcher::new(handler, Config::default())?, directories)
+}
+
+fn polling(
+    handler: Handler,
+    directories: &BTreeSet<PathBuf>,
+    interval: Duration,
+) -> notify::Result<Box<dyn Watcher + Send>> {
+    // Contents are compared: on network mounts the times of files are not to be trusted.
+    let config = Config::default().with_poll_interval(interval).with_compare_contents(true);
+    watching(PollWatcher::new(handler, config)?, directories)
 }
 
 fn watching<W: Watcher + Send + 'static>(
@@ -67,18 +89,14 @@ fn watching<W: Watcher + Send + 'static>(
 }
 
 /// The directory in which the path stands, and the one in which it ends.
-fn directories(path: &Path) -> BTreeSet<PathBuf> {
-    let holding = |path: &Path| {
-        let parent = if path.is_dir() { Some(path) } else { path.parent() };
-        match parent {
-            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-            _ => PathBuf::from("."),
-        }
-    };
-    let target = path.canonicalize().ok().map(|target| holding(&target));
-    let stated = holding(path);
-    let stated = stated.canonicalize().unwrap_or(stated);
-    BTreeSet::from_iter(target.into_iter().chain([stated]))
+fn directories(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let target = path.canonicalize()?;
+    if path.is_dir() {
+        return Ok(BTreeSet::from([target]));
+    }
+    let stated = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let ends = target.parent().map(Path::to_owned);
+    Ok(BTreeSet::from_iter(ends.into_iter().chain([stated.canonicalize()?])))
 }
 
 fn debounce(events: &Receiver<notify::Result<Event>>, mut changed: impl FnMut()) {
@@ -88,7 +106,8 @@ fn debounce(events: &Receiver<notify::Result<Event>>, mut changed: impl FnMut())
         if event.map_or(true, |event| event.kind.is_access()) {
             continue;
         }
-        while events.recv_timeout(QUIET).is_ok() {}
+        thread::sleep(BURST);
+        while events.try_recv().is_ok() {}
         changed();
     }
 }
@@ -138,12 +157,22 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_the_system_cannot_watch_is_polled() {
+    fn where_the_system_cannot_tell_polling_notices() {
         let directory = tempfile::tempdir().unwrap();
-        let later = directory.path().join("mounted-later");
-        let (_watch, calls) = watch(&later.join("policy.yaml"));
-        fs::create_dir(&later).unwrap();
-        fs::write(later.join("policy.yaml"), "version: 1").unwrap();
+        let policy = directory.path().join("policy.yaml");
+        fs::write(&policy, "version: 1").unwrap();
+        let (sender, calls) = mpsc::channel();
+        let polled = |handler, directories: &_| polling(handler, directories, Duration::from_millis(10));
+        let _watch = PolicyWatch::with(&policy, move || _ = sender.send(()), polled).unwrap();
+        fs::write(&policy, "version: 1 # changed").unwrap();
         calls.recv_timeout(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let absent = Path::new("/nowhere/at/all/policy.yaml");
+        assert!(
+            PolicyWatch::start(absent, || {}).is_err_and(|error| error.to_string().contains("/nowhere/at"))
+        );
     }
 }
