@@ -205,6 +205,18 @@ fn the_model_only_policy_has_the_classes_of_the_storefront_and_no_routes() {
 }
 
 #[test]
+fn the_reference_states_what_holds_where_nothing_is_written() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/reference.yaml");
+    let stated = check(&shipped).unwrap_or_else(|errors| panic!("{errors}"));
+    let silent = compile(&Source::of("policy.yaml", "version: 1\nclasses: { example: {} }")).unwrap();
+    let rules = |mut policy: CompiledPolicy| {
+        policy.source.clear();
+        format!("{policy:?}")
+    };
+    assert_eq!(rules(stated), rules(silent));
+}
+
+#[test]
 fn a_session_in_checkout_carries_its_requests_but_no_beacons() {
     let policy = storefront();
     let id = |name| policy.core.class_named(name).unwrap();

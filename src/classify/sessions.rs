@@ -112,8 +112,6 @@ impl SessionTable {
     }
 
     /// Counts a request. An unsettled cookie's counts for its address as well.
-    ///
-    /// To be called once it is admitted: what was shed moved nobody through the funnel.
     pub fn record(&self, key: &SessionKey, visit: Visit, entry: Entry, now: Time) {
         self.update(key, now, |slot| slot.record(visit, entry, now));
     }
@@ -181,7 +179,7 @@ impl SessionTable {
 
     fn set(&self, hash: u64) -> MutexGuard<'_, Set> {
         let sets = self.sets.len() as u64;
-        let index = usize::try_from(hash % sets).expect("a remainder of a usize is one");
+        let index = usize::try_from(hash % sets).expect("a remainder by a usize is one");
         lock(&self.sets[index])
     }
 }

@@ -27,18 +27,19 @@ use crate::classify::session::Stage;
 pub fn compile(source: &Source) -> Result<CompiledPolicy, PolicyErrors> {
     let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
     let documents = source.files.iter().enumerate();
-    let roots = documents.filter_map(|(index, file)| document::parse(&file.text, index, &mistakes));
-    let root = roots.reduce(Node::overlaid_with);
-    let compiled = root.as_ref().and_then(|root| policy(Field::root(root, &mistakes), &source.name));
-    match compiled {
-        Some(policy) if mistakes.is_empty() => Ok(policy),
-        _ => Err(mistakes.into_errors()),
-    }
+    let roots: Vec<_> =
+        documents.map(|(index, file)| document::parse(&file.text, index, &mistakes)).collect();
+    // With a file missing, what the others lack would be reported as mistakes of theirs.
+    let roots: Option<Vec<Node>> = roots.into_iter().collect();
+    let root = roots.and_then(|roots| roots.into_iter().reduce(Node::overlaid_with));
+    let compiled = root.as_ref().and_then(|root| policy(Field::root(root, &mistakes), source, &mistakes));
+    compiled.ok_or_else(|| mistakes.into_errors())
 }
 
-fn policy(root: Field<'_>, source: &str) -> Option<CompiledPolicy> {
+/// The policy below `root`, unless a mistake is on record by the end.
+fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes) -> Option<CompiledPolicy> {
     let PolicyFile { mode, sessions, mut classes, carry, routes, model, clients, decision_header } =
-        file::read(root)?;
+        file::read(root.clone())?;
     check_classes(&classes);
     classes.sort_by_key(|entry| entry.class.rank);
     let names: Vec<&str> = classes.iter().map(|entry| entry.class.name.as_str()).collect();
@@ -54,7 +55,11 @@ fn policy(root: Field<'_>, source: &str) -> Option<CompiledPolicy> {
     let carry = carried(&carry, &names);
     let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
         classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
-    let core = Policy::new(mode, core).ok()?;
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let refused = |error| root.report(Mistake::new(format!("the core refuses it: {error:?}")));
+    let core = Policy::new(mode, core).map_err(refused).ok()?;
     Some(CompiledPolicy {
         core: Arc::new(core),
         classes,
@@ -63,7 +68,7 @@ fn policy(root: Field<'_>, source: &str) -> Option<CompiledPolicy> {
         model,
         clients,
         decision_header,
-        source: source.to_owned(),
+        source: source.name.clone(),
         carry,
     })
 }

@@ -17,18 +17,17 @@ use crate::classify::cookies::CookieNames;
 use crate::classify::session::Stage;
 
 /// The session cookies of well-known shops, where a policy names none.
-const COOKIES: [&str; 9] = [
+const COOKIES: [&str; 8] = [
     "session",
     "sessionid",
     "PHPSESSID",
     "wp_woocommerce_session_*",
     "_shopify_s",
-    "cart",
     "cart_token",
     "sw-context-token",
     "_session_id",
 ];
-/// 8 MiB of slots: the shoppers of half an hour at some 70 new ones a second.
+/// 6 MiB of slots: the shoppers of half an hour at some 70 new ones a second.
 const SESSIONS_MAX: usize = 131_072;
 /// Ten times what an inference takes on a slow machine.
 const TIME_BUDGET: Duration = Duration::from_millis(2);
