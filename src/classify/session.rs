@@ -1,4 +1,6 @@
-//! The bounded memory of sessions: how far each is in the funnel, and how much it has asked for.
+//! What a session is to a decision: how far it is in the funnel, and how much it has asked for.
+//!
+//! Plain values; the memory behind them is [`sessions`](super::sessions).
 
 use std::time::Duration;
 
@@ -15,6 +17,34 @@ pub enum Stage {
     Cart = 2,
     /// Is checking out.
     Checkout = 3,
+}
+
+/// What a request means to the funnel of its session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Visit {
+    /// A page.
+    Page,
+    /// A search.
+    Search,
+    /// Something done to the cart.
+    Cart,
+    /// A step of the checkout.
+    Checkout,
+    /// No step in the funnel: a script, an account page, an API call, a beacon.
+    #[default]
+    Other,
+}
+
+impl Visit {
+    /// The stage a session reaches by it, at least.
+    pub const fn stage(self) -> Stage {
+        match self {
+            Visit::Page | Visit::Search => Stage::Browsing,
+            Visit::Cart => Stage::Cart,
+            Visit::Checkout => Stage::Checkout,
+            Visit::Other => Stage::Arrived,
+        }
+    }
 }
 
 /// Where a session's first request came from, as its referrer tells.

@@ -1,1 +1,44 @@
-//! Policies: from file to compiled.
+//! The operator's policy: from a YAML file to what decides, and noticed when it changes.
+//!
+//! text -> `document` (a tree that knows its lines) -> `file` (the schema) ->
+//! [`compile`](compile::compile) (names resolved) -> [`CompiledPolicy`]. A policy
+//! with one mistake is no policy, and all its mistakes are told at once.
+//!
+//! Putting a policy to use, and keeping the old one when the new one is bad, is
+//! the caller's.
+
+pub mod diagnostic;
+pub mod load;
+mod document;
+mod field;
+mod units;
+pub mod settings;
+mod class_file;
+mod route_file;
+mod file;
+pub mod compiled;
+pub mod compile;
+pub mod watch;
+
+use std::path::Path;
+
+use compiled::CompiledPolicy;
+use diagnostic::PolicyErrors;
+use load::Source;
+
+/// The policy in force where the operator names none.
+pub const STOREFRONT: &str = include_str!("../../policies/storefront.yaml");
+
+/// Reads and compiles the policy at `path`, a file or a directory of overlays.
+///
+/// # Errors
+/// Every mistake, each with its file, line, column and, where it can be told, a hint.
+pub fn check(path: &Path) -> Result<CompiledPolicy, PolicyErrors> {
+    compile::compile(&Source::read(path)?)
+}
+
+/// The built-in storefront policy.
+pub fn storefront() -> CompiledPolicy {
+    let source = Source::of("policies/storefront.yaml (built in)", STOREFRONT);
+    compile::compile(&source).expect("the tests compile the built-in policy")
+}

@@ -1,0 +1,224 @@
+//! Globs over names, values and paths.
+//!
+//! A [`Glob`] matches one string: `*` stands for any run of characters. A
+//! [`PathGlob`] matches a normalised path segment by segment: `*` stays within
+//! its segment, `**` stands for any number of whole segments, none included, so
+//! that `/checkout/**` is `/checkout` and everything below it. Both backtrack to
+//! the last star only, which bounds a match to the product of both lengths.
+//!
+//! No `?`, no character classes, no alternatives: a route that needs them is two
+//! routes, and two routes are easier to read.
+
+use super::path;
+
+/// Whether the case of ASCII letters counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// `A` is not `a`: query values and operation names.
+    Sensitive,
+    /// `A` is `a`: hosts and header values.
+    Ignored,
+}
+
+/// A pattern for one string, `*` standing for any run of characters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glob {
+    pattern: Box<[u8]>,
+    case: Case,
+}
+
+impl Glob {
+    /// The glob of `pattern`; every string is one.
+    pub fn new(pattern: &str, case: Case) -> Glob {
+        Glob { pattern: pattern.as_bytes().into(), case }
+    }
+
+    /// Whether it matches `text` as a whole.
+    pub fn matches(&self, text: &str) -> bool {
+        let same = |pattern: &u8, byte: &u8| match self.case {
+            Case::Sensitive => pattern == byte,
+            Case::Ignored => pattern.eq_ignore_ascii_case(byte),
+        };
+        wildcard(&self.pattern, text.as_bytes(), |pattern| *pattern == b'*', same)
+    }
+}
+
+/// Why a text is not a path glob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathGlobError {
+    /// It is relative.
+    #[error("a path starts with `/`")]
+    Relative,
+    /// It carries a query.
+    #[error("a path ends before its `?`; match the query with `query: {{ key: value }}`")]
+    Query,
+    /// It is longer than any path that is matched.
+    #[error("a path has at most {} bytes", path::PATH_BYTES_MAX)]
+    Overlong,
+    /// `**` shares its segment.
+    #[error("`**` stands for whole segments; within one, write `*`")]
+    DeepWithinSegment,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(Box<str>),
+    Pattern(Glob),
+    Deep,
+}
+
+/// A pattern for a normalised path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathGlob {
+    segments: Box<[Segment]>,
+}
+
+impl PathGlob {
+    /// Compiles `pattern`, which is normalised like the paths it will meet.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words for an operator.
+    pub fn new(pattern: &str) -> Result<PathGlob, PathGlobError> {
+        if !pattern.starts_with('/') {
+            return Err(PathGlobError::Relative);
+        }
+        if pattern.contains('?') {
+            return Err(PathGlobError::Query);
+        }
+        if pattern.len() > path::PATH_BYTES_MAX {
+            return Err(PathGlobError::Overlong);
+        }
+        let segments = segments(&path::key(pattern)).map(Segment::new).collect::<Result<_, _>>()?;
+        Ok(PathGlob { segments })
+    }
+
+    /// Every path.
+    pub fn any() -> PathGlob {
+        PathGlob { segments: Box::new([Segment::Deep]) }
+    }
+
+    /// Whether it matches a path as [`path::key`] makes them.
+    pub fn matches(&self, key_segments: &[&str]) -> bool {
+        wildcard(&self.segments, key_segments, |segment| *segment == Segment::Deep, Segment::matches)
+    }
+
+    /// The segments before the first one with a star, at most `limit`.
+    pub fn literal_prefix(&self, limit: usize) -> Vec<&str> {
+        let literal = self.segments.iter().map_while(|segment| match segment {
+            Segment::Literal(text) => Some(text.as_ref()),
+            Segment::Pattern(_) | Segment::Deep => None,
+        });
+        literal.take(limit).collect()
+    }
+
+    /// `css` if it matches only paths that end in `.css`.
+    pub fn extension(&self) -> Option<&str> {
+        let Some(Segment::Pattern(last)) = self.segments.last() else { return None };
+        let (_, extension) = std::str::from_utf8(&last.pattern).ok()?.rsplit_once('.')?;
+        (!extension.contains('*')).then_some(extension)
+    }
+}
+
+impl Segment {
+    fn new(text: &str) -> Result<Segment, PathGlobError> {
+        match text {
+            "**" => Ok(Segment::Deep),
+            _ if text.contains("**") => Err(PathGlobError::DeepWithinSegment),
+            _ if text.contains('*') => Ok(Segment::Pattern(Glob::new(text, Case::Sensitive))),
+            _ => Ok(Segment::Literal(text.into())),
+        }
+    }
+
+    fn matches(&self, text: &&str) -> bool {
+        match self {
+            Segment::Literal(literal) => **literal == **text,
+            Segment::Pattern(glob) => glob.matches(text),
+            Segment::Deep => true,
+        }
+    }
+}
+
+/// The segments of a normalised path; `/` has none.
+pub fn segments(key: &str) -> impl Iterator<Item = &str> {
+    key.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// Greedy matching that, on a mismatch, gives the last star one item more.
+fn wildcard<P, T>(
+    pattern: &[P],
+    text: &[T],
+    is_star: impl Fn(&P) -> bool,
+    same: impl Fn(&P, &T) -> bool,
+) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while seen < text.len() {
+        match pattern.get(at) {
+            Some(star) if is_star(star) => {
+                retry = Some((at + 1, seen));
+                at += 1;
+            }
+            Some(item) if same(item, &text[seen]) => {
+                at += 1;
+                seen += 1;
+            }
+            _ => {
+                let Some((after_star, taken)) = retry else { return false };
+                retry = Some((after_star, taken + 1));
+                (at, seen) = (after_star, taken + 1);
+            }
+        }
+    }
+    pattern[at..].iter().all(is_star)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, path: &str) -> bool {
+        let key = path::key(path);
+        PathGlob::new(pattern).unwrap().matches(&segments(&key).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn star_stays_within_its_segment() {
+        assert!(matches("/rest/*/v1/carts", "/rest/default/V1/carts"));
+        assert!(!matches("/rest/*/v1/carts", "/rest/a/b/V1/carts"));
+        assert!(!matches("/rest/*", "/rest"));
+        assert!(matches("/img/*.png", "/img/a.b.png"));
+    }
+
+    #[test]
+    fn double_star_stands_for_any_depth_none_included() {
+        for path in ["/checkout", "/checkout/", "/checkout/a", "/checkout/a/b"] {
+            assert!(matches("/checkout/**", path), "{path}");
+        }
+        assert!(!matches("/checkout/**", "/checkouts"));
+        assert!(matches("/**/carts/*/items", "/store/1/carts/9/items"));
+        assert!(matches("/a/**/b/**/c", "/a/b/x/b/y/c"));
+        assert!(!matches("/a/**/b/**/c", "/a/x/c/b"));
+    }
+
+    #[test]
+    fn case_counts_only_where_it_should() {
+        assert!(Glob::new("*.Shop.test", Case::Ignored).matches("www.SHOP.test"));
+        assert!(!Glob::new("checkout", Case::Sensitive).matches("Checkout"));
+        assert!(Glob::new("*", Case::Sensitive).matches(""));
+        assert!(!Glob::new("", Case::Sensitive).matches("a"));
+    }
+
+    #[test]
+    fn many_stars_do_not_explode() {
+        let glob = Glob::new(&"*a".repeat(50), Case::Sensitive);
+        assert!(!glob.matches(&format!("{}b", "a".repeat(4000))));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(PathGlob::new("checkout"), Err(PathGlobError::Relative));
+        assert_eq!(PathGlob::new("/?wc-ajax=checkout"), Err(PathGlobError::Query));
+        assert_eq!(PathGlob::new(&"/a".repeat(1_025)), Err(PathGlobError::Overlong));
+        assert_eq!(PathGlob::new("/a**/b"), Err(PathGlobError::DeepWithinSegment));
+    }
+}

@@ -1,0 +1,218 @@
+//! The routes of a policy, compiled: which one a request takes.
+//!
+//! The first route in the policy's order whose conditions all hold wins. Routes
+//! are indexed by the literal start of their paths and by file extension, so that
+//! a request is held against the few routes that could match, not against all.
+//! Paths are compared as keys (see [`path`](super::path)); the rest of the
+//! request is read as it came.
+//!
+//! It knows class ids, not classes, and has no opinion on a request no route takes.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use http::{HeaderName, Method};
+use plimsoll_core::policy::ClassId;
+
+use super::glob::{Glob, PathGlob, segments};
+use super::head::Head;
+use super::preflight::Preflight;
+use super::query;
+
+/// How many literal segments of a path are indexed: enough to tell
+/// `/api/v2/storefront/checkout` from its siblings.
+const PREFIX_SEGMENTS_MAX: usize = 4;
+
+/// What a request must be for a route to take it. An empty list demands nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    /// Any of these; `GET` includes `HEAD`.
+    pub methods: Vec<Method>,
+    /// Any of these.
+    pub paths: Vec<PathGlob>,
+    /// The host, without its port.
+    pub host: Option<Glob>,
+    /// All of these fields, each with a value that matches.
+    pub headers: Vec<(HeaderName, Glob)>,
+    /// All of these query keys, each with a value that matches.
+    pub query: Vec<(String, Glob)>,
+    /// Any of these GraphQL operations.
+    pub operations: Vec<Glob>,
+}
+
+/// One line of a policy's routes.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What it demands.
+    pub conditions: Conditions,
+    /// The class of what it takes.
+    pub class: ClassId,
+    /// The pool of what it takes, if not the default one.
+    pub pool: Option<Box<str>>,
+    /// Where the policy says so: `file:line`.
+    pub defined_at: Box<str>,
+}
+
+/// Routes in the order of their policy, ready to be asked.
+#[derive(Clone, Debug, Default)]
+pub struct RouteTable {
+    routes: Vec<Route>,
+    candidates: Vec<Candidate>,
+    by_prefix: HashMap<Box<str>, Vec<usize>>,
+    by_extension: HashMap<Box<str>, Vec<usize>>,
+}
+
+/// One path of one route. Candidates are numbered in the order of their routes.
+#[derive(Clone, Debug)]
+struct Candidate {
+    path: PathGlob,
+    route: usize,
+}
+
+impl RouteTable {
+    /// Indexes `routes`, the first of which wins over the later ones.
+    pub fn new(routes: Vec<Route>) -> RouteTable {
+        let mut table = RouteTable::default();
+        for (route, Route { conditions, .. }) in routes.iter().enumerate() {
+            if conditions.paths.is_empty() {
+                table.index(PathGlob::any(), route);
+            }
+            for path in &conditions.paths {
+                table.index(path.clone(), route);
+            }
+        }
+        table.routes = routes;
+        table
+    }
+
+    fn index(&mut self, path: PathGlob, route: usize) {
+        let prefix = path.literal_prefix(PREFIX_SEGMENTS_MAX).join("/");
+        let list = match path.extension() {
+            Some(extension) if prefix.is_empty() => self.by_extension.entry(extension.into()).or_default(),
+            _ => self.by_prefix.entry(prefix.into()).or_default(),
+        };
+        list.push(self.candidates.len());
+        self.candidates.push(Candidate { path, route });
+    }
+
+    /// The routes in their order.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The first route that takes this request, whose path has this key and whose
+    /// body or query names this GraphQL operation.
+    pub fn find(&self, head: &Head<'_>, key: &str, operation: Option<&str>) -> Option<&Route> {
+        let request = Request::new(head, key, Operation::Known(operation));
+        self.first(&request)
+    }
+
+    /// Whether the route of this request depends on its GraphQL operation, so that
+    /// the head of its body is worth waiting for.
+    pub fn wants_operation(&self, head: &Head<'_>, key: &str) -> bool {
+        let request = Request::new(head, key, Operation::Unknown);
+        request.preflight.is_none()
+            && self.first(&request).is_some_and(|route| !route.conditions.operations.is_empty())
+    }
+
+    fn first(&self, request: &Request<'_>) -> Option<&Route> {
+        let mut first = usize::MAX;
+        for list in self.lists(request) {
+            let earlier = list.iter().take_while(|&&candidate| candidate < first);
+            let found = earlier.copied().find(|&candidate| {
+                let Candidate { path, route } = &self.candidates[candidate];
+                path.matches(&request.segments) && request.meets(&self.routes[*route].conditions)
+            });
+            first = found.unwrap_or(first);
+        }
+        self.candidates.get(first).map(|candidate| &self.routes[candidate.route])
+    }
+
+    /// Every list with candidates for this path, each in ascending order.
+    fn lists(&self, request: &Request<'_>) -> impl Iterator<Item = &[usize]> {
+        let prefixes = request.prefixes().filter_map(|prefix| self.by_prefix.get(prefix));
+        let extension = request.extension().and_then(|extension| self.by_extension.get(extension));
+        prefixes.chain(extension).map(Vec::as_slice)
+    }
+}
+
+/// What is known of the GraphQL operation of a request.
+enum Operation<'a> {
+    /// The body was looked at, or has nothing to look at.
+    Known(Option<&'a str>),
+    /// It cannot be known: any may be meant.
+    Unknown,
+}
+
+/// A request on its way through the table, with what several routes need.
+struct Request<'a> {
+    head: &'a Head<'a>,
+    preflight: Option<Preflight<'a>>,
+    key: &'a str,
+    segments: Vec<&'a str>,
+    operation: Operation<'a>,
+    query: OnceCell<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
+}
+
+impl<'a> Request<'a> {
+    fn new(head: &'a Head<'_>, key: &'a str, operation: Operation<'a>) -> Request<'a> {
+        let preflight = Preflight::of(head);
+        // A preflight has no body: the operation behind it may be any.
+        let operation = if preflight.is_some() { Operation::Unknown } else { operation };
+        let segments = segments(key).collect();
+        Request { head, preflight, key, segments, operation, query: OnceCell::new() }
+    }
+
+    /// ``, `a`, `a/b`, ... of `/a/b/...`.
+    fn prefixes(&self) -> impl Iterator<Item = &'a str> {
+        let path = self.key.trim_start_matches('/');
+        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
+        std::iter::once("")
+            .chain(ends.take(PREFIX_SEGMENTS_MAX).filter(|end| *end > 0).map(|end| &path[..end]))
+    }
+
+    fn extension(&self) -> Option<&'a str> {
+        self.segments.last()?.rsplit_once('.').map(|(_, extension)| extension)
+    }
+
+    fn meets(&self, conditions: &Conditions) -> bool {
+        self.has_method(&conditions.methods)
+            && conditions.host.as_ref().is_none_or(|host| host.matches(self.head.host()))
+            && conditions.headers.iter().all(|(name, value)| self.has_header(name, value))
+            && conditions.query.iter().all(|(key, value)| self.has_query(key, value))
+            && self.has_operation(&conditions.operations)
+    }
+
+    fn has_method(&self, methods: &[Method]) -> bool {
+        let method = self.preflight.as_ref().map_or(self.head.method, |preflight| &preflight.method);
+        let head_of_get = *method == Method::HEAD && methods.contains(&Method::GET);
+        methods.is_empty() || methods.contains(method) || head_of_get
+    }
+
+    fn has_header(&self, name: &HeaderName, value: &Glob) -> bool {
+        // A preflight announces names only: the value is given the benefit of the doubt.
+        self.preflight.as_ref().is_some_and(|preflight| preflight.will_carry(name))
+            || self
+                .head
+                .headers
+                .get_all(name)
+                .iter()
+                .any(|field| field.to_str().is_ok_and(|text| value.matches(text)))
+    }
+
+    fn has_query(&self, key: &str, value: &Glob) -> bool {
+        let pairs = self.query.get_or_init(|| query::pairs(self.head.query()).collect());
+        pairs.iter().any(|(name, text)| name == key && value.matches(text))
+    }
+
+    fn has_operation(&self, operations: &[Glob]) -> bool {
+        match self.operation {
+            _ if operations.is_empty() => true,
+            Operation::Unknown => true,
+            Operation::Known(name) => {
+                name.is_some_and(|name| operations.iter().any(|glob| glob.matches(name)))
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! From a policy's files to a [`CompiledPolicy`]: names resolved, classes held against each other.
+//!
+//! Every check that concerns more than one key is here, and reports where the
+//! later of the two stands. The core checks its own bounds once more and cannot
+//! object to anything that passed.
+
+use std::sync::Arc;
+
+use plimsoll_core::policy::{Class, ClassId, Policy, Share};
+
+use super::class_file::ClassEntry;
+use super::compiled::CompiledPolicy;
+use super::diagnostic::{Mistake, Mistakes, PolicyErrors};
+use super::document::{self, Node};
+use super::field::Field;
+use super::file::{self, PolicyFile};
+use super::load::Source;
+use super::route_file::RouteEntry;
+use super::settings::{ClassSettings, ModelRules};
+use crate::classify::routes::{Route, RouteTable};
+use crate::classify::session::Stage;
+
+/// Compiles the files of `source`, each laid over those before it.
+///
+/// # Errors
+/// Every mistake in them.
+pub fn compile(source: &Source) -> Result<CompiledPolicy, PolicyErrors> {
+    let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
+    let documents = source.files.iter().enumerate();
+    let roots: Vec<_> =
+        documents.map(|(index, file)| document::parse(&file.text, index, &mistakes)).collect();
+    // With a file missing, what the others lack would be reported as mistakes of theirs.
+    let roots: Option<Vec<Node>> = roots.into_iter().collect();
+    let root = roots.and_then(|roots| roots.into_iter().reduce(Node::overlaid_with));
+    let compiled = root.as_ref().and_then(|root| policy(Field::root(root, &mistakes), source, &mistakes));
+    compiled.ok_or_else(|| mistakes.into_errors())
+}
+
+/// The policy below `root`, unless a mistake is on record by the end.
+fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes) -> Option<CompiledPolicy> {
+    let PolicyFile { mode, sessions, mut classes, carry, routes, model, clients, decision_header } =
+        file::read(root.clone())?;
+    check_classes(&classes);
+    classes.sort_by_key(|entry| entry.class.rank);
+    let names: Vec<&str> = classes.iter().map(|entry| entry.class.name.as_str()).collect();
+    let least = ClassId::new(names.len().checked_sub(1)?)?;
+    let fallback = model.fallback.as_ref().and_then(|field| class_named(field, &names));
+    let model = ModelRules {
+        bundle: model.bundle,
+        decides_unrouted: model.decides_unrouted,
+        fallback: fallback.unwrap_or(least),
+        time_budget: model.time_budget,
+    };
+    let routes = routes.into_iter().filter_map(|entry| route(entry, &names)).collect();
+    let carry = carried(&carry, &names);
+    let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
+        classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let refused = |error| root.report(Mistake::new(format!("the core refuses it: {error:?}")));
+    let core = Policy::new(mode, core).map_err(refused).ok()?;
+    Some(CompiledPolicy {
+        core: Arc::new(core),
+        classes,
+        routes: RouteTable::new(routes),
+        sessions,
+        model,
+        clients,
+        decision_header,
+        source: source.name.clone(),
+        carry,
+    })
+}
+
+fn check_classes(classes: &[ClassEntry<'_>]) {
+    for (index, entry) in classes.iter().enumerate() {
+        check_rank(entry, &classes[..index], classes);
+        check_share(entry);
+    }
+    check_floors(classes);
+}
+
+fn check_rank(entry: &ClassEntry<'_>, earlier: &[ClassEntry<'_>], all: &[ClassEntry<'_>]) {
+    let rank = entry.class.rank;
+    let Some(owner) = earlier.iter().find(|other| other.class.rank == rank) else { return };
+    let mistake = Mistake::new(format!("rank {rank} belongs to `{}`", owner.class.name));
+    let taken = |free: &u8| all.iter().any(|other| other.class.rank == *free);
+    let mistake = match (0..=u8::MAX).find(|free| !taken(free)) {
+        Some(free) => mistake.hint(format!("rank {free} is free")),
+        None => mistake,
+    };
+    entry.rank.as_ref().unwrap_or(&entry.field).report(mistake);
+}
+
+fn check_share(entry: &ClassEntry<'_>) {
+    let Class { floor, ceiling, .. } = entry.class;
+    if ceiling == Share::NONE {
+        let mistake = Mistake::new("a ceiling of 0% refuses the class altogether");
+        entry.field.report(mistake.hint("leave `ceiling` out, or write at least 1%"));
+    } else if ceiling < floor {
+        let mistake = Mistake::new("the ceiling is below the floor");
+        entry.field.report(mistake.hint("raise `ceiling` or lower `floor`"));
+    }
+}
+
+fn check_floors(classes: &[ClassEntry<'_>]) {
+    let mut sum = 0;
+    for entry in classes {
+        sum += entry.class.floor.millionths();
+        if sum > Share::ALL.millionths() {
+            let percent = sum.div_ceil(10_000);
+            let mistake = Mistake::new(format!("with this floor they add up to {percent}%"));
+            return entry.field.report(mistake.hint("floors add up to 100% at most"));
+        }
+    }
+}
+
+fn class_named(field: &Field<'_>, names: &[&str]) -> Option<ClassId> {
+    let name = field.text()?;
+    let index = names.iter().position(|known| *known == name);
+    if index.is_none() {
+        field.report(Mistake::unknown("class", name, names.iter().copied()));
+    }
+    ClassId::new(index?)
+}
+
+fn route(entry: RouteEntry<'_>, names: &[&str]) -> Option<Route> {
+    let class = class_named(entry.class.as_ref()?, names)?;
+    let RouteEntry { field, conditions, pool, .. } = entry;
+    Some(Route { conditions, class, pool, defined_at: field.place().into() })
+}
+
+fn carried(carry: &[(Stage, Field<'_>)], names: &[&str]) -> [Option<ClassId>; 4] {
+    let mut lifts = [None; 4];
+    for (stage, field) in carry {
+        lifts[*stage as usize] = class_named(field, names);
+    }
+    lifts
+}

@@ -1,0 +1,49 @@
+//! A policy ready to decide under: everything resolved, nothing left to fail.
+
+use std::sync::Arc;
+
+use plimsoll_core::policy::{ClassId, Policy};
+
+use super::settings::{ClassSettings, ClientRules, ModelRules, SessionRules};
+use crate::classify::routes::RouteTable;
+use crate::classify::session::Stage;
+
+/// A checked, immutable policy.
+#[derive(Clone, Debug)]
+pub struct CompiledPolicy {
+    /// What the core decides under.
+    pub core: Arc<Policy>,
+    /// What the shell knows of each class, in the core's order.
+    pub classes: Vec<ClassSettings>,
+    /// The routes.
+    pub routes: RouteTable,
+    /// Which sessions there are.
+    pub sessions: SessionRules,
+    /// What the model may do.
+    pub model: ModelRules,
+    /// How clients are held to their share.
+    pub clients: ClientRules,
+    /// Whether answers carry `X-Plimsoll-Decision`.
+    pub decision_header: bool,
+    /// The file or directory it was read from, or that it is the built-in one.
+    pub source: String,
+    pub(super) carry: [Option<ClassId>; 4],
+}
+
+impl CompiledPolicy {
+    /// The settings of a class; those of the least important one if there is no such class.
+    pub fn settings(&self, class: ClassId) -> &ClassSettings {
+        &self.classes[self.core.nearest(class).index()]
+    }
+
+    /// The class of a request whose route or model said `class` and whose session is
+    /// at `stage`: a session well on its way carries its pages, scripts and API calls
+    /// with it, or its checkout would hang on a script that was shed. Never a worse
+    /// class than before, and never for classes with `carried: off`.
+    pub fn carried(&self, class: ClassId, stage: Stage) -> ClassId {
+        match self.carry[stage as usize] {
+            Some(lift) if self.settings(class).carried => class.min(lift),
+            _ => class,
+        }
+    }
+}

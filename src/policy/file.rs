@@ -1,0 +1,180 @@
+//! The keys of a policy file, and what holds where one is left out.
+//!
+//! Only `version` and `classes` are required. Names of classes stay names here.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use plimsoll_core::policy::{CLASSES_MAX, Mode};
+
+use super::class_file::{self, ClassEntry};
+use super::diagnostic::Mistake;
+use super::field::{Field, Section};
+use super::route_file::{self, ROUTES_MAX, RouteEntry};
+use super::settings::{BundleSource, ClientRules, LimitKey, RateLimit, SessionRules};
+use super::units::{duration, rate};
+use crate::classify::cookies::CookieNames;
+use crate::classify::session::Stage;
+
+/// The session cookies of well-known shops, where a policy names none.
+const COOKIES: [&str; 8] = [
+    "session",
+    "sessionid",
+    "PHPSESSID",
+    "wp_woocommerce_session_*",
+    "_shopify_s",
+    "cart_token",
+    "sw-context-token",
+    "_session_id",
+];
+/// 6 MiB of slots: the shoppers of half an hour at some 70 new ones a second.
+const SESSIONS_MAX: usize = 131_072;
+/// Ten times what an inference takes on a slow machine.
+const TIME_BUDGET: Duration = Duration::from_millis(2);
+
+/// A policy as its files describe it.
+pub(super) struct PolicyFile<'n> {
+    pub(super) mode: Mode,
+    pub(super) sessions: SessionRules,
+    pub(super) classes: Vec<ClassEntry<'n>>,
+    pub(super) carry: Vec<(Stage, Field<'n>)>,
+    pub(super) routes: Vec<RouteEntry<'n>>,
+    pub(super) model: ModelEntry<'n>,
+    pub(super) clients: ClientRules,
+    pub(super) decision_header: bool,
+}
+
+/// The section `model:`, its fallback class not resolved yet.
+pub(super) struct ModelEntry<'n> {
+    pub(super) bundle: BundleSource,
+    pub(super) decides_unrouted: bool,
+    pub(super) fallback: Option<Field<'n>>,
+    pub(super) time_budget: Duration,
+}
+
+/// Reads all sections; mistakes are on record and leave defaults behind.
+pub(super) fn read(root: Field<'_>) -> Option<PolicyFile<'_>> {
+    let policy = root.section()?;
+    if let Some(version) = policy.require("version", "`version: 1`") {
+        version.parsed(check_version);
+    }
+    let modes = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
+    let classes = policy.require("classes", "`classes: { checkout: { rank: 0 } }`");
+    let file = PolicyFile {
+        mode: policy.get("mode").and_then(|field| field.choice(&modes)).unwrap_or(Mode::Enforce),
+        sessions: sessions(policy.get("sessions")),
+        classes: classes.map(|field| read_classes(&field)).unwrap_or_default(),
+        carry: policy.get("carry").map(|field| carry(&field)).unwrap_or_default(),
+        routes: policy.get("routes").map(|field| routes(&field)).unwrap_or_default(),
+        model: model(policy.get("model")),
+        clients: clients(policy.get("clients")),
+        decision_header: headers(policy.get("headers")),
+    };
+    policy.close();
+    Some(file)
+}
+
+fn check_version(text: &str) -> Result<(), Mistake> {
+    if text == "1" {
+        return Ok(());
+    }
+    Err(Mistake::new(format!("version `{text}` is unknown")).hint("this plimsoll reads `version: 1`"))
+}
+
+fn section(field: Option<Field<'_>>) -> Option<Section<'_>> {
+    field?.section()
+}
+
+fn sessions(field: Option<Field<'_>>) -> SessionRules {
+    let mut rules = SessionRules { cookies: CookieNames::new(COOKIES), sessions_max: SESSIONS_MAX };
+    let Some(sessions) = section(field) else { return rules };
+    if let Some(cookies) = sessions.get("cookies") {
+        rules.cookies = CookieNames::new(cookies.list_or_one().iter().filter_map(Field::text));
+    }
+    // Below a thousand, shoppers evict each other; above ten million it is 500 MB.
+    let max = sessions.get("max").and_then(|field| field.number(1_024..=10_000_000));
+    rules.sessions_max = max.unwrap_or(SESSIONS_MAX);
+    sessions.close();
+    rules
+}
+
+fn read_classes<'n>(field: &Field<'n>) -> Vec<ClassEntry<'n>> {
+    let Some(entries) = field.entries() else { return Vec::new() };
+    if entries.is_empty() || entries.len() > CLASSES_MAX {
+        let mistake = Mistake::new(format!("{} classes", entries.len()));
+        field.report(mistake.hint(format!("at least one and at most {CLASSES_MAX}")));
+    }
+    let read = |(position, (name, field))| class_file::read(name, position, field);
+    (0..=u8::MAX).zip(entries).filter_map(read).collect()
+}
+
+fn carry<'n>(field: &Field<'n>) -> Vec<(Stage, Field<'n>)> {
+    let Some(carry) = field.section() else { return Vec::new() };
+    let stages = [("browsing", Stage::Browsing), ("cart", Stage::Cart), ("checkout", Stage::Checkout)];
+    let read = |(name, stage)| Some((stage, carry.get(name)?));
+    let carried = stages.into_iter().filter_map(read).collect();
+    carry.close();
+    carried
+}
+
+fn routes<'n>(field: &Field<'n>) -> Vec<RouteEntry<'n>> {
+    let routes = if field.is_null() { Vec::new() } else { field.list() };
+    if routes.len() > ROUTES_MAX {
+        field.report(Mistake::new(format!("{} routes", routes.len())).hint(format!("at most {ROUTES_MAX}")));
+    }
+    routes.into_iter().take(ROUTES_MAX).filter_map(route_file::read).collect()
+}
+
+fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
+    let mut entry = ModelEntry {
+        bundle: BundleSource::Embedded,
+        decides_unrouted: true,
+        fallback: None,
+        time_budget: TIME_BUDGET,
+    };
+    let Some(model) = section(field) else { return entry };
+    match model.get("bundle").and_then(|field| field.text()) {
+        None | Some("embedded") => {}
+        Some(directory) => entry.bundle = BundleSource::Directory(directory.into()),
+    }
+    if let Some(may_decide) = model.get("may_decide") {
+        let choices = may_decide.list().into_iter().filter_map(|item| item.choice(&[("unrouted", true)]));
+        entry.decides_unrouted = choices.count() > 0;
+    }
+    entry.fallback = model.get("fallback_class");
+    entry.time_budget =
+        model.get("time_budget").and_then(|field| field.parsed(duration)).unwrap_or(TIME_BUDGET);
+    model.close();
+    entry
+}
+
+fn clients(field: Option<Field<'_>>) -> ClientRules {
+    let mut rules = ClientRules { usage_penalty: true, limits: Vec::new() };
+    let Some(clients) = section(field) else { return rules };
+    rules.usage_penalty = clients.get("usage_penalty").and_then(|field| field.switch()).unwrap_or(true);
+    if let Some(limits) = clients.get("limits") {
+        rules.limits = limits.list().iter().filter_map(limit).collect();
+    }
+    clients.close();
+    rules
+}
+
+fn limit(field: &Field<'_>) -> Option<RateLimit> {
+    let limit = field.section()?;
+    let kinds = [("session", LimitKey::Session), ("address", LimitKey::Address)];
+    let keys = limit.require("key", "`key: [session, address]`").map(|field| field.list_or_one());
+    let keys = keys.unwrap_or_default().iter().filter_map(|field| field.choice(&kinds)).collect();
+    let rate = limit.require("rate", "`rate: 30/s`").and_then(|field| field.parsed(rate));
+    let burst = limit.get("burst").and_then(|field| field.number(1..=1_000_000));
+    limit.close();
+    let (count, period) = rate?;
+    let count = NonZeroU32::new(count)?;
+    Some(RateLimit { keys, count, period, burst: burst.and_then(NonZeroU32::new).unwrap_or(count) })
+}
+
+fn headers(field: Option<Field<'_>>) -> bool {
+    let Some(headers) = section(field) else { return false };
+    let decision = headers.get("decision").and_then(|field| field.switch());
+    headers.close();
+    decision.unwrap_or(false)
+}

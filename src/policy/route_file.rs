@@ -1,0 +1,85 @@
+//! One entry under `routes:`: the conditions as they are written.
+//!
+//! Names of classes stay names; `compile` knows which exist.
+
+use std::str::FromStr;
+
+use http::{HeaderName, Method};
+
+use super::diagnostic::Mistake;
+use super::field::{Field, Section};
+use crate::classify::glob::{Case, Glob, PathGlob};
+use crate::classify::routes::Conditions;
+
+/// The longest list of routes. Beyond it a policy is generated, and its generator at fault.
+pub(super) const ROUTES_MAX: usize = 10_000;
+
+/// A route whose class is not resolved yet.
+pub(super) struct RouteEntry<'n> {
+    pub(super) field: Field<'n>,
+    pub(super) conditions: Conditions,
+    pub(super) class: Option<Field<'n>>,
+    pub(super) pool: Option<Box<str>>,
+}
+
+/// Reads a route.
+pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
+    let route = field.section()?;
+    let conditions = Conditions {
+        methods: all_of(&route, "methods", method),
+        paths: all_of(&route, "path", path),
+        host: route.get("host").and_then(|field| field.text()).map(|host| Glob::new(host, Case::Ignored)),
+        headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
+        query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
+        operations: all_of(&route, "graphql", |name| Ok(Glob::new(name, Case::Sensitive))),
+    };
+    let class = route.require("class", "`class: checkout`");
+    let pool = route.get("pool").and_then(|field| field.text()).map(Box::from);
+    route.close();
+    Some(RouteEntry { field, conditions, class, pool })
+}
+
+fn all_of<T>(route: &Section<'_>, key: &'static str, read: impl Fn(&str) -> Result<T, Mistake>) -> Vec<T> {
+    let Some(field) = route.get(key) else { return Vec::new() };
+    let items = field.list_or_one();
+    if items.is_empty() {
+        field.report(Mistake::new("nothing to match").hint("leave the key out to match everything"));
+    }
+    items.iter().filter_map(|item| item.parsed(&read)).collect()
+}
+
+fn method(text: &str) -> Result<Method, Mistake> {
+    let upper = text.to_ascii_uppercase();
+    if upper != text {
+        return Err(Mistake::new(format!("`{text}` is not a method")).hint(format!("write {upper}")));
+    }
+    Method::from_bytes(text.as_bytes()).map_err(|_| Mistake::new(format!("`{text}` is not a method")))
+}
+
+fn path(text: &str) -> Result<PathGlob, Mistake> {
+    PathGlob::new(text)
+        .map_err(|error| Mistake::new(format!("`{text}` is not a path")).hint(error.to_string()))
+}
+
+fn headers(field: &Field<'_>) -> Vec<(HeaderName, Glob)> {
+    let read = |(name, value): (&str, Field<'_>)| {
+        let Ok(name) = HeaderName::from_str(name) else {
+            value.report(Mistake::new(format!("`{name}` is not a header name")));
+            return None;
+        };
+        Some((name, Glob::new(value_or_any(&value)?, Case::Ignored)))
+    };
+    field.entries().into_iter().flatten().filter_map(read).collect()
+}
+
+fn query(field: &Field<'_>) -> Vec<(String, Glob)> {
+    let read = |(name, value): (&str, Field<'_>)| {
+        Some((name.to_owned(), Glob::new(value_or_any(&value)?, Case::Sensitive)))
+    };
+    field.entries().into_iter().flatten().filter_map(read).collect()
+}
+
+/// `{ preview: }` asks for the key and takes any value.
+fn value_or_any<'n>(value: &Field<'n>) -> Option<&'n str> {
+    if value.is_null() { Some("*") } else { value.text() }
+}

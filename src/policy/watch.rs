@@ -1,0 +1,178 @@
+//! Notices that a policy has changed on disk.
+//!
+//! The directory is watched, not the file: editors and Kubernetes replace a file
+//! by renaming another over it, and a watched inode would be the old one. Where
+//! the path leads through a symlink, the directory it ends in is watched as well.
+//! Changes come in bursts, so one call follows 200 ms after the first of them; what
+//! changes later is a burst of its own, and a busy directory cannot put a call off.
+//!
+//! It reads no policy and may call once too often; whoever is called compares.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
+
+use notify::{Config, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+
+/// Long enough for an editor's write and rename, short enough for an operator.
+const BURST: Duration = Duration::from_millis(200);
+/// How often to look where the system cannot tell: network mounts, no inotify left.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Why a policy cannot be watched.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot watch {path}: {error}", path = .directory.display())]
+pub struct WatchError {
+    directory: PathBuf,
+    #[source]
+    error: notify::Error,
+}
+
+type Handler = mpsc::Sender<notify::Result<Event>>;
+
+/// Watches until it is dropped.
+pub struct PolicyWatch {
+    _watcher: Box<dyn Watcher + Send>,
+}
+
+impl PolicyWatch {
+    /// Calls `changed`, on a thread of its own, whenever the policy at `path` may have changed.
+    ///
+    /// # Errors
+    /// The directory is not there, or neither the system nor polling can watch it.
+    pub fn start(path: &Path, changed: impl FnMut() + Send + 'static) -> Result<PolicyWatch, WatchError> {
+        PolicyWatch::with(path, changed, |handler, directories| {
+            native(handler.clone(), directories).or_else(|_| polling(handler, directories, POLL))
+        })
+    }
+
+    fn with(
+        path: &Path,
+        changed: impl FnMut() + Send + 'static,
+        watcher: impl FnOnce(Handler, &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>>,
+    ) -> Result<PolicyWatch, WatchError> {
+        let failed = |error| WatchError { directory: path.to_owned(), error };
+        let directories = directories(path).map_err(|error| failed(error.into()))?;
+        let (sender, events) = mpsc::channel();
+        let _watcher = watcher(sender, &directories).map_err(failed)?;
+        // The thread ends when the watcher, which owns the sender, is dropped.
+        thread::spawn(move || debounce(&events, changed));
+        Ok(PolicyWatch { _watcher })
+    }
+}
+
+fn native(handler: Handler, directories: &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>> {
+    watching(RecommendedWatcher::new(handler, Config::default())?, directories)
+}
+
+fn polling(
+    handler: Handler,
+    directories: &BTreeSet<PathBuf>,
+    interval: Duration,
+) -> notify::Result<Box<dyn Watcher + Send>> {
+    // Contents are compared: on network mounts the times of files are not to be trusted.
+    let config = Config::default().with_poll_interval(interval).with_compare_contents(true);
+    watching(PollWatcher::new(handler, config)?, directories)
+}
+
+fn watching<W: Watcher + Send + 'static>(
+    mut watcher: W,
+    directories: &BTreeSet<PathBuf>,
+) -> notify::Result<Box<dyn Watcher + Send>> {
+    for directory in directories {
+        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    }
+    Ok(Box::new(watcher))
+}
+
+/// The directory in which the path stands, and the one in which it ends.
+fn directories(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let target = path.canonicalize()?;
+    if path.is_dir() {
+        return Ok(BTreeSet::from([target]));
+    }
+    let stated = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let ends = target.parent().map(Path::to_owned);
+    Ok(BTreeSet::from_iter(ends.into_iter().chain([stated.canonicalize()?])))
+}
+
+fn debounce(events: &Receiver<notify::Result<Event>>, mut changed: impl FnMut()) {
+    while let Ok(event) = events.recv() {
+        // Our own reading of the policy is an access; answering it would never end.
+        // An error is a directory that polling does not find: nothing to read there.
+        if event.map_or(true, |event| event.kind.is_access()) {
+            continue;
+        }
+        thread::sleep(BURST);
+        while events.try_recv().is_ok() {}
+        changed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    /// Bounds a wait that ends as soon as the watcher calls.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn watch(path: &Path) -> (PolicyWatch, Receiver<()>) {
+        let (sender, calls) = mpsc::channel();
+        let watch = PolicyWatch::start(path, move || _ = sender.send(())).unwrap();
+        (watch, calls)
+    }
+
+    #[test]
+    fn a_rewritten_file_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy = directory.path().join("policy.yaml");
+        fs::write(&policy, "version: 1").unwrap();
+        let (_watch, calls) = watch(&policy);
+        fs::write(directory.path().join("new"), "version: 1 # changed").unwrap();
+        fs::rename(directory.path().join("new"), &policy).unwrap();
+        calls.recv_timeout(PATIENCE).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_swapped_symlink_is_noticed() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        for generation in ["one", "two"] {
+            fs::create_dir(at(generation)).unwrap();
+            fs::write(at(generation).join("policy.yaml"), generation).unwrap();
+        }
+        symlink("one", at("..data")).unwrap();
+        symlink("..data/policy.yaml", at("policy.yaml")).unwrap();
+        let (_watch, calls) = watch(&at("policy.yaml"));
+        symlink("two", at("..data_tmp")).unwrap();
+        fs::rename(at("..data_tmp"), at("..data")).unwrap();
+        calls.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(fs::read_to_string(at("policy.yaml")).unwrap(), "two");
+    }
+
+    #[test]
+    fn where_the_system_cannot_tell_polling_notices() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy = directory.path().join("policy.yaml");
+        fs::write(&policy, "version: 1").unwrap();
+        let (sender, calls) = mpsc::channel();
+        let polled = |handler, directories: &_| polling(handler, directories, Duration::from_millis(10));
+        let _watch = PolicyWatch::with(&policy, move || _ = sender.send(()), polled).unwrap();
+        fs::write(&policy, "version: 1 # changed").unwrap();
+        calls.recv_timeout(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn what_is_not_there_is_an_error() {
+        let absent = Path::new("/nowhere/at/all/policy.yaml");
+        assert!(
+            PolicyWatch::start(absent, || {}).is_err_and(|error| error.to_string().contains("/nowhere/at"))
+        );
+    }
+}

@@ -1,0 +1,296 @@
+//! Every mistake a policy can hold is found, where it stands, with what to write instead.
+//!
+//! One table, because an operator's experience is the message: a row is a policy,
+//! the place of its mistake, and words that message and hint must contain.
+
+use std::fs;
+use std::path::Path;
+
+use plimsoll::policy::check;
+use plimsoll::policy::compile::compile;
+use plimsoll::policy::diagnostic::Diagnostic;
+use plimsoll::policy::load::Source;
+use proptest::prelude::{ProptestConfig, prop_assert, proptest};
+
+fn mistakes(text: &str) -> Vec<Diagnostic> {
+    compile(&Source::of("policy.yaml", text)).map_or_else(|errors| errors.0, |_| Vec::new())
+}
+
+/// A policy that would be good without its last lines.
+fn good_but(rest: &str) -> String {
+    format!("version: 1\nclasses:\n  checkout: {{ rank: 0 }}\n  browse: {{ rank: 5 }}\n{rest}\n")
+}
+
+struct Row {
+    text: String,
+    place: (usize, usize),
+    key: &'static str,
+    says: &'static str,
+    hints: &'static str,
+}
+
+fn row(
+    text: impl Into<String>,
+    place: (usize, usize),
+    key: &'static str,
+    says: &'static str,
+    hints: &'static str,
+) -> Row {
+    Row { text: text.into(), place, key, says, hints }
+}
+
+fn check_rows(rows: impl IntoIterator<Item = Row>) {
+    for Row { text, place, key, says, hints } in rows {
+        let found = mistakes(&text);
+        let [only] = found.as_slice() else { panic!("{text}\nhas {} mistakes: {found:#?}", found.len()) };
+        assert_eq!((only.position, only.key.as_str()), (Some(place), key), "{text}\n{only}");
+        assert!(only.message.contains(says), "{text}\n{only}");
+        assert!(only.hint.as_deref().is_some_and(|hint| hint.contains(hints)), "{text}\n{only}");
+    }
+}
+
+#[test]
+fn mistakes_in_the_file_are_found() {
+    check_rows([
+        row("", (1, 1), "", "empty", "version: 1"),
+        row("# nothing but a comment\n", (1, 1), "", "empty", "version: 1"),
+        row("classes: { a: {} }", (1, 1), "", "`version` is missing", "version: 1"),
+        row("version: 1", (1, 1), "", "`classes` is missing", "classes:"),
+        row("version: 2\nclasses: { a: {} }", (1, 10), "version", "`2` is unknown", "version: 1"),
+        row("version: 1\nclasses: {}", (2, 1), "classes", "0 classes", "at least one"),
+        row("just words", (1, 1), "", "expected a mapping", "key: value"),
+        row("- version", (1, 1), "", "expected a mapping", "key: value"),
+        row("version: 1\nclasses:\n\ta: {}\n", (3, 2), "", "not YAML", "spaces"),
+        row("version: 1\nversion: 1\nclasses: { a: {} }", (2, 1), "version", "second time", "line 1"),
+        row("version: 1\nclasses: { a: {} }\n---\nversion: 1", (4, 1), "", "second document", "---"),
+        row("version: 1\nclasses: { a: &x {}, b: *x }", (2, 25), "", "alias", "write the value out"),
+        row(good_but("mode: observ"), (5, 7), "mode", "unknown value `observ`", "`observe`"),
+        row(good_but("route: []"), (5, 1), "route", "unknown key `route`", "`routes`"),
+        row(good_but("xyzzy: 1"), (5, 1), "xyzzy", "unknown key", "one of: version"),
+    ]);
+}
+
+fn class(keys: &str) -> String {
+    good_but(&format!("  cart: {{ {keys} }}"))
+}
+
+#[test]
+fn mistakes_in_a_class_are_found() {
+    check_rows([
+        row(class("rank: 0"), (5, 17), "classes.cart.rank", "belongs to `checkout`", "rank 1 is free"),
+        row(class("rank: first"), (5, 17), "classes.cart.rank", "not a number", "0 to 255"),
+        row(class("rank: 256"), (5, 17), "classes.cart.rank", "not a number", "0 to 255"),
+        row(class("rang: 1"), (5, 11), "classes.cart.rang", "unknown key", "`rank`"),
+        row(class("slo: { latency: 800 }"), (5, 27), "classes.cart.slo.latency", "no unit", "800ms"),
+        row(
+            class("slo: { latency: 8 sec }"),
+            (5, 27),
+            "classes.cart.slo.latency",
+            "unknown unit `sec`",
+            "ms, s",
+        ),
+        row(class("slo: { objective: 99.9 }"), (5, 29), "classes.cart.slo.objective", "percentage", "99.9%"),
+        row(class("slo: 800ms"), (5, 16), "classes.cart.slo", "expected a mapping", "key: value"),
+        row(class("patience: 0s"), (5, 21), "classes.cart.patience", "no time", "1ms"),
+        row(class("patience: [2s]"), (5, 11), "classes.cart.patience", "found a list", "key: value"),
+        row(class("floor: 120%"), (5, 18), "classes.cart.floor", "more than all", "100%"),
+        row(class("floor: 30%, ceiling: 20%"), (5, 3), "classes.cart", "below the floor", "raise"),
+        row(class("ceiling: 0%"), (5, 3), "classes.cart", "ceiling of 0%", "leave"),
+        row(
+            class("queue: { max_length: 0 }"),
+            (5, 32),
+            "classes.cart.queue.max_length",
+            "out of range",
+            "1 to 65536",
+        ),
+        row(class("queue: { order: filo }"), (5, 27), "classes.cart.queue.order", "unknown value", "fifo"),
+        row(class("breaker: no"), (5, 20), "classes.cart.breaker", "found `no`", "key: value"),
+        row(class("breaker: { probes: 0 }"), (5, 30), "classes.cart.breaker.probes", "out of range", "1 to"),
+        row(
+            class("breaker: { slow_ratio: 0% }"),
+            (5, 34),
+            "classes.cart.breaker.slow_ratio",
+            "always",
+            "off",
+        ),
+        row(
+            class("refuse: { status: 200 }"),
+            (5, 29),
+            "classes.cart.refuse.status",
+            "out of range",
+            "400 to 599",
+        ),
+        row(
+            class("refuse: { retry_after: 6s..2s }"),
+            (5, 34),
+            "classes.cart.refuse.retry_after",
+            "ends",
+            "shorter",
+        ),
+        row(class("visit: checkot"), (5, 18), "classes.cart.visit", "unknown value", "`checkout`"),
+        row(class("value: 1.5"), (5, 18), "classes.cart.value", "out of range", "0 to 1"),
+        row(class("value: NaN"), (5, 18), "classes.cart.value", "out of range", "0 to 1"),
+        row(good_but("  Cart!: {}"), (5, 3), "classes.Cart!", "no name", "lower-case"),
+    ]);
+}
+
+#[test]
+fn mistakes_in_a_route_are_found() {
+    let route = |keys: &str| good_but(&format!("routes:\n  - {{ {keys} }}"));
+    check_rows([
+        row(route("path: /a, class: chekout"), (6, 24), "routes[0].class", "unknown class", "`checkout`"),
+        row(route("path: /a"), (6, 5), "routes[0]", "`class` is missing", "class: checkout"),
+        row(route("path: a, class: browse"), (6, 13), "routes[0].path", "not a path", "starts with `/`"),
+        row(route("path: /?a=b, class: browse"), (6, 13), "routes[0].path", "not a path", "query"),
+        row(route("path: /a**, class: browse"), (6, 13), "routes[0].path", "not a path", "whole segments"),
+        row(route("methods: [post], class: browse"), (6, 17), "routes[0].methods[0]", "not a method", "POST"),
+        row(route("methods: [], class: browse"), (6, 7), "routes[0].methods", "nothing", "leave the key out"),
+        row(route("method: GET, class: browse"), (6, 7), "routes[0].method", "unknown key", "`methods`"),
+        row(route("query: a, class: browse"), (6, 14), "routes[0].query", "expected a mapping", "key: value"),
+    ]);
+}
+
+#[test]
+fn mistakes_elsewhere_are_found() {
+    check_rows([
+        row(good_but("carry: { checkout: crat }"), (5, 20), "carry.checkout", "unknown class", "checkout"),
+        row(good_but("carry: { pay: browse }"), (5, 10), "carry.pay", "unknown key", "checkout"),
+        row(
+            good_but("model: { fallback_class: brows }"),
+            (5, 26),
+            "model.fallback_class",
+            "unknown class",
+            "`browse`",
+        ),
+        row(
+            good_but("model: { may_decide: [all] }"),
+            (5, 23),
+            "model.may_decide[0]",
+            "unknown value",
+            "unrouted",
+        ),
+        row(good_but("sessions: { max: 10 }"), (5, 18), "sessions.max", "out of range", "1024"),
+        row(
+            good_but("clients: { usage_penalty: yes }"),
+            (5, 27),
+            "clients.usage_penalty",
+            "unknown value",
+            "on",
+        ),
+        row(
+            good_but("clients: { limits: [{ key: ip, rate: 1/s }] }"),
+            (5, 28),
+            "clients.limits[0].key",
+            "`ip`",
+            "address",
+        ),
+        row(
+            good_but("clients: { limits: [{ key: address, rate: 30 }] }"),
+            (5, 43),
+            "clients.limits[0].rate",
+            "rate",
+            "30/s",
+        ),
+        row(
+            good_but("headers: { decision: maybe }"),
+            (5, 22),
+            "headers.decision",
+            "unknown value",
+            "on, off",
+        ),
+    ]);
+}
+
+#[test]
+fn floors_that_promise_more_than_all_are_found_where_they_exceed_it() {
+    let text = "version: 1\nclasses:\n  a: { floor: 60% }\n  b: { floor: 40% }\n  c: { floor: 1% }\n";
+    check_rows([row(text, (5, 3), "classes.c", "101%", "100% at most")]);
+}
+
+#[test]
+fn seventeen_classes_are_one_too_many() {
+    let classes = |count: usize| (0..count).map(|class| format!("  c{class}: {{}}\n")).collect::<String>();
+    assert!(mistakes(&format!("version: 1\nclasses:\n{}", classes(16))).is_empty());
+    let found = mistakes(&format!("version: 1\nclasses:\n{}", classes(17)));
+    assert!(found.len() == 1 && found[0].message == "17 classes", "{found:?}");
+}
+
+#[test]
+fn several_mistakes_are_told_at_once_in_the_order_of_the_text() {
+    let found = mistakes(
+        "version: 1\nmod: enforce\nclasses:\n  checkout: { rank: 0, patience: 800 }\n  cart: { rank: 0 }\n\
+         routes:\n  - { path: /a, class: crat }\n",
+    );
+    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "policy.yaml:2:1: mod: unknown key `mod` (did you mean `mode`?)",
+            "policy.yaml:4:34: classes.checkout.patience: `800` has no unit (write 800ms or 800s)",
+            "policy.yaml:5:17: classes.cart.rank: rank 0 belongs to `checkout` (rank 1 is free)",
+            "policy.yaml:7:24: routes[0].class: unknown class `crat` (did you mean `cart`?)",
+        ]
+    );
+}
+
+#[test]
+fn files_that_cannot_be_read_say_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |path: &Path| check(path).unwrap_err().to_string();
+
+    assert!(told(&directory.path().join("absent.yaml")).contains("check the path"));
+    assert!(told(directory.path()).contains("no policy in this directory"));
+
+    let latin = directory.path().join("latin.yaml");
+    fs::write(&latin, b"version: 1\n# caf\xe9\n").unwrap();
+    assert!(told(&latin).contains("latin.yaml:2:1: not UTF-8"));
+
+    let huge = directory.path().join("huge.yaml");
+    fs::write(&huge, "#".repeat(4 * 1024 * 1024 + 1)).unwrap();
+    assert!(told(&huge).contains("too long"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_without_permission_says_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("secret.yaml");
+    fs::write(&path, "version: 1").unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(&path).is_ok() {
+        println!("skipped: this user may read everything");
+        return;
+    }
+    assert!(check(&path).unwrap_err().to_string().contains("let the user plimsoll runs as read it"));
+}
+
+#[test]
+fn deep_nesting_is_refused_not_followed() {
+    let text = format!("version: 1\nclasses: {}{}", "[".repeat(5_000), "]".repeat(5_000));
+    assert_eq!(mistakes(&text).len(), 1);
+}
+
+#[test]
+fn a_policy_that_lost_a_line_is_good_or_says_where_it_is_not() {
+    let lines: Vec<&str> = plimsoll::policy::STOREFRONT.lines().collect();
+    for lost in 0..lines.len() {
+        let text = [&lines[..lost], &lines[lost + 1..]].concat().join("\n");
+        for mistake in mistakes(&text) {
+            let (line, column) = mistake.position.expect("a mistake in a text has a place");
+            assert!((1..=lines.len()).contains(&line) && column >= 1, "without line {}: {mistake}", lost + 1);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_upsets_the_reader(
+        text in "(version|classes|routes|path|class|: |, |[{}\\[\\]]|- |\n|\n  |\t|&a |\\*a|!!x |'|\"|%|1|é|#|---|\\|){0,60}",
+    ) {
+        let compiled = compile(&Source::of("policy.yaml", &text));
+        prop_assert!(compiled.is_ok() || compiled.is_err_and(|errors| !errors.0.is_empty()));
+    }
+}
