@@ -79,7 +79,8 @@ def card(measures):
 
 **What it does.** Two small perceptrons in one ONNX file. The class head reads one request (hashed
 words of path and query, header kinds) and gives the probabilities of eight classes. The value head
-reads a session so far (counts, times, stage, entry) and estimates how likely it ends in a purchase.
+reads a session so far (counts, times, stage, entry) and ranks it by how likely it ends in a
+purchase; 0.5 is as likely as not if half of all sessions bought. It is no probability.
 
 **What it is for.** Telling Plimsoll what an unrouted request is, and which of two requests of one
 class to keep in overload. Routes written in a policy always win over it. It is not for pricing,
@@ -92,7 +93,8 @@ fraud, or any decision about a person; it sees no names, addresses, cookies or b
 {lines}
 
 `platform_left_out`: each shop platform in turn is kept out of training and then classed; labels are
-partly a corrected guess, so the figure is a floor of a kind, not gold. `without_funnel`: cart and
+partly a corrected guess, so the figure is a floor of a kind, not gold. The `back_office` platform is a
+management interface, foreign to storefronts, and counted apart. `without_funnel`: cart and
 checkout are hidden, so that only what the data set really records counts.
 
 **Limits.** The funnel of the sessions is simulated (7 of 10 carts, 4 of 10 checkouts abandoned):

@@ -36,7 +36,7 @@ class Perceptron:
             for start in range(0, len(x), batch):
                 step += 1
                 rows = order[start : start + batch]
-                kept = x[rows] * (self.random.random((len(rows), x.shape[1]), np.float32) >= dropped)
+                kept = x[rows] * (self.random.integers(0, 256, (len(rows), x.shape[1]), np.uint8) >= 256 * dropped)
                 gradients = self.gradients(kept, y[rows], weight[rows])
                 self.adam(gradients, moments, step, rate * (1 - step / (steps + 1)), decay)
         return self

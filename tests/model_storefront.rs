@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::time::Duration;
 
 use flate2::read::GzDecoder;
 use http::{HeaderMap, Method, Uri};
@@ -112,7 +113,7 @@ fn a_model_over_its_budget_eight_times_in_a_row_answers_no_more() {
     let scorer = Scorer::embedded().unwrap();
     let cart = features("GET", "/cart", &HeaderMap::new()).unwrap();
     assert!(scorer.class(&cart).is_some());
-    let told = (0..8).filter(|_| scorer.observe(std::time::Duration::from_secs(1))).count();
+    let told = (0..8).filter(|_| scorer.observe(Duration::from_secs(1))).count();
     assert_eq!((told, scorer.status()), (1, Status::Disabled));
     assert_eq!(scorer.recall(&cart), None);
     assert_eq!(scorer.class(&cart), None);
