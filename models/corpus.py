@@ -50,7 +50,7 @@ class Request:
 
 def fill(path, random):
     """The path with every `{name}` or `:name` replaced by something of that kind."""
-    path = re.sub(r"/:(\w+)", r"/{\1}", path).replace("*", "{token}")
+    path = re.sub(r"/:(\w+)", r"/{\1}", path).replace("/*", "/{token}")
     return re.sub(r"\{([^}]*)\}", lambda match: value(match[1].strip("?").lower(), random), path)
 
 
@@ -175,7 +175,7 @@ def reading(random):
 def mounted(path, random):
     """The path as it is, or where a shop serves it below a locale or a folder."""
     chance = random.random()
-    if chance < 0.72 or path == "/" or path.startswith("/?"):
+    if chance < 0.72 or path in ("/", "*") or path.startswith("/?"):
         return path
     return "/" + (random.choice(LOCALES) if chance < 0.92 else random.choice(["shop", "store", "index.php"])) + path
 

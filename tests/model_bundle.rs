@@ -1,5 +1,7 @@
 //! Bundles as they arrive on a bad day: each is refused with the file, the key and the value.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 use std::fs;
 use std::path::Path;
 
@@ -178,6 +180,14 @@ fn weights_that_are_not_finite_are_refused() {
     let copy = Copy::new();
     copy.edit(MODEL, |model| overwrite_weights(model, 0xff));
     assert_eq!(copy.refused(MODEL, "weights \"class.w1\""), "NaN");
+}
+
+#[test]
+fn weights_of_a_shape_they_do_not_fill_are_refused() {
+    let copy = Copy::new();
+    // The dimensions of the widest matrix, 1076 and 32, as protobuf writes them.
+    copy.edit(MODEL, |model| replace(model, &[0xb4, 0x08, 8, 32], &[0xb4, 0x08, 8, 33]));
+    assert!(copy.refused(MODEL, "weights \"class.w1\"").starts_with("of shape [1076, 33]"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the shipped model makes of requests: a shop's own, and a real shop's log.
 
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};

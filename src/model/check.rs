@@ -10,9 +10,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::pb::tensor_proto::{DataLocation, DataType};
-use tract_onnx::pb::tensor_shape_proto::dimension;
+use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::type_proto::Value;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use tract_onnx::pb::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use tract_onnx::prelude::Framework;
 
 use super::bundle::{Bundle, Golden};
@@ -91,7 +91,8 @@ fn admit_graph(bundle: &Bundle, model: &ModelProto) -> Result<(), ModelError> {
 
 /// An operator of another domain, or with a graph inside, is not the one of that name.
 fn admit_node(file: &str, node: &NodeProto) -> Result<(), ModelError> {
-    let plain = node.domain.is_empty() && node.attribute.iter().all(|attribute| attribute.g.is_none());
+    let is_flat = |attribute: &AttributeProto| attribute.g.is_none() && attribute.graphs.is_empty();
+    let plain = node.domain.is_empty() && node.attribute.iter().all(is_flat);
     if plain && OPERATORS.contains(&node.op_type.as_str()) {
         return Ok(());
     }
@@ -111,21 +112,24 @@ fn admit_operators(bundle: &Bundle, graph: &GraphProto) -> Result<(), ModelError
     Err(ModelError::refused(&bundle.names.manifest, "operators", stated, found.join(", ")))
 }
 
-/// Weights are finite 32-bit floats within the file: none that lie elsewhere, none that spread NaN.
+/// Weights are finite 32-bit floats, all of them in the file: none that lie elsewhere, none that
+/// spread NaN, no shape that makes the loader reserve what is not there.
 fn admit_weights(file: &str, weights: &TensorProto) -> Result<(), ModelError> {
     let refuse = |found: &str| {
         let key = format!("weights {:?}", weights.name);
         Err(ModelError::refused(file, key, found, "finite 32-bit floats in the file"))
     };
     let here = weights.data_location.is_none_or(|location| location == DataLocation::Default as i32);
-    if weights.data_type != DataType::Float as i32 || !here || !weights.raw_data.len().is_multiple_of(4) {
-        return refuse("of another kind or place");
+    if weights.data_type != DataType::Float as i32 || !here {
+        return refuse("of another type or elsewhere");
     }
-    let raw = weights
-        .raw_data
-        .chunks_exact(4)
-        .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
-    match raw.chain(weights.float_data.iter().copied()).find(|weight| !weight.is_finite()) {
+    let (raw, rest) = weights.raw_data.as_chunks::<4>();
+    let values = raw.iter().map(|bytes| f32::from_le_bytes(*bytes)).chain(weights.float_data.iter().copied());
+    let size = weights.dims.iter().try_fold(1_i64, |size, dim| size.checked_mul(*dim));
+    if !rest.is_empty() || size != i64::try_from(values.clone().count()).ok() {
+        return refuse(&format!("of shape {:?} and {} bytes", weights.dims, weights.raw_data.len()));
+    }
+    match values.clone().find(|weight| !weight.is_finite()) {
         Some(weight) => refuse(&weight.to_string()),
         None => Ok(()),
     }
@@ -154,7 +158,7 @@ fn shape(tensor: &ValueInfoProto) -> Vec<i64> {
         return Vec::new();
     };
     let shape = kind.shape.as_ref().filter(|_| kind.elem_type == DataType::Float as i32);
-    let size = |dim: &tract_onnx::pb::tensor_shape_proto::Dimension| match dim.value {
+    let size = |dim: &Dimension| match dim.value {
         Some(dimension::Value::DimValue(size)) => size,
         _ => -1,
     };
