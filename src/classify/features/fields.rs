@@ -1,0 +1,217 @@
+//! What the header fields and the outline of a request say, as one choice of a short list each.
+//!
+//! Short lists of our own, by the standards that define the values: what a header *may* say is
+//! endless, what it tells about a storefront's request is not. They weigh little against the path,
+//! for an API client sends none of them.
+
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderName, USER_AGENT};
+
+use crate::classify::head::Head;
+
+/// A field with its values. The last one stands for all that the list does not name.
+struct Field {
+    name: &'static str,
+    values: &'static [&'static str],
+}
+
+const METHOD: Field =
+    Field { name: "method", values: &["get", "head", "post", "put", "patch", "delete", "options", "other"] };
+const CONTENT: Field = Field {
+    name: "content_type",
+    values: &["absent", "form", "json", "multipart", "text", "graphql", "other"],
+};
+const ACCEPTS: Field =
+    Field { name: "accept", values: &["absent", "html", "json", "image", "css", "any", "other"] };
+// Sec-Fetch-*: W3C Fetch Metadata Request Headers.
+const DEST: Field = Field {
+    name: "sec_fetch_dest",
+    values: &["absent", "document", "empty", "script", "style", "image", "font", "iframe", "other"],
+};
+const MODE: Field = Field {
+    name: "sec_fetch_mode",
+    values: &["absent", "navigate", "cors", "no-cors", "same-origin", "websocket", "other"],
+};
+const AGENT: Field = Field { name: "agent", values: &["absent", "browser", "bot", "library"] };
+const DEPTH: Field = Field { name: "depth", values: &["0", "1", "2", "3", "4", "5+"] };
+const FLAG: Field = Field { name: "has", values: &["cookies", "query", "prefetch", "xhr"] };
+
+/// All fields in vector order.
+const FIELDS: [&Field; 8] = [&METHOD, &CONTENT, &ACCEPTS, &DEST, &MODE, &AGENT, &DEPTH, &FLAG];
+
+/// How many features the fields make.
+pub(super) const LEN: usize = {
+    let mut len = 0;
+    let mut index = 0;
+    while index < FIELDS.len() {
+        len += FIELDS[index].values.len();
+        index += 1;
+    }
+    len
+};
+
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+
+/// User agents are read up to here: what tells a bot stands early, and the time is bounded.
+const AGENT_LEN_MAX: usize = 256;
+
+/// What crawlers call themselves; taken from the most frequent words of the crawler-user-agents list.
+const BOT_WORDS: [&[u8]; 7] = [b"bot", b"crawl", b"spider", b"slurp", b"preview", b"externalhit", b"monitor"];
+
+/// The names of the features, in vector order.
+pub(super) fn names() -> impl Iterator<Item = String> {
+    let of = |field: &&'static Field| {
+        let name = field.name;
+        field.values.iter().map(move |value| format!("{name}.{value}"))
+    };
+    FIELDS.iter().flat_map(of)
+}
+
+/// Calls `set` with the index, from 0, of every feature that holds.
+pub(super) fn each(head: &Head<'_>, depth: usize, mut set: impl FnMut(usize)) {
+    let chosen = [
+        named(&METHOD, head.method.as_str()),
+        content_type(head),
+        accept(head),
+        optional(&DEST, head.header(SEC_FETCH_DEST)),
+        optional(&MODE, head.header(SEC_FETCH_MODE)),
+        agent(head),
+        depth.min(DEPTH.values.len() - 1),
+    ];
+    let mut offset = 0;
+    for (field, value) in FIELDS.iter().zip(chosen) {
+        set(offset + value);
+        offset += field.values.len();
+    }
+    let flags = [
+        head.headers.contains_key(COOKIE),
+        !head.query().is_empty(),
+        is_prefetch(head.headers),
+        head.headers.contains_key(X_REQUESTED_WITH),
+    ];
+    flags.iter().enumerate().filter(|(_, holds)| **holds).for_each(|(flag, _)| set(offset + flag));
+}
+
+/// The place of a value in its list, the last one if it is not there.
+fn named(field: &Field, value: &str) -> usize {
+    let found = field.values.iter().position(|known| known.eq_ignore_ascii_case(value));
+    found.unwrap_or(field.values.len() - 1)
+}
+
+/// As [`named`]; the first value stands for no header field.
+fn optional(field: &Field, value: Option<&str>) -> usize {
+    value.map_or(0, |value| named(field, value))
+}
+
+fn content_type(head: &Head<'_>) -> usize {
+    let media = head.header(CONTENT_TYPE).map(|value| value.split(';').next().unwrap_or("").trim());
+    let kind = media.map(|media| match media {
+        "application/x-www-form-urlencoded" => "form",
+        "multipart/form-data" => "multipart",
+        "text/plain" => "text",
+        "application/graphql" => "graphql",
+        json if json.ends_with("json") => "json",
+        other => other,
+    });
+    optional(&CONTENT, kind)
+}
+
+/// The first media range decides: clients put what they want most there.
+fn accept(head: &Head<'_>) -> usize {
+    let range = head.header(ACCEPT).map(|value| value.split([',', ';']).next().unwrap_or("").trim());
+    let kind = range.map(|range| match range {
+        "*/*" => "any",
+        "text/html" | "application/xhtml+xml" => "html",
+        "text/css" => "css",
+        json if json.ends_with("json") => "json",
+        image if image.starts_with("image/") => "image",
+        other => other,
+    });
+    optional(&ACCEPTS, kind)
+}
+
+fn agent(head: &Head<'_>) -> usize {
+    let kind = head.header(USER_AGENT).map(|agent| {
+        let agent = &agent.as_bytes()[..agent.len().min(AGENT_LEN_MAX)];
+        if names_a_bot(agent) {
+            "bot"
+        } else if agent.starts_with(b"Mozilla/") || agent.starts_with(b"Opera/") {
+            "browser"
+        } else {
+            "library"
+        }
+    });
+    optional(&AGENT, kind)
+}
+
+/// One pass: only where a bot's word may begin is anything compared.
+fn names_a_bot(agent: &[u8]) -> bool {
+    let begins = |at: usize| {
+        let rest = &agent[at..];
+        BOT_WORDS.iter().any(|word| rest.len() >= word.len() && rest[..word.len()].eq_ignore_ascii_case(word))
+    };
+    let candidate = |byte: u8| matches!(byte | 0x20, b'b' | b'c' | b'e' | b'm' | b'p' | b's');
+    agent.iter().enumerate().any(|(at, byte)| candidate(*byte) && begins(at))
+}
+
+fn is_prefetch(headers: &HeaderMap) -> bool {
+    headers.get(SEC_PURPOSE).is_some_and(|purpose| purpose.as_bytes().starts_with(b"prefetch"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn holding(request: http::request::Builder) -> Vec<String> {
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let names: Vec<String> = names().collect();
+        let mut holding = Vec::new();
+        each(&Head::of(&parts), 1, |index| holding.push(names[index].clone()));
+        holding
+    }
+
+    #[test]
+    fn every_field_holds_exactly_one_value_for_a_bare_request() {
+        let expected = ["method.get", "content_type.absent", "accept.absent", "sec_fetch_dest.absent"];
+        let rest = ["sec_fetch_mode.absent", "agent.absent", "depth.1"];
+        assert_eq!(holding(Request::get("/a")), [expected.as_slice(), &rest].concat());
+    }
+
+    #[test]
+    fn header_fields_choose_their_value() {
+        let request = Request::post("/a?b")
+            .header("content-type", "application/vnd.api+json; charset=utf-8")
+            .header("accept", "text/html,*/*;q=0.8")
+            .header("sec-fetch-dest", "document")
+            .header("sec-fetch-mode", "nested-navigate")
+            .header("user-agent", "Mozilla/5.0 (compatible; GoogleBot/2.1)")
+            .header("cookie", "a=b")
+            .header("sec-purpose", "prefetch;prerender");
+        let expected = [
+            "method.post",
+            "content_type.json",
+            "accept.html",
+            "sec_fetch_dest.document",
+            "sec_fetch_mode.other",
+            "agent.bot",
+            "depth.1",
+            "has.cookies",
+            "has.query",
+            "has.prefetch",
+        ];
+        assert_eq!(holding(request), expected);
+    }
+
+    #[test]
+    fn agents_are_browsers_bots_or_libraries() {
+        let kind = |agent: &str| holding(Request::get("/").header("user-agent", agent))[5].clone();
+        assert_eq!(kind("Mozilla/5.0 (X11; Linux x86_64) Firefox/150.0"), "agent.browser");
+        assert_eq!(kind("facebookexternalhit/1.1"), "agent.bot");
+        assert_eq!(kind("curl/8.5.0"), "agent.library");
+        assert_eq!(kind(""), "agent.library");
+    }
+}

@@ -1,0 +1,200 @@
+//! `plimsoll features`: requests in, one JSON object a line; their feature vectors out.
+//!
+//! The training code calls it, so that a model learns from exactly what it will be given. The
+//! vectors go out as little-endian 32-bit floats, the request's and then the session's, row after
+//! row: what `numpy.fromfile` reads without a parser.
+//!
+//! It knows no access-log format and no labels.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::time::Duration;
+
+use anyhow::Context;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use serde::Deserialize;
+
+use crate::classify::features::{
+    LocalTime, REQUEST_LEN, RequestFeatures, SESSION_LEN, request_names, schema_hash, session_names,
+    write_session,
+};
+use crate::classify::head::Head;
+use crate::classify::session::{Entry, SessionView, Stage};
+
+/// One request of the input. All but the URL may be left out.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    #[serde(default = "get")]
+    method: String,
+    url: String,
+    #[serde(default)]
+    headers: HashMap<String, String>,
+    operation: Option<String>,
+    #[serde(default)]
+    session: Session,
+    #[serde(default)]
+    hour: u8,
+    #[serde(default)]
+    weekday: u8,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+/// A session as the training code simulates it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Session {
+    requests: u32,
+    views: u32,
+    searches: u32,
+    carts: u32,
+    checkouts: u32,
+    age_s: u32,
+    idle_s: u32,
+    stage: StageName,
+    entry: EntryName,
+    returning: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum StageName {
+    #[default]
+    Arrived,
+    Browsing,
+    Cart,
+    Checkout,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EntryName {
+    #[default]
+    Direct,
+    Search,
+    Social,
+    Referral,
+    Campaign,
+}
+
+/// Writes the vectors of every request; `path_key` is the normaliser the proxy serves with.
+pub fn features(
+    input: impl BufRead,
+    mut output: impl Write,
+    path_key: impl Fn(&Uri) -> String,
+) -> anyhow::Result<()> {
+    for (index, line) in input.lines().enumerate() {
+        let vector = line
+            .map_err(anyhow::Error::from)
+            .and_then(|line| Ok(serde_json::from_str::<Row>(&line)?))
+            .and_then(|row| row.vector(&path_key))
+            .with_context(|| format!("line {}", index + 1))?;
+        let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
+        output.write_all(&bytes)?;
+    }
+    Ok(output.flush()?)
+}
+
+/// The schema of the vectors, as JSON: what a bundle's manifest repeats.
+pub fn schema() -> serde_json::Value {
+    serde_json::json!({
+        "hash": schema_hash(),
+        "request": request_names(),
+        "session": session_names(),
+    })
+}
+
+impl Row {
+    fn vector(&self, path_key: impl Fn(&Uri) -> String) -> anyhow::Result<Vec<f32>> {
+        let method: Method = self.method.parse().with_context(|| format!("method {:?}", self.method))?;
+        let uri: Uri = self.url.parse().with_context(|| format!("url {:?}", self.url))?;
+        let headers = self.header_map()?;
+        let head = Head { method: &method, uri: &uri, headers: &headers };
+
+        let (mut request, mut session) = ([0.0; REQUEST_LEN], [0.0; SESSION_LEN]);
+        RequestFeatures::of(&head, &path_key(&uri), self.operation.as_deref()).write(&mut request);
+        let time = LocalTime { hour: self.hour, weekday: self.weekday };
+        write_session(&self.session.view(), time, &mut session);
+        Ok([request.as_slice(), &session].concat())
+    }
+
+    fn header_map(&self) -> anyhow::Result<HeaderMap> {
+        let field = |(name, value): (&String, &String)| {
+            let field = (name.parse::<HeaderName>()?, value.parse::<HeaderValue>()?);
+            Ok::<_, anyhow::Error>(field)
+        };
+        self.headers.iter().map(field).collect()
+    }
+}
+
+impl Session {
+    fn view(&self) -> SessionView {
+        SessionView {
+            requests: self.requests,
+            views: self.views,
+            searches: self.searches,
+            carts: self.carts,
+            checkouts: self.checkouts,
+            age: Duration::from_secs(self.age_s.into()),
+            idle: Duration::from_secs(self.idle_s.into()),
+            stage: self.stage.into(),
+            entry: self.entry.into(),
+            returning: self.returning,
+            admitted: false,
+        }
+    }
+}
+
+impl From<StageName> for Stage {
+    fn from(name: StageName) -> Stage {
+        match name {
+            StageName::Arrived => Stage::Arrived,
+            StageName::Browsing => Stage::Browsing,
+            StageName::Cart => Stage::Cart,
+            StageName::Checkout => Stage::Checkout,
+        }
+    }
+}
+
+impl From<EntryName> for Entry {
+    fn from(name: EntryName) -> Entry {
+        match name {
+            EntryName::Direct => Entry::Direct,
+            EntryName::Search => Entry::Search,
+            EntryName::Social => Entry::Social,
+            EntryName::Referral => Entry::Referral,
+            EntryName::Campaign => Entry::Campaign,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(input: &str) -> anyhow::Result<Vec<u8>> {
+        let mut output = Vec::new();
+        features(input.as_bytes(), &mut output, |uri| uri.path().to_owned())?;
+        Ok(output)
+    }
+
+    #[test]
+    fn a_row_of_floats_comes_out_for_every_line() {
+        let output =
+            run("{\"url\":\"/\"}\n{\"method\":\"POST\",\"url\":\"/cart\",\"session\":{\"carts\":1}}\n");
+        let output = output.unwrap();
+        let row = 4 * (REQUEST_LEN + SESSION_LEN);
+        assert_eq!(output.len(), 2 * row);
+        assert_ne!(output[..row], output[row..]);
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named() {
+        let error = run("{\"url\":\"/\"}\n{\"url\":\"/\",\"colour\":1}\n").unwrap_err();
+        let message = format!("{error:#}");
+        assert!(message.contains("line 2") && message.contains("colour"), "{message}");
+    }
+}

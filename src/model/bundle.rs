@@ -1,0 +1,175 @@
+//! Reads a bundle: a directory of a model, the vectors it must reproduce, and a manifest of both.
+//!
+//! The storefront's bundle is part of the binary, so that `plimsoll serve` needs no file. The
+//! manifest holds a digest of every file it vouches for: a copy that broke off half-way is told
+//! apart from a model, which the ONNX format alone does not do.
+//!
+//! What the files say is not judged here; that is `check`'s part.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::error::ModelError;
+
+/// The manifest's format this version reads.
+const FORMAT: u32 = 1;
+
+/// A file longer than this is no bundle of ours: the shipped one takes 120 KiB in all.
+const FILE_LEN_MAX: u64 = 4 << 20;
+
+const MANIFEST: &str = "manifest.json";
+const MODEL: &str = "model.onnx";
+const GOLDEN: &str = "golden.json";
+
+/// What a bundle says of itself.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format of the manifest.
+    pub format: u32,
+    /// The bundle's name.
+    pub name: String,
+    /// SHA-256 by file, in hexadecimal.
+    pub files: BTreeMap<String, String>,
+    /// The features it was trained on.
+    pub schema: Schema,
+    /// The classes of the class head, in output order.
+    pub classes: Vec<String>,
+    /// The ONNX operators in use, sorted.
+    pub operators: Vec<String>,
+    /// How far an output may be from its golden value.
+    pub golden_tolerance: f32,
+    /// The seed of the training.
+    pub seed: u64,
+    /// How well it did, by measure.
+    pub measures: BTreeMap<String, f64>,
+    /// What it was trained on.
+    pub data: Vec<Provenance>,
+}
+
+/// The features a model reads.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schema {
+    /// What [`schema_hash`](crate::classify::features::schema_hash) must give.
+    pub hash: String,
+    /// Names of the request features.
+    pub request: Vec<String>,
+    /// Names of the session features.
+    pub session: Vec<String>,
+}
+
+/// A data set a model was trained on.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provenance {
+    /// What it is.
+    pub name: String,
+    /// Under which terms.
+    pub licence: String,
+    /// What it was used for.
+    #[serde(rename = "use")]
+    pub purpose: String,
+}
+
+/// A vector pair and what the model must make of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Golden {
+    /// The request features that hold.
+    pub(super) request: Vec<usize>,
+    pub(super) session: Vec<f32>,
+    pub(super) class: Vec<f32>,
+    pub(super) value: f32,
+}
+
+/// The files of a bundle, read and whole, not yet judged.
+pub(super) struct Bundle {
+    /// How errors call the files.
+    pub(super) names: Names,
+    pub(super) manifest: Manifest,
+    pub(super) model: Cow<'static, [u8]>,
+    pub(super) golden: Vec<Golden>,
+}
+
+/// The files as errors name them.
+pub(super) struct Names {
+    pub(super) manifest: String,
+    pub(super) model: String,
+    pub(super) golden: String,
+}
+
+impl Bundle {
+    /// The bundle in a directory.
+    pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
+        let name = |file: &str| directory.join(file).display().to_string();
+        let names = Names { manifest: name(MANIFEST), model: name(MODEL), golden: name(GOLDEN) };
+        let bytes = |name: &str| match read_bounded(Path::new(name)) {
+            Ok(bytes) => Ok(Cow::Owned(bytes)),
+            Err(source) => Err(ModelError::Unreadable { file: name.to_owned(), source }),
+        };
+        let (manifest, model, golden) =
+            (bytes(&names.manifest)?, bytes(&names.model)?, bytes(&names.golden)?);
+        Bundle::assemble(names, &manifest, model, &golden)
+    }
+
+    /// The bundle that is part of this binary.
+    pub(super) fn embedded() -> Result<Bundle, ModelError> {
+        let name = |file: &str| format!("embedded:storefront/{file}");
+        let names = Names { manifest: name(MANIFEST), model: name(MODEL), golden: name(GOLDEN) };
+        let model = include_bytes!("../../models/storefront/model.onnx");
+        let manifest = include_bytes!("../../models/storefront/manifest.json");
+        let golden = include_bytes!("../../models/storefront/golden.json");
+        Bundle::assemble(names, manifest, Cow::Borrowed(model), golden)
+    }
+
+    fn assemble(
+        names: Names,
+        manifest: &[u8],
+        model: Cow<'static, [u8]>,
+        golden: &[u8],
+    ) -> Result<Bundle, ModelError> {
+        let manifest: Manifest = parse(&names.manifest, manifest)?;
+        if manifest.format != FORMAT {
+            return Err(ModelError::refused(&names.manifest, "format", manifest.format, FORMAT));
+        }
+        verify_digest(&names, &manifest, MODEL, &model)?;
+        verify_digest(&names, &manifest, GOLDEN, golden)?;
+        let golden = parse(&names.golden, golden)?;
+        Ok(Bundle { names, manifest, model, golden })
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_LEN_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {FILE_LEN_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, ModelError> {
+    serde_json::from_slice(bytes).map_err(|source| ModelError::Malformed { file: file.to_owned(), source })
+}
+
+fn verify_digest(names: &Names, manifest: &Manifest, file: &str, bytes: &[u8]) -> Result<(), ModelError> {
+    let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    match manifest.files.get(file) {
+        Some(expected) if *expected == found => Ok(()),
+        Some(expected) => Err(ModelError::refused(
+            &names.manifest,
+            format!("files.{file}"),
+            expected,
+            format!("{found}, the file's digest"),
+        )),
+        None => Err(ModelError::refused(&names.manifest, format!("files.{file}"), "absent", found)),
+    }
+}
