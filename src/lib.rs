@@ -1,5 +1,11 @@
 //! Plimsoll, an edge proxy that keeps checkout alive: the library behind the `plimsoll` command.
 
+pub mod clock;
+pub mod yaml;
+pub mod config;
 pub mod classify;
 pub mod model;
 pub mod policy;
+pub mod clients;
+pub mod generation;
+pub mod gate;

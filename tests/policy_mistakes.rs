@@ -8,8 +8,8 @@ use std::path::Path;
 
 use plimsoll::policy::check;
 use plimsoll::policy::compile::compile;
-use plimsoll::policy::diagnostic::Diagnostic;
-use plimsoll::policy::load::Source;
+use plimsoll::yaml::diagnostic::Diagnostic;
+use plimsoll::yaml::source::Source;
 use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
 fn mistakes(text: &str) -> Vec<Diagnostic> {

@@ -11,8 +11,8 @@ use plimsoll::classify::path;
 use plimsoll::classify::session::Stage;
 use plimsoll::policy::compile::compile;
 use plimsoll::policy::compiled::CompiledPolicy;
-use plimsoll::policy::load::Source;
 use plimsoll::policy::{check, storefront};
+use plimsoll::yaml::source::Source;
 
 /// The class a route gives to `METHOD target`, with header fields and an operation.
 fn class_with<'p>(

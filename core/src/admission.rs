@@ -210,20 +210,12 @@ impl Load {
     /// Whether the class gets fewer seats than it asks for: by a queue that stands, or a refusal.
     fn is_congested(&self, class: ClassId, now: Time) -> bool {
         let stands = |since: Time| now.since(since) >= self.standing_after;
-        now < self.congested_until[class.index()]
-            || self.queue_since[class.index()].is_some_and(stands)
+        now < self.congested_until[class.index()] || self.queue_since[class.index()].is_some_and(stands)
     }
 
     /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing
     /// or in the class's own floor, whichever is shorter.
-    pub fn wait(
-        &self,
-        policy: &Policy,
-        queue: &Queue,
-        ring: Ring,
-        limit: f64,
-        now: Time,
-    ) -> Duration {
+    pub fn wait(&self, policy: &Policy, queue: &Queue, ring: Ring, limit: f64, now: Time) -> Duration {
         let id = ring.class();
         let class = policy.class(id);
         let own = RingSet::of_class(id);
@@ -244,11 +236,8 @@ impl Load {
     /// congested, and never so much that its answer would come after the deadline.
     pub fn wait_allowed(&self, id: ClassId, class: &Class, deadline: Time, now: Time) -> Duration {
         let target = (class.slo_latency / TARGET_DIVISOR).max(TARGET_MIN);
-        let by_class = if self.is_congested(id, now) {
-            target.min(class.queue.wait_max)
-        } else {
-            class.queue.wait_max
-        };
+        let by_class =
+            if self.is_congested(id, now) { target.min(class.queue.wait_max) } else { class.queue.wait_max };
         by_class.min(deadline.since(now).saturating_sub(self.hold(id)))
     }
 
@@ -260,9 +249,7 @@ impl Load {
     /// Seat-seconds of those of `among` who wait in `ring` or a better one.
     fn work_ahead(&self, queue: &Queue, ring: Ring, among: RingSet) -> f64 {
         let ahead = queue.occupied().and(among).take_while(|other| *other <= ring);
-        ahead
-            .map(|ring| f64::from(queue.ring_length(ring)) * self.holds[ring.class().index()])
-            .sum()
+        ahead.map(|ring| f64::from(queue.ring_length(ring)) * self.holds[ring.class().index()]).sum()
     }
 }
 

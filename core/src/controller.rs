@@ -224,8 +224,7 @@ impl Controller {
     fn arrive(&mut self, arrival: Arrival, now: Time) {
         let id = self.policy.nearest(arrival.class);
         let class = self.policy.class(id);
-        let standing =
-            standing(class, arrival.value, arrival.tenure, arrival.usage_penalty);
+        let standing = standing(class, arrival.value, arrival.tenure, arrival.usage_penalty);
         let slot = Slot {
             epoch: arrival.request.epoch,
             phase: Phase::Waiting,
@@ -432,14 +431,7 @@ impl Controller {
         self.effects.push_back(Effect { request, decision: Decision::Shed(reason), evidence });
     }
 
-    fn refuse_at_door(
-        &mut self,
-        request: RequestId,
-        slot: Slot,
-        reason: Reason,
-        wait: Duration,
-        now: Time,
-    ) {
+    fn refuse_at_door(&mut self, request: RequestId, slot: Slot, reason: Reason, wait: Duration, now: Time) {
         if self.policy.mode() == Mode::Observe {
             return self.admit(request, slot, Decision::AdmitObserved(reason), now);
         }
@@ -458,14 +450,7 @@ impl Controller {
         self.seat(request, slot, decision, Duration::ZERO, now);
     }
 
-    fn seat(
-        &mut self,
-        request: RequestId,
-        slot: Slot,
-        decision: Decision,
-        waited: Duration,
-        now: Time,
-    ) {
+    fn seat(&mut self, request: RequestId, slot: Slot, decision: Decision, waited: Duration, now: Time) {
         let evidence = self.evidence(&slot, waited);
         self.effects.push_back(Effect { request, decision, evidence });
         self.inflight += 1;

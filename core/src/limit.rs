@@ -279,8 +279,7 @@ impl Limit {
 
     /// Permits out from now on; `waiting` tells whether somebody waits for one.
     pub fn set_inflight(&mut self, inflight: u32, waiting: bool, now: Time) {
-        self.measuring.area +=
-            f64::from(self.inflight) * now.since(self.inflight_since).as_secs_f64();
+        self.measuring.area += f64::from(self.inflight) * now.since(self.inflight_since).as_secs_f64();
         self.inflight_since = now;
         self.inflight = inflight;
         self.measuring.saturated |= waiting || inflight >= self.current();
@@ -350,8 +349,7 @@ impl Limit {
     fn measured(&mut self, age: Duration) -> Measured {
         let seconds = age.as_secs_f64();
         let measuring = &self.measuring;
-        self.round_trip =
-            Duration::from_secs_f64(measuring.observed / f64::from(measuring.samples));
+        self.round_trip = Duration::from_secs_f64(measuring.observed / f64::from(measuring.samples));
         let ratio = measuring.observed / measuring.expected;
         let mean_square = measuring.squares / f64::from(measuring.samples);
         let spread = (mean_square / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX);

@@ -7,9 +7,6 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// A run of the shipped heads takes some 5 us; 400 times that is not noise but another model.
-const RUN_MAX: Duration = Duration::from_millis(2);
-
 /// Runs over budget, in a row, after which the model is given up. A busy machine interrupts one
 /// run in a thousand; eight in a row do not happen to a model that is fast.
 const OVERRUNS_MAX: u32 = 8;
@@ -33,8 +30,8 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Counts a run that took so long. `true` once: when this run makes the model be given up.
-    pub(super) fn observe(&self, elapsed: Duration) -> bool {
-        if elapsed <= RUN_MAX {
+    pub(super) fn observe(&self, elapsed: Duration, run_max: Duration) -> bool {
+        if elapsed <= run_max {
             self.in_a_row.store(0, Ordering::Relaxed);
             return false;
         }
@@ -58,18 +55,19 @@ impl Budget {
 mod tests {
     use super::*;
 
+    const RUN_MAX: Duration = Duration::from_millis(2);
     const SLOW: Duration = Duration::from_micros(2001);
 
     #[test]
     fn eight_overruns_in_a_row_disable_the_model_and_seven_do_not() {
         let budget = Budget::default();
         for _ in 0..7 {
-            assert!(!budget.observe(SLOW));
+            assert!(!budget.observe(SLOW, RUN_MAX));
         }
         assert_eq!(budget.status(), Status::Ready);
-        assert!(budget.observe(SLOW), "the eighth is told");
+        assert!(budget.observe(SLOW, RUN_MAX), "the eighth is told");
         assert_eq!(budget.status(), Status::Disabled);
-        assert!(!budget.observe(SLOW), "and told once");
+        assert!(!budget.observe(SLOW, RUN_MAX), "and told once");
         assert_eq!(budget.overruns(), 9);
     }
 
@@ -77,7 +75,7 @@ mod tests {
     fn a_run_within_budget_starts_the_row_anew() {
         let budget = Budget::default();
         for run in 0..100 {
-            budget.observe(if run % 8 == 7 { RUN_MAX } else { SLOW });
+            budget.observe(if run % 8 == 7 { RUN_MAX } else { SLOW }, RUN_MAX);
         }
         assert_eq!(budget.status(), Status::Ready);
     }

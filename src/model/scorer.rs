@@ -92,9 +92,10 @@ impl Scorer {
         Some(value)
     }
 
-    /// Tells how long a run took. `true` once: when the model is given up for being too slow.
-    pub fn observe(&self, elapsed: Duration) -> bool {
-        self.budget.observe(elapsed)
+    /// Tells how long a run took, and how long it may. `true` once: when the model is given up for
+    /// being too slow.
+    pub fn observe(&self, elapsed: Duration, run_max: Duration) -> bool {
+        self.budget.observe(elapsed, run_max)
     }
 
     /// Whether the model is still asked.

@@ -7,11 +7,11 @@ use std::time::Duration;
 use http::StatusCode;
 use plimsoll_core::policy::{BreakerPolicy, Class, QUEUE_LENGTH_MAX, QueueOrder, QueuePolicy, Share};
 
-use super::diagnostic::Mistake;
-use super::field::{Field, Section};
 use super::settings::{ClassSettings, Refusal, RefusalBody};
-use super::units::{duration, durations, share};
 use crate::classify::session::Visit;
+use crate::yaml::diagnostic::Mistake;
+use crate::yaml::field::{Field, Section};
+use crate::yaml::units::{duration, durations, share};
 
 /// A second is what shoppers put up with; the default where nothing is written.
 const LATENCY: Duration = Duration::from_secs(1);

@@ -10,21 +10,21 @@ use plimsoll_core::policy::{Class, ClassId, Policy, Share};
 
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
-use super::diagnostic::{Mistake, Mistakes, PolicyErrors};
-use super::document::{self, Node};
-use super::field::Field;
 use super::file::{self, PolicyFile};
-use super::load::Source;
 use super::route_file::RouteEntry;
 use super::settings::{ClassSettings, ModelRules};
 use crate::classify::routes::{Route, RouteTable};
 use crate::classify::session::Stage;
+use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
+use crate::yaml::document::{self, Node};
+use crate::yaml::field::Field;
+use crate::yaml::source::Source;
 
 /// Compiles the files of `source`, each laid over those before it.
 ///
 /// # Errors
 /// Every mistake in them.
-pub fn compile(source: &Source) -> Result<CompiledPolicy, PolicyErrors> {
+pub fn compile(source: &Source) -> Result<CompiledPolicy, Diagnostics> {
     let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
     let documents = source.files.iter().enumerate();
     let roots: Vec<_> =

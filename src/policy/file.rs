@@ -8,13 +8,13 @@ use std::time::Duration;
 use plimsoll_core::policy::{CLASSES_MAX, Mode};
 
 use super::class_file::{self, ClassEntry};
-use super::diagnostic::Mistake;
-use super::field::{Field, Section};
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
 use super::settings::{BundleSource, ClientRules, LimitKey, RateLimit, SessionRules};
-use super::units::{duration, rate};
 use crate::classify::cookies::CookieNames;
 use crate::classify::session::Stage;
+use crate::yaml::diagnostic::Mistake;
+use crate::yaml::field::{Field, Section};
+use crate::yaml::units::{duration, rate};
 
 /// The session cookies of well-known shops, where a policy names none.
 const COOKIES: [&str; 8] = [

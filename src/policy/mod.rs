@@ -1,17 +1,12 @@
 //! The operator's policy: from a YAML file to what decides, and noticed when it changes.
 //!
-//! text -> `document` (a tree that knows its lines) -> `file` (the schema) ->
+//! [`Source`] -> a tree that knows its lines -> `file` (the schema) ->
 //! [`compile`](compile::compile) (names resolved) -> [`CompiledPolicy`]. A policy
 //! with one mistake is no policy, and all its mistakes are told at once.
 //!
 //! Putting a policy to use, and keeping the old one when the new one is bad, is
 //! the caller's.
 
-pub mod diagnostic;
-pub mod load;
-mod document;
-mod field;
-mod units;
 pub mod settings;
 mod class_file;
 mod route_file;
@@ -23,8 +18,9 @@ pub mod watch;
 use std::path::Path;
 
 use compiled::CompiledPolicy;
-use diagnostic::PolicyErrors;
-use load::Source;
+
+use crate::yaml::diagnostic::Diagnostics;
+use crate::yaml::source::Source;
 
 /// The policy in force where the operator names none.
 pub const STOREFRONT: &str = include_str!("../../policies/storefront.yaml");
@@ -33,7 +29,7 @@ pub const STOREFRONT: &str = include_str!("../../policies/storefront.yaml");
 ///
 /// # Errors
 /// Every mistake, each with its file, line, column and, where it can be told, a hint.
-pub fn check(path: &Path) -> Result<CompiledPolicy, PolicyErrors> {
+pub fn check(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
     compile::compile(&Source::read(path)?)
 }
 

@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use http::{HeaderName, Method};
 
-use super::diagnostic::Mistake;
-use super::field::{Field, Section};
 use crate::classify::glob::{Case, Glob, PathGlob};
 use crate::classify::routes::Conditions;
+use crate::yaml::diagnostic::Mistake;
+use crate::yaml::field::{Field, Section};
 
 /// The longest list of routes. Beyond it a policy is generated, and its generator at fault.
 pub(super) const ROUTES_MAX: usize = 10_000;

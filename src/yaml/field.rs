@@ -14,7 +14,7 @@ use super::document::{Entry, Node, Value};
 
 /// A value with its place and its key path.
 #[derive(Clone, Debug)]
-pub(super) struct Field<'n> {
+pub(crate) struct Field<'n> {
     node: &'n Node,
     /// Where a mistake is shown: at a single value, or at the key of anything larger.
     mark: Mark,
@@ -23,23 +23,23 @@ pub(super) struct Field<'n> {
 }
 
 /// A mapping of known keys.
-pub(super) struct Section<'n> {
+pub(crate) struct Section<'n> {
     field: Field<'n>,
     entries: &'n [Entry],
     asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'n> Field<'n> {
-    pub(super) fn root(node: &'n Node, mistakes: &'n Mistakes) -> Field<'n> {
+    pub(crate) fn root(node: &'n Node, mistakes: &'n Mistakes) -> Field<'n> {
         Field { node, mark: node.mark, key: String::new(), mistakes }
     }
 
     /// `file:line`.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         format!("{}:{}", self.mistakes.file(self.mark), self.mark.line)
     }
 
-    pub(super) fn report(&self, mistake: Mistake) {
+    pub(crate) fn report(&self, mistake: Mistake) {
         self.mistakes.report(self.mark, &self.key, mistake);
     }
 
@@ -48,15 +48,15 @@ impl<'n> Field<'n> {
         self.report(mistake.hint(format!("for example {example}")));
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self.node.value, Value::Null)
     }
 
-    pub(super) fn is_word(&self, word: &str) -> bool {
+    pub(crate) fn is_word(&self, word: &str) -> bool {
         matches!(&self.node.value, Value::Text(text) if text == word)
     }
 
-    pub(super) fn text(&self) -> Option<&'n str> {
+    pub(crate) fn text(&self) -> Option<&'n str> {
         let Value::Text(text) = &self.node.value else {
             self.expected("a single value", "`key: value`");
             return None;
@@ -65,11 +65,11 @@ impl<'n> Field<'n> {
     }
 
     /// The text, read by `parse`.
-    pub(super) fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, Mistake>) -> Option<T> {
+    pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, Mistake>) -> Option<T> {
         parse(self.text()?).map_err(|mistake| self.report(mistake)).ok()
     }
 
-    pub(super) fn number<T: FromStr + PartialOrd + Display>(&self, range: RangeInclusive<T>) -> Option<T> {
+    pub(crate) fn number<T: FromStr + PartialOrd + Display>(&self, range: RangeInclusive<T>) -> Option<T> {
         let text = self.text()?;
         let bounds = format!("a number from {} to {}", range.start(), range.end());
         let mistake = match text.parse::<T>() {
@@ -81,7 +81,7 @@ impl<'n> Field<'n> {
         None
     }
 
-    pub(super) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
         if found.is_none() {
@@ -90,11 +90,11 @@ impl<'n> Field<'n> {
         found
     }
 
-    pub(super) fn switch(&self) -> Option<bool> {
+    pub(crate) fn switch(&self) -> Option<bool> {
         self.choice(&[("on", true), ("off", false)])
     }
 
-    pub(super) fn list(&self) -> Vec<Field<'n>> {
+    pub(crate) fn list(&self) -> Vec<Field<'n>> {
         let Value::List(items) = &self.node.value else {
             self.expected("a list", "`[one, two]`");
             return Vec::new();
@@ -107,12 +107,12 @@ impl<'n> Field<'n> {
     }
 
     /// A list, or one item without its brackets.
-    pub(super) fn list_or_one(&self) -> Vec<Field<'n>> {
+    pub(crate) fn list_or_one(&self) -> Vec<Field<'n>> {
         if matches!(self.node.value, Value::Text(_)) { vec![self.clone()] } else { self.list() }
     }
 
     /// Keys of the operator's choice.
-    pub(super) fn entries(&self) -> Option<Vec<(&'n str, Field<'n>)>> {
+    pub(crate) fn entries(&self) -> Option<Vec<(&'n str, Field<'n>)>> {
         let Value::Map(entries) = &self.node.value else {
             self.expected("a mapping", "`{ key: value }`");
             return None;
@@ -120,7 +120,7 @@ impl<'n> Field<'n> {
         Some(entries.iter().map(|entry| (entry.key.as_str(), self.child(entry))).collect())
     }
 
-    pub(super) fn section(&self) -> Option<Section<'n>> {
+    pub(crate) fn section(&self) -> Option<Section<'n>> {
         let entries = match &self.node.value {
             Value::Map(entries) => entries.as_slice(),
             // `checkout:` alone is a class with nothing but defaults.
@@ -143,14 +143,14 @@ impl<'n> Field<'n> {
 
 impl<'n> Section<'n> {
     /// The value of `key`, unless it is absent.
-    pub(super) fn get(&self, key: &'static str) -> Option<Field<'n>> {
+    pub(crate) fn get(&self, key: &'static str) -> Option<Field<'n>> {
         self.asked.borrow_mut().push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(self.field.child(entry))
     }
 
     /// The value of `key`, whose absence is a mistake.
-    pub(super) fn require(&self, key: &'static str, example: &str) -> Option<Field<'n>> {
+    pub(crate) fn require(&self, key: &'static str, example: &str) -> Option<Field<'n>> {
         let found = self.get(key);
         if found.is_none() {
             let mistake = Mistake::new(format!("`{key}` is missing")).hint(format!("for example {example}"));
@@ -160,7 +160,7 @@ impl<'n> Section<'n> {
     }
 
     /// Reports the keys that nobody asked for: those the schema does not have.
-    pub(super) fn close(self) {
+    pub(crate) fn close(self) {
         let asked = self.asked.into_inner();
         for entry in self.entries.iter().filter(|entry| !asked.contains(&entry.key.as_str())) {
             let mistake = Mistake::unknown("key", &entry.key, asked.iter().copied());

@@ -16,14 +16,14 @@ const DEPTH_MAX: usize = 32;
 
 /// A piece of YAML and where it starts.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    pub(super) mark: Mark,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) mark: Mark,
+    pub(crate) value: Value,
 }
 
 /// What a piece of YAML is.
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing: the key stands alone.
     Null,
     /// A scalar as written, without its quotes.
@@ -36,15 +36,15 @@ pub(super) enum Value {
 
 /// One key of a mapping.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) mark: Mark,
-    pub(super) node: Node,
+pub(crate) struct Entry {
+    pub(crate) key: String,
+    pub(crate) mark: Mark,
+    pub(crate) node: Node,
 }
 
 impl Node {
     /// What stands here, in an operator's words.
-    pub(super) fn kind(&self) -> String {
+    pub(crate) fn kind(&self) -> String {
         match &self.value {
             Value::Null => "nothing".into(),
             Value::Text(text) => format!("`{text}`"),
@@ -55,7 +55,7 @@ impl Node {
 
     /// Lays `over` on top: mappings merge key by key, `routes` are tried before
     /// those below, and anything else replaces what was there.
-    pub(super) fn overlaid_with(self, over: Node) -> Node {
+    pub(crate) fn overlaid_with(self, over: Node) -> Node {
         match (self.value, over.value) {
             (Value::Map(below), Value::Map(above)) => {
                 Node { mark: self.mark, value: Value::Map(overlaid(below, above)) }
@@ -88,7 +88,7 @@ fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
 }
 
 /// Reads the one document of file number `file`; `None` if that is impossible.
-pub(super) fn parse(text: &str, file: usize, mistakes: &Mistakes) -> Option<Node> {
+pub(crate) fn parse(text: &str, file: usize, mistakes: &Mistakes) -> Option<Node> {
     let mut builder = Builder { parser: Parser::new_from_str(text), file, mistakes };
     match builder.document() {
         Ok(Some(root)) => Some(root),

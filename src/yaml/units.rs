@@ -12,7 +12,7 @@ use plimsoll_core::policy::Share;
 use super::diagnostic::Mistake;
 
 /// `250ms`, `2s`, `1m`, `1h`.
-pub(super) fn duration(text: &str) -> Result<Duration, Mistake> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
     let (number, unit) = split(text);
     let not_one =
         || Mistake::new(format!("`{text}` is not a duration")).hint("write it like 250ms, 2s or 1m");
@@ -39,7 +39,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, Mistake> {
 }
 
 /// `2s..6s`, or `5s` for exactly that.
-pub(super) fn durations(text: &str) -> Result<RangeInclusive<Duration>, Mistake> {
+pub(crate) fn durations(text: &str) -> Result<RangeInclusive<Duration>, Mistake> {
     let (from, to) = text.split_once("..").unwrap_or((text, text));
     let (from, to) = (duration(from.trim())?, duration(to.trim())?);
     if from > to {
@@ -51,7 +51,7 @@ pub(super) fn durations(text: &str) -> Result<RangeInclusive<Duration>, Mistake>
 }
 
 /// `20%`, `99.9%`: at most 100 %, at most four decimals.
-pub(super) fn share(text: &str) -> Result<Share, Mistake> {
+pub(crate) fn share(text: &str) -> Result<Share, Mistake> {
     let Some(number) = text.strip_suffix('%') else {
         let mistake = Mistake::new(format!("`{text}` is not a percentage"));
         return Err(mistake.hint(format!(
@@ -71,7 +71,7 @@ pub(super) fn share(text: &str) -> Result<Share, Mistake> {
 }
 
 /// So many per so long: `30/s`, `100/m`, `5000/h`.
-pub(super) fn rate(text: &str) -> Result<(u32, Duration), Mistake> {
+pub(crate) fn rate(text: &str) -> Result<(u32, Duration), Mistake> {
     let not_one = || Mistake::new(format!("`{text}` is not a rate")).hint("write it like 30/s or 100/m");
     let (count, unit) = text.split_once('/').ok_or_else(not_one)?;
     let count: u32 = count.trim().parse().map_err(|_| not_one())?;

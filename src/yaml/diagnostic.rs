@@ -9,7 +9,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Which of the files.
-    pub(super) file: usize,
+    pub(crate) file: usize,
     /// The line.
     pub line: usize,
     /// The column, in characters.
@@ -51,26 +51,26 @@ impl fmt::Display for Diagnostic {
 /// Every mistake of a policy, in the order of its files and lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct PolicyErrors(pub Vec<Diagnostic>);
+pub struct Diagnostics(pub Vec<Diagnostic>);
 
 /// A message and, where there is one, its hint: a mistake that does not know its place yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
+pub(crate) struct Mistake {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
 }
 
 impl Mistake {
-    pub(super) fn new(message: impl Into<String>) -> Mistake {
+    pub(crate) fn new(message: impl Into<String>) -> Mistake {
         Mistake { message: message.into(), hint: None }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Mistake {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Mistake {
         Mistake { hint: Some(hint.into()), ..self }
     }
 
     /// An unknown `name` where one of `known` should stand.
-    pub(super) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Mistake {
+    pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Mistake {
         let known: Vec<&str> = known.collect();
         let mistake = Mistake::new(format!("unknown {what} `{name}`"));
         match nearest(name, &known) {
@@ -91,21 +91,21 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
 
 /// Collects the mistakes of one reading.
 #[derive(Debug, Default)]
-pub(super) struct Mistakes {
+pub(crate) struct Mistakes {
     files: Vec<String>,
     found: RefCell<Vec<(Mark, Diagnostic)>>,
 }
 
 impl Mistakes {
-    pub(super) fn new(files: Vec<String>) -> Mistakes {
+    pub(crate) fn new(files: Vec<String>) -> Mistakes {
         Mistakes { files, found: RefCell::default() }
     }
 
-    pub(super) fn file(&self, mark: Mark) -> &str {
+    pub(crate) fn file(&self, mark: Mark) -> &str {
         &self.files[mark.file]
     }
 
-    pub(super) fn report(&self, mark: Mark, key: &str, mistake: Mistake) {
+    pub(crate) fn report(&self, mark: Mark, key: &str, mistake: Mistake) {
         let Mistake { message, hint } = mistake;
         let position = Some((mark.line, mark.column));
         let file = self.files[mark.file].clone();
@@ -113,14 +113,14 @@ impl Mistakes {
         self.found.borrow_mut().push((mark, diagnostic));
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.found.borrow().is_empty()
     }
 
     /// The mistakes in the order of the text.
-    pub(super) fn into_errors(self) -> PolicyErrors {
+    pub(crate) fn into_errors(self) -> Diagnostics {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(mark, _)| (mark.file, mark.line, mark.column));
-        PolicyErrors(found.into_iter().map(|(_, diagnostic)| diagnostic).collect())
+        Diagnostics(found.into_iter().map(|(_, diagnostic)| diagnostic).collect())
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Diagnostic, PolicyErrors};
+use super::diagnostic::{Diagnostic, Diagnostics};
 
 /// A policy of ten thousand routes has 1 MB; what is longer is not a policy.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -42,7 +42,7 @@ impl Source {
     ///
     /// # Errors
     /// Every file that cannot be read, and why.
-    pub fn read(path: &Path) -> Result<Source, PolicyErrors> {
+    pub fn read(path: &Path) -> Result<Source, Diagnostics> {
         let paths = if path.is_dir() { overlays(path)? } else { vec![path.to_owned()] };
         let (mut files, mut errors) = (Vec::new(), Vec::new());
         for path in &paths {
@@ -54,13 +54,13 @@ impl Source {
         if errors.is_empty() {
             Ok(Source { name: path.display().to_string(), files })
         } else {
-            Err(PolicyErrors(errors))
+            Err(Diagnostics(errors))
         }
     }
 }
 
-fn overlays(directory: &Path) -> Result<Vec<PathBuf>, PolicyErrors> {
-    let failed = |error: &io::Error| PolicyErrors(vec![unreadable(directory, error)]);
+fn overlays(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    let failed = |error: &io::Error| Diagnostics(vec![unreadable(directory, error)]);
     let entries = fs::read_dir(directory).map_err(|error| failed(&error))?;
     let mut paths = Vec::new();
     for entry in entries {
@@ -73,7 +73,7 @@ fn overlays(directory: &Path) -> Result<Vec<PathBuf>, PolicyErrors> {
     paths.sort();
     if paths.is_empty() {
         let hint = "files named `*.yaml` are read in the order of their names";
-        return Err(PolicyErrors(vec![diagnostic(directory, "no policy in this directory", hint)]));
+        return Err(Diagnostics(vec![diagnostic(directory, "no policy in this directory", hint)]));
     }
     Ok(paths)
 }

@@ -1,0 +1,271 @@
+//! Who a client is, how much it asked for lately, and the hard limits it may be held to.
+//!
+//! The address is the socket's unless that is a trusted hop; then it is the last
+//! address in `X-Forwarded-For` (or `Forwarded`) that is not a trusted hop
+//! itself. So nobody chooses his own address. Usage is a decaying count per
+//! session; under pressure it costs standing, never a refusal by itself. Hard
+//! limits are the operator's choice, and governor's algorithm (GCRA).
+//!
+//! Keys are hashes that the session table made; no address is stored.
+
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http::HeaderMap;
+use ipnet::IpNet;
+use plimsoll_core::admission::USAGE_PENALTY_MAX;
+use plimsoll_core::time::Time;
+
+use crate::policy::settings::{LimitKey, RateLimit};
+
+/// Longer chains of hops are not read: nobody has so many proxies.
+const HOPS_MAX: usize = 32;
+/// How many clients are counted at once.
+const CLIENTS_MAX: usize = 65_536;
+/// A count halves in this time: a shopper's page with its pictures is forgotten by the next one.
+const USAGE_HALF_LIFE_S: f64 = 10.0;
+/// Requests in the decayed count that cost nothing: three pages of twenty requests in a row.
+const USAGE_FREE: f64 = 60.0;
+/// Requests above that per step of penalty.
+const USAGE_PER_STEP: f64 = 8.0;
+
+/// The proxies before us whose word is taken.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedHops(Vec<IpNet>);
+
+impl TrustedHops {
+    /// Trusts these networks.
+    pub fn new(networks: Vec<IpNet>) -> TrustedHops {
+        TrustedHops(networks)
+    }
+
+    /// Whether `address` is a trusted hop.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// The address of the client that connected from `peer` with these header fields.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.contains(peer) {
+            return peer.to_canonical();
+        }
+        let mut nearest = peer;
+        for address in forwarded(headers) {
+            // What a hop claims that is no address ends what can be trusted.
+            let Some(address) = address else { break };
+            nearest = address;
+            if !self.contains(address) {
+                break;
+            }
+        }
+        nearest.to_canonical()
+    }
+}
+
+/// The addresses a request was forwarded for, the nearest first; `None` for what is no address.
+fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> + '_ {
+    let lines = |name: &str| headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    let listed = lines("x-forwarded-for").flat_map(|line| line.split(',')).collect::<Vec<_>>();
+    let chain = if listed.is_empty() {
+        lines("forwarded").flat_map(|line| line.split(',')).filter_map(forwarded_for).collect()
+    } else {
+        listed
+    };
+    chain.into_iter().rev().take(HOPS_MAX).map(|text| address(text.trim()))
+}
+
+/// The `for=` of one element of a `Forwarded` field (RFC 7239).
+fn forwarded_for(element: &str) -> Option<&str> {
+    element.split(';').find_map(|pair| {
+        let (name, value) = pair.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("for").then(|| value.trim().trim_matches('"'))
+    })
+}
+
+/// An address with or without brackets and port.
+fn address(text: &str) -> Option<IpAddr> {
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Ok(with_port) = text.parse::<std::net::SocketAddr>() {
+        return Some(with_port.ip());
+    }
+    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    requests: f64,
+    at: Time,
+}
+
+/// Recent requests per client.
+#[derive(Debug, Default)]
+pub struct Usage {
+    counts: DashMap<u64, Count>,
+}
+
+impl Usage {
+    /// Counts a request of `client` and returns the penalty its recent usage costs.
+    ///
+    /// At most [`CLIENTS_MAX`] are counted; when there are more, those who were quiet for a few
+    /// half-lives make room, and until one is found newcomers go uncounted.
+    pub fn count(&self, client: u64, now: Time) -> u8 {
+        if self.counts.len() >= CLIENTS_MAX && !self.counts.contains_key(&client) {
+            self.forget_quiet(now);
+            if self.counts.len() >= CLIENTS_MAX {
+                return 0;
+            }
+        }
+        let mut count = self.counts.entry(client).or_insert(Count { requests: 0.0, at: now });
+        let age = now.since(count.at).as_secs_f64();
+        count.requests = count.requests * (-age / USAGE_HALF_LIFE_S).exp2() + 1.0;
+        count.at = now;
+        penalty(count.requests)
+    }
+
+    fn forget_quiet(&self, now: Time) {
+        let quiet = Duration::from_secs_f64(3.0 * USAGE_HALF_LIFE_S);
+        self.counts.retain(|_, count| now.since(count.at) < quiet);
+    }
+}
+
+fn penalty(requests: f64) -> u8 {
+    // `as` saturates.
+    (((requests - USAGE_FREE) / USAGE_PER_STEP).max(0.0) as u8).min(USAGE_PENALTY_MAX)
+}
+
+/// The hard limits of one policy.
+pub struct Limits {
+    limiters: Vec<(LimitKey, DefaultKeyedRateLimiter<u64>)>,
+    clock: DefaultClock,
+}
+
+impl Limits {
+    /// Limiters for `rules`.
+    pub fn new(rules: &[RateLimit]) -> Limits {
+        let limiter = |rule: &RateLimit, key: LimitKey| {
+            let per_request = rule.period / rule.count.get();
+            let quota = Quota::with_period(per_request.max(Duration::from_nanos(1)))
+                .unwrap_or(Quota::per_second(NonZeroU32::MAX))
+                .allow_burst(rule.burst);
+            (key, RateLimiter::keyed(quota))
+        };
+        let limiters = rules
+            .iter()
+            .flat_map(|rule| rule.keys.iter().map(move |key| limiter(rule, *key)))
+            .collect();
+        Limits { limiters, clock: DefaultClock::default() }
+    }
+
+    /// `Err` with the time to wait if one of the buckets is empty.
+    ///
+    /// # Errors
+    /// How long until the bucket has room again.
+    pub fn check(&self, session: u64, address: u64) -> Result<(), Duration> {
+        for (key, limiter) in &self.limiters {
+            if limiter.len() >= CLIENTS_MAX {
+                limiter.retain_recent();
+            }
+            let client = match key {
+                LimitKey::Session => session,
+                LimitKey::Address => address,
+            };
+            let full = |refusal: governor::NotUntil<_>| refusal.wait_time_from(self.clock.now());
+            limiter.check_key(&client).map_err(full)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Limits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Limits").field("limiters", &self.limiters.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hops() -> TrustedHops {
+        TrustedHops::new(vec!["10.0.0.0/8".parse().unwrap()])
+    }
+
+    fn client(peer: &str, name: &'static str, value: &str) -> String {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static(name),
+            http::HeaderValue::from_str(value).unwrap(),
+        )]);
+        hops().client(peer.parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_the_client_whatever_it_claims() {
+        assert_eq!(client("192.0.2.1", "x-forwarded-for", "198.51.100.7"), "192.0.2.1");
+        assert_eq!(client("192.0.2.1", "forwarded", "for=198.51.100.7"), "192.0.2.1");
+    }
+
+    #[test]
+    fn the_last_address_that_is_no_hop_is_the_client() {
+        let chain = "203.0.113.66, 198.51.100.7, 10.1.1.1";
+        assert_eq!(client("10.0.0.1", "x-forwarded-for", chain), "198.51.100.7");
+        let chain = "for=203.0.113.66, for=\"[2001:db8::7]:4711\";proto=https, for=10.1.1.1";
+        assert_eq!(client("10.0.0.1", "forwarded", chain), "2001:db8::7");
+    }
+
+    #[test]
+    fn what_is_no_address_ends_the_chain_of_trust() {
+        assert_eq!(client("10.0.0.1", "x-forwarded-for", "198.51.100.7, unknown, 10.1.1.1"), "10.1.1.1");
+        assert_eq!(client("10.0.0.1", "x-forwarded-for", ""), "10.0.0.1");
+    }
+
+    #[test]
+    fn usage_costs_nothing_for_a_shopper_and_much_for_a_scraper() {
+        let usage = Usage::default();
+        let mut last = 0;
+        for second in 0..10 {
+            last = usage.count(1, Time::from_millis(second * 2_000));
+        }
+        assert_eq!(last, 0);
+        for request in 0..1_000 {
+            last = usage.count(2, Time::from_millis(request * 10));
+        }
+        assert_eq!(last, USAGE_PENALTY_MAX);
+        assert_eq!(usage.count(2, Time::from_millis(10_000 + 200_000)), 0);
+    }
+
+    #[test]
+    fn counted_clients_are_bounded() {
+        let usage = Usage::default();
+        for client in 0..CLIENTS_MAX as u64 + 1_000 {
+            usage.count(client, Time::from_millis(1));
+        }
+        assert!(usage.counts.len() <= CLIENTS_MAX);
+        usage.count(u64::MAX, Time::from_millis(100_000));
+        assert_eq!(usage.counts.len(), 1);
+    }
+
+    #[test]
+    fn both_buckets_must_have_room() {
+        let one = NonZeroU32::new(1).unwrap();
+        let rule = RateLimit {
+            keys: vec![LimitKey::Session, LimitKey::Address],
+            count: one,
+            period: Duration::from_secs(3_600),
+            burst: NonZeroU32::new(2).unwrap(),
+        };
+        let limits = Limits::new(&[rule]);
+        assert!(limits.check(1, 100).is_ok());
+        assert!(limits.check(2, 100).is_ok());
+        let wait = limits.check(3, 100).unwrap_err();
+        assert!(wait > Duration::from_secs(1_000), "{wait:?}");
+        assert!(limits.check(1, 200).is_ok());
+        assert!(limits.check(1, 300).is_err());
+    }
+}

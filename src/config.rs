@@ -1,0 +1,326 @@
+//! Process settings: listeners, trusted hops, pools and their endpoints, admin.
+//!
+//! What changes only with a restart. What an operator edits on a busy day is the
+//! policy's. The flags of `serve` are shorthand for a file of this shape:
+//!
+//! ```yaml
+//! listen: [{ address: 0.0.0.0:8080 }]
+//! trusted_hops: [10.0.0.0/8]
+//! pools:
+//!   default: { endpoints: [10.0.0.11:3000], timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
+//! admin: { listen: 127.0.0.1:8081 }
+//! ```
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
+use crate::yaml::document;
+use crate::yaml::field::{Field, Section};
+use crate::yaml::source::Source;
+use crate::yaml::units::{duration, share};
+
+/// The pool of routes that name none.
+pub const DEFAULT_POOL: &str = "default";
+/// More endpoints than one pool behind one proxy has.
+const ENDPOINTS_MAX: usize = 1_024;
+
+/// How long the upstream may take. Every timeout has a default: one that is missing hangs on the worst day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect.
+    pub connect: Duration,
+    /// Between two reads of a response.
+    pub read: Duration,
+    /// For one write of a request.
+    pub write: Duration,
+    /// From admission to the last byte of the response.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect: Duration::from_secs(1),
+            read: Duration::from_secs(30),
+            write: Duration::from_secs(30),
+            total: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How endpoints are checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The path asked; without one, a TCP connection is health enough.
+    pub path: Option<String>,
+    /// How often.
+    pub interval: Duration,
+}
+
+/// Endpoints that share one capacity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// What routes call it.
+    pub name: String,
+    /// Where its endpoints listen.
+    pub endpoints: Vec<SocketAddr>,
+    /// How long they may take.
+    pub timeouts: Timeouts,
+    /// How they are checked.
+    pub health: HealthCheck,
+}
+
+impl Pool {
+    /// A pool with the default settings.
+    pub fn new(name: &str, endpoints: Vec<SocketAddr>) -> Pool {
+        Pool {
+            name: name.to_owned(),
+            endpoints,
+            timeouts: Timeouts::default(),
+            health: HealthCheck { path: None, interval: Duration::from_secs(1) },
+        }
+    }
+}
+
+/// All process settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients connect.
+    pub listen: Vec<SocketAddr>,
+    /// The proxies before us whose word on the client's address is taken.
+    pub trusted_hops: Vec<IpNet>,
+    /// The upstream pools.
+    pub pools: Vec<Pool>,
+    /// Where the admin API listens, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// The policy file or directory; the built-in one if absent.
+    pub policy: Option<PathBuf>,
+    /// The model bundle; the policy's choice if absent.
+    pub model: Option<PathBuf>,
+    /// Worker threads; one per core if absent.
+    pub threads: Option<usize>,
+    /// The share of requests that are logged, in millionths.
+    pub access_log_millionths: u32,
+    /// Streams and WebSockets that may be open at once, in all.
+    pub streams_max: Option<usize>,
+}
+
+impl Config {
+    /// Reads the settings of a file.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn read(path: &Path) -> Result<Config, Diagnostics> {
+        Config::parse(&Source::read(path)?)
+    }
+
+    /// Reads the settings of a text.
+    ///
+    /// # Errors
+    /// Every mistake in it.
+    pub fn parse(source: &Source) -> Result<Config, Diagnostics> {
+        let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
+        let roots = source.files.iter().enumerate();
+        let roots: Option<Vec<_>> =
+            roots.map(|(index, file)| document::parse(&file.text, index, &mistakes)).collect();
+        let root = roots.and_then(|roots| roots.into_iter().reduce(document::Node::overlaid_with));
+        let config = root.as_ref().and_then(|root| config(&Field::root(root, &mistakes)));
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(config),
+            _ => Err(mistakes.into_errors()),
+        }
+    }
+}
+
+fn config(root: &Field<'_>) -> Option<Config> {
+    let file = root.section()?;
+    let address = |field: Field<'_>| field.parsed(socket_address);
+    let config = Config {
+        listen: file.get("listen").map(|field| listeners(&field)).unwrap_or_default(),
+        trusted_hops: file.get("trusted_hops").map(|field| hops(&field)).unwrap_or_default(),
+        pools: file.get("pools").map(|field| pools(&field)).unwrap_or_default(),
+        admin: file.get("admin").and_then(|field| {
+            let admin = field.section()?;
+            let listen = admin.require("listen", "`listen: 127.0.0.1:8081`").and_then(address);
+            admin.close();
+            listen
+        }),
+        policy: path(&file, "policy"),
+        model: path(&file, "model"),
+        threads: file.get("threads").and_then(|field| field.number(1..=1_024)),
+        access_log_millionths: file.get("access_log").map_or(0, |field| access_log(&field)),
+        streams_max: file.get("streams_max").and_then(|field| field.number(1..=1_000_000)),
+    };
+    file.close();
+    Some(config)
+}
+
+fn path(file: &Section<'_>, key: &'static str) -> Option<PathBuf> {
+    file.get(key).and_then(|field| field.text().map(PathBuf::from))
+}
+
+fn listeners(field: &Field<'_>) -> Vec<SocketAddr> {
+    let listener = |item: Field<'_>| {
+        let listener = item.section()?;
+        let address = listener.require("address", "`address: 0.0.0.0:8080`");
+        listener.close();
+        address?.parsed(socket_address)
+    };
+    field.list().into_iter().filter_map(listener).collect()
+}
+
+fn hops(field: &Field<'_>) -> Vec<IpNet> {
+    field.list().iter().filter_map(|item| item.parsed(network)).collect()
+}
+
+fn pools(field: &Field<'_>) -> Vec<Pool> {
+    let Some(entries) = field.entries() else { return Vec::new() };
+    let pools: Vec<Pool> = entries.iter().filter_map(|(name, field)| pool(name, field)).collect();
+    if !entries.iter().any(|(name, _)| *name == DEFAULT_POOL) {
+        let mistake = Mistake::new("no pool is called `default`");
+        field.report(mistake.hint("routes without a pool go to it: `default: { endpoints: [...] }`"));
+    }
+    pools
+}
+
+fn pool(name: &str, field: &Field<'_>) -> Option<Pool> {
+    let section = field.section()?;
+    let endpoints = section.require("endpoints", "`endpoints: [127.0.0.1:3000]`");
+    let endpoints = endpoints.map(|field| endpoint_list(&field)).unwrap_or_default();
+    let defaults = Pool::new(name, endpoints);
+    let pool = Pool {
+        timeouts: section.get("timeouts").map_or(defaults.timeouts, |field| timeouts(&field)),
+        health: section.get("health").map_or(defaults.health, |field| health(&field)),
+        ..Pool::new(name, defaults.endpoints)
+    };
+    section.close();
+    Some(pool)
+}
+
+fn endpoint_list(field: &Field<'_>) -> Vec<SocketAddr> {
+    let endpoints: Vec<_> = field.list().iter().filter_map(|item| item.parsed(socket_address)).collect();
+    if endpoints.len() > ENDPOINTS_MAX {
+        field.report(Mistake::new(format!("{} endpoints", endpoints.len())).hint("at most 1024"));
+    }
+    endpoints
+}
+
+fn timeouts(field: &Field<'_>) -> Timeouts {
+    let defaults = Timeouts::default();
+    let Some(section) = field.section() else { return defaults };
+    let timeout = |key, default| {
+        let field = section.get(key);
+        field.and_then(|field| field.parsed(positive_duration)).unwrap_or(default)
+    };
+    let timeouts = Timeouts {
+        connect: timeout("connect", defaults.connect),
+        read: timeout("read", defaults.read),
+        write: timeout("write", defaults.write),
+        total: timeout("total", defaults.total),
+    };
+    section.close();
+    timeouts
+}
+
+fn health(field: &Field<'_>) -> HealthCheck {
+    let default = Pool::new("", Vec::new()).health;
+    let Some(section) = field.section() else { return default };
+    let interval = section.get("interval").and_then(|field| field.parsed(positive_duration));
+    let health = HealthCheck {
+        path: section.get("path").and_then(|field| field.parsed(health_path)),
+        interval: interval.unwrap_or(default.interval),
+    };
+    section.close();
+    health
+}
+
+fn access_log(field: &Field<'_>) -> u32 {
+    let Some(section) = field.section() else { return 0 };
+    let sample = section.require("sample", "`sample: 1%`").and_then(|field| field.parsed(share));
+    section.close();
+    sample.map_or(0, |share| share.millionths())
+}
+
+fn health_path(text: &str) -> Result<String, Mistake> {
+    let is_path = text.starts_with('/') && text.parse::<http::Uri>().is_ok();
+    let mistake = || Mistake::new(format!("`{text}` is not a path")).hint("write it like /healthz");
+    is_path.then(|| text.to_owned()).ok_or_else(mistake)
+}
+
+fn positive_duration(text: &str) -> Result<Duration, Mistake> {
+    match duration(text)? {
+        Duration::ZERO => Err(Mistake::new("a timeout of nothing").hint("at least 1ms")),
+        positive => Ok(positive),
+    }
+}
+
+/// An address and a port. Names are not resolved here: what they mean may change while we run.
+pub(crate) fn socket_address(text: &str) -> Result<SocketAddr, Mistake> {
+    text.parse().map_err(|_| {
+        Mistake::new(format!("`{text}` is not an address with a port"))
+            .hint("write it like 127.0.0.1:3000 or [::1]:3000")
+    })
+}
+
+fn network(text: &str) -> Result<IpNet, Mistake> {
+    let host = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| host()).map_err(|_| {
+        Mistake::new(format!("`{text}` is not a network")).hint("write it like 10.0.0.0/8 or 192.0.2.7")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, Diagnostics> {
+        Config::parse(&Source::of("plimsoll.yaml", text))
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let config = parse(
+            "listen: [{ address: 0.0.0.0:8080 }]
+trusted_hops: [10.0.0.0/8, 192.0.2.7]
+pools:
+  default: { endpoints: [10.0.0.11:3000, 10.0.0.12:3000] }
+  payments: { endpoints: [10.0.1.5:3000], timeouts: { total: 20s }, health: { path: /up, interval: 5s } }
+admin: { listen: 127.0.0.1:8081 }
+policy: policies
+model: models/storefront
+threads: 2
+access_log: { sample: 1% }
+streams_max: 100
+",
+        )
+        .unwrap();
+        assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
+        assert_eq!(config.trusted_hops[1], "192.0.2.7/32".parse().unwrap());
+        assert_eq!(config.pools[0].endpoints.len(), 2);
+        assert_eq!(config.pools[1].timeouts.total, Duration::from_secs(20));
+        assert_eq!(config.pools[1].health.path.as_deref(), Some("/up"));
+        assert_eq!(config.access_log_millionths, 10_000);
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_line() {
+        let text = "listn: []
+pools:
+  default: { endpoints: [shop.internal:3000], timeouts: { read: 30 } }
+threads: many
+";
+        let Diagnostics(found) = parse(text).unwrap_err();
+        let lines: Vec<_> = found.iter().filter_map(|one| one.position.map(|(line, _)| line)).collect();
+        assert_eq!(lines, [1, 3, 3, 4], "{found:#?}");
+    }
+
+    #[test]
+    fn routes_need_a_default_pool() {
+        let Diagnostics(found) = parse("pools: { payments: { endpoints: [127.0.0.1:1] } }").unwrap_err();
+        assert!(found[0].to_string().contains("no pool is called `default`"), "{found:?}");
+    }
+}

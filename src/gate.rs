@@ -1,0 +1,311 @@
+//! The gate before one pool: the core's controller behind a lock, and those who wait for its answer.
+//!
+//! The lock guards the controller and the table of waiters; it is held for one
+//! event and its effects, never across an `.await`. A request asks once. Most are
+//! answered at once; one that must wait gets a [`Ticket`] and is woken by whoever
+//! frees its seat. What is taken is given back by drop: a [`Permit`] that was not
+//! finished and a [`Ticket`] that was not answered are abandoned, so a client
+//! that leaves, a task that is dropped and a panic are one and the same case.
+//!
+//! It knows no HTTP. The decisions are the core's.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use plimsoll_core::admission::{Tenure, Value};
+use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
+use plimsoll_core::decision::{Decision, Evidence, RequestId};
+use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::time::Time;
+use tokio::sync::{Notify, oneshot};
+
+use crate::clock::Clock;
+
+/// The timer looks again at least this often, should a wakeup be lost.
+const TIMER_IDLE: Duration = Duration::from_secs(1);
+
+/// What a request asks with.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    /// Its class.
+    pub class: ClassId,
+    /// Its value within the class.
+    pub value: Value,
+    /// Whether its session was admitted before.
+    pub tenure: Tenure,
+    /// The penalty for its client's recent usage.
+    pub usage_penalty: u8,
+    /// When its answer is worth nothing any more.
+    pub deadline: Time,
+}
+
+/// What a request that asked gets.
+#[derive(Debug)]
+pub enum Asked {
+    /// The answer.
+    Answered(Answer),
+    /// A place to wait for it.
+    Waiting(Ticket),
+    /// The policy has changed since the request was judged; judge it anew.
+    Stale,
+}
+
+/// The core's answer, with the permit if there is one.
+#[derive(Debug)]
+pub struct Answer {
+    /// What was decided: never [`Decision::Queue`].
+    pub decision: Decision,
+    /// On what.
+    pub evidence: Evidence,
+    /// There for as long as the upstream works on the request, if it was admitted.
+    pub permit: Option<Permit>,
+}
+
+#[derive(Debug, Default)]
+struct Waiter {
+    epoch: u32,
+    answer: Option<oneshot::Sender<Effect>>,
+}
+
+#[derive(Debug)]
+struct State {
+    controller: Controller,
+    waiters: Vec<Waiter>,
+    vacant: Vec<u32>,
+    /// When the timer will look next.
+    armed: Time,
+}
+
+/// The gate before one pool.
+#[derive(Debug)]
+pub struct Gate {
+    state: Mutex<State>,
+    timer: Notify,
+    clock: Clock,
+}
+
+impl Gate {
+    /// A gate that decides under `policy`.
+    pub fn new(policy: Arc<Policy>, clock: Clock) -> Arc<Gate> {
+        let state = State {
+            controller: Controller::new(policy),
+            waiters: Vec::new(),
+            vacant: Vec::new(),
+            armed: Time::NEVER,
+        };
+        Arc::new(Gate { state: Mutex::new(state), timer: Notify::new(), clock })
+    }
+
+    /// Asks for a permit under `policy`.
+    pub fn ask(self: &Arc<Gate>, policy: &Arc<Policy>, asking: Asking) -> Asked {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if !Arc::ptr_eq(state.controller.policy(), policy) {
+            return Asked::Stale;
+        }
+        let request = state.enter();
+        let arrival = Arrival {
+            request,
+            class: asking.class,
+            value: asking.value,
+            tenure: asking.tenure,
+            usage_penalty: asking.usage_penalty,
+            deadline: asking.deadline,
+        };
+        match state.tell(Event::Arrived(arrival), now) {
+            Some(effect) => {
+                state.leave_if_refused(&effect);
+                drop(state);
+                Asked::Answered(self.answer(effect))
+            }
+            None => {
+                let (sender, receiver) = oneshot::channel();
+                state.waiters[request.slot as usize].answer = Some(sender);
+                self.rearm(&mut state);
+                drop(state);
+                let gate = Some(self.clone());
+                Asked::Waiting(Ticket { gate, request, receiver, arrived: now })
+            }
+        }
+    }
+
+    /// Whether a request would find no free seat now; only then does its value matter.
+    pub fn is_saturated(&self) -> bool {
+        self.lock().controller.is_saturated()
+    }
+
+    /// Decides under another policy from now on.
+    pub fn change_policy(&self, policy: Arc<Policy>) {
+        self.tell(Event::PolicyChanged(policy));
+    }
+
+    /// The state for people and dashboards.
+    pub fn snapshot(&self) -> Snapshot {
+        self.lock().controller.snapshot(self.clock.now())
+    }
+
+    /// Wakes the controller when it wants to be woken. Runs until it is dropped.
+    pub async fn run_timer(&self) {
+        loop {
+            let wait = self.time_to_wakeup();
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.timer.notified() => continue,
+            }
+            self.tell(Event::Woken);
+        }
+    }
+
+    fn time_to_wakeup(&self) -> Duration {
+        let mut state = self.lock();
+        state.armed = state.controller.next_wakeup().unwrap_or(Time::NEVER);
+        state.armed.since(self.clock.now()).min(TIMER_IDLE)
+    }
+
+    fn rearm(&self, state: &mut State) {
+        let wakeup = state.controller.next_wakeup().unwrap_or(Time::NEVER);
+        if wakeup < state.armed {
+            state.armed = wakeup;
+            self.timer.notify_one();
+        }
+    }
+
+    fn tell(&self, event: Event) {
+        self.lock().tell(event, self.clock.now());
+    }
+
+    fn give_back(&self, request: RequestId, event: Event) {
+        let mut state = self.lock();
+        state.vacate(request);
+        state.tell(event, self.clock.now());
+    }
+
+    fn answer(self: &Arc<Gate>, effect: Effect) -> Answer {
+        let admitted = matches!(effect.decision, Decision::Admit | Decision::AdmitObserved(_));
+        let permit = admitted.then(|| Permit { gate: Some(self.clone()), request: effect.request });
+        Answer { decision: effect.decision, evidence: effect.evidence, permit }
+    }
+
+    /// Nothing that runs under the lock panics half way through a change, so a poisoned one is whole.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn enter(&mut self) -> RequestId {
+        let slot = self.vacant.pop().unwrap_or_else(|| {
+            self.waiters.push(Waiter::default());
+            u32::try_from(self.waiters.len() - 1).expect("memory ends before slots do")
+        });
+        RequestId { slot, epoch: self.waiters[slot as usize].epoch }
+    }
+
+    fn vacate(&mut self, request: RequestId) {
+        let waiter = &mut self.waiters[request.slot as usize];
+        if waiter.epoch == request.epoch {
+            waiter.epoch = waiter.epoch.wrapping_add(1);
+            waiter.answer = None;
+            self.vacant.push(request.slot);
+        }
+    }
+
+    /// Returns the answer to the arriving request, if the event was one and it is answered; hands the
+    /// others to those who wait for them.
+    fn tell(&mut self, event: Event, now: Time) -> Option<Effect> {
+        let arriving = match &event {
+            Event::Arrived(arrival) => Some(arrival.request),
+            _ => None,
+        };
+        self.controller.handle(event, now);
+        let mut own = None;
+        while let Some(effect) = self.controller.poll_effect() {
+            if effect.decision == Decision::Queue {
+                continue;
+            } else if arriving == Some(effect.request) {
+                own = Some(effect);
+            } else {
+                self.hand_over(effect);
+            }
+        }
+        own
+    }
+
+    fn hand_over(&mut self, effect: Effect) {
+        let waiter = &mut self.waiters[effect.request.slot as usize];
+        let answer = if waiter.epoch == effect.request.epoch { waiter.answer.take() } else { None };
+        self.leave_if_refused(&effect);
+        // Whoever has stopped waiting gives back by drop what it was just given.
+        if let Some(answer) = answer {
+            let _ = answer.send(effect);
+        }
+    }
+
+    fn leave_if_refused(&mut self, effect: &Effect) {
+        if matches!(effect.decision, Decision::Shed(_)) {
+            self.vacate(effect.request);
+        }
+    }
+}
+
+/// A place in the queue. Dropped without an answer, it is given up.
+#[derive(Debug)]
+pub struct Ticket {
+    gate: Option<Arc<Gate>>,
+    request: RequestId,
+    receiver: oneshot::Receiver<Effect>,
+    arrived: Time,
+}
+
+impl Ticket {
+    /// Waits for the answer. May be dropped and called again.
+    pub async fn answered(&mut self) -> Answer {
+        let effect = (&mut self.receiver).await;
+        let gate = self.gate.take().expect("a ticket is answered once");
+        gate.answer(effect.expect("the gate answers each that waits before it forgets it"))
+    }
+
+    /// When its request asked.
+    pub fn arrived(&self) -> Time {
+        self.arrived
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.give_back(self.request, Event::Abandoned { request: self.request });
+        }
+    }
+}
+
+/// The right to occupy the pool. Dropped unfinished, its request was abandoned.
+#[derive(Debug)]
+pub struct Permit {
+    gate: Option<Arc<Gate>>,
+    request: RequestId,
+}
+
+impl Permit {
+    /// The first byte of the answer is here; the last of the request was sent at `sent`.
+    pub fn first_byte(&self, sent: Time) {
+        if let Some(gate) = &self.gate {
+            gate.tell(Event::FirstByte { request: self.request, sent });
+        }
+    }
+
+    /// The upstream is done with the request.
+    pub fn finish(mut self, outcome: Outcome) {
+        if let Some(gate) = self.gate.take() {
+            gate.give_back(self.request, Event::Finished { request: self.request, outcome });
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let Some(gate) = self.gate.take() {
+            gate.give_back(self.request, Event::Abandoned { request: self.request });
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! One generation: a policy and a model that were applied together, and what they make of a request.
+//!
+//! A request takes the generation in force when it arrives and is judged under
+//! it to the end; a reload swaps the whole. A route that pins a class is never
+//! overruled; the model decides what no route takes, if the policy lets it;
+//! without a usable model the policy's class and static value stand.
+//!
+//! It admits nobody and remembers nobody: sessions and seats outlive it.
+
+use plimsoll_core::policy::ClassId;
+use plimsoll_core::time::Time;
+
+use crate::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
+use crate::classify::head::Head;
+use crate::classify::routes::Route;
+use crate::classify::session::{SessionView, Stage};
+use crate::clock::Clock;
+use crate::model::{Guess, ModelClass, Scorer};
+use crate::policy::compiled::CompiledPolicy;
+
+/// Who decided the class of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClassBy {
+    /// A route of the policy.
+    Route,
+    /// The model.
+    Model,
+    /// The policy's fallback: no route, and no usable model or none allowed.
+    Fallback,
+}
+
+impl ClassBy {
+    /// The name in metrics, logs and `explain`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ClassBy::Route => "route",
+            ClassBy::Model => "model",
+            ClassBy::Fallback => "fallback",
+        }
+    }
+}
+
+/// What a request is.
+#[derive(Clone, Copy, Debug)]
+pub struct Judgement<'g> {
+    /// Its class, lifted by its session's stage where the policy says so.
+    pub class: ClassId,
+    /// Its class before that.
+    pub own_class: ClassId,
+    /// Who decided it.
+    pub class_by: ClassBy,
+    /// The route that took it.
+    pub route: Option<&'g Route>,
+    /// What the model made of it, if it was asked.
+    pub guess: Option<Guess>,
+}
+
+/// A policy and a model, applied together.
+#[derive(Debug)]
+pub struct Generation {
+    /// Counts up from 1 with each applied reload.
+    pub number: u64,
+    /// The policy.
+    pub policy: CompiledPolicy,
+    /// The model, if it could be loaded.
+    pub model: Option<Scorer>,
+    class_of: [Option<ClassId>; ModelClass::ALL.len()],
+}
+
+impl Generation {
+    /// A generation of `policy` and `model`.
+    pub fn new(number: u64, policy: CompiledPolicy, model: Option<Scorer>) -> Generation {
+        let class_of = ModelClass::ALL.map(|class| policy.core.class_named(class.name()));
+        Generation { number, policy, model, class_of }
+    }
+
+    /// What `head` is, given its path's key, its GraphQL operation and the stage of its session.
+    pub fn judge(
+        &self,
+        head: &Head<'_>,
+        key: &str,
+        operation: Option<&str>,
+        stage: Stage,
+        clock: &Clock,
+    ) -> Judgement<'_> {
+        let (own_class, class_by, route, guess) = self.own_class(head, key, operation, clock);
+        let class = self.policy.carried(own_class, stage);
+        Judgement { class, own_class, class_by, route, guess }
+    }
+
+    fn own_class(
+        &self,
+        head: &Head<'_>,
+        key: &str,
+        operation: Option<&str>,
+        clock: &Clock,
+    ) -> (ClassId, ClassBy, Option<&Route>, Option<Guess>) {
+        if let Some(route) = self.policy.routes.find(head, key, operation) {
+            return (route.class, ClassBy::Route, Some(route), None);
+        }
+        let rules = &self.policy.model;
+        let guess = if rules.decides_unrouted { self.guess(head, key, operation, clock) } else { None };
+        match guess.and_then(|guess| self.class_of[guess.class as usize]) {
+            Some(class) => (class, ClassBy::Model, None, guess),
+            None => (rules.fallback, ClassBy::Fallback, None, guess),
+        }
+    }
+
+    fn guess(&self, head: &Head<'_>, key: &str, operation: Option<&str>, clock: &Clock) -> Option<Guess> {
+        let model = self.model.as_ref()?;
+        let features = RequestFeatures::of(head, key, operation);
+        model.recall(&features).or_else(|| {
+            let started = clock.now();
+            let guess = model.class(&features);
+            self.observe(model, started, clock);
+            guess
+        })
+    }
+
+    /// What a request of `class` is worth: by the value head, else by its class.
+    pub fn value(&self, class: ClassId, session: &SessionView, time: LocalTime, clock: &Clock) -> f32 {
+        let by_model = self.model.as_ref().and_then(|model| {
+            let mut features = [0.0; SESSION_LEN];
+            write_session(session, time, &mut features);
+            let started = clock.now();
+            let value = model.value(&features);
+            self.observe(model, started, clock);
+            value
+        });
+        by_model.unwrap_or(self.policy.settings(class).value)
+    }
+
+    fn observe(&self, model: &Scorer, started: Time, clock: &Clock) {
+        let elapsed = clock.now().since(started);
+        if model.observe(elapsed, self.policy.model.time_budget) {
+            log::error!(
+                "the model is given up: too many inferences in a row took over {:?} (the last {elapsed:?}); \
+                 the policy's classes stand until the next reload",
+                self.policy.model.time_budget,
+            );
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Operators' YAML files, read so that every mistake is told at once, with its file, line, column and a hint.
+//!
+//! `source` (the text) -> `document` (a tree that knows its lines) -> `field` (typed reading, with
+//! the mistakes collected) -> the schema of whoever reads. serde stops at the first mistake and
+//! forgets where a value stood; an operator on a busy day needs all of them.
+//!
+//! It knows no schema: `policy` and `config` bring theirs.
+
+pub mod diagnostic;
+pub mod source;
+pub(crate) mod document;
+pub(crate) mod field;
+pub(crate) mod units;
