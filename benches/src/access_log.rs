@@ -64,6 +64,8 @@ pub(crate) enum Flaw {
     Time,
     #[error("the request is not like GET /path HTTP/1.1")]
     Request,
+    #[error("it asks for no path, as `OPTIONS *` and CONNECT do")]
+    NoPath,
     #[error("not UTF-8")]
     Encoding,
 }
@@ -71,7 +73,7 @@ pub(crate) enum Flaw {
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AccessLogError {
-    #[error("cannot read the log {path}: {source}")]
+    #[error("cannot read the log {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path} is a directory, not a log")]
     Directory { path: PathBuf },
@@ -152,7 +154,7 @@ fn parse_line(line: &[u8]) -> Result<Entry, Flaw> {
         None => (None, None),
     };
     let time = DateTime::parse_from_str(time, "%d/%b/%Y:%H:%M:%S %z").map_err(|_| Flaw::Time)?;
-    let (method, target) = parse_request(request).ok_or(Flaw::Request)?;
+    let (method, target) = parse_request(request)?;
     Ok(Entry {
         second: time.timestamp(),
         method,
@@ -162,17 +164,21 @@ fn parse_line(line: &[u8]) -> Result<Entry, Flaw> {
     })
 }
 
-fn parse_request(request: &str) -> Option<(Method, PathAndQuery)> {
+fn parse_request(request: &str) -> Result<(Method, PathAndQuery), Flaw> {
     let mut words = request.split(' ');
-    let (method, target, version) = (words.next()?, words.next()?, words.next()?);
-    if !version.starts_with("HTTP/1.") && !version.starts_with("HTTP/2") || words.next().is_some() {
-        return None;
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(Flaw::Request);
+    };
+    let method: Method = method.parse().map_err(|_| Flaw::Request)?;
+    if !version.starts_with("HTTP/") {
+        return Err(Flaw::Request);
     }
-    let method: Method = method.parse().ok()?;
     if !target.starts_with('/') || method == Method::CONNECT {
-        return None;
+        return Err(Flaw::NoPath);
     }
-    Some((method, target.parse().ok()?))
+    Ok((method, target.parse().map_err(|_| Flaw::Request)?))
 }
 
 /// The inside of the quotes `text` starts with, as written, and what follows them.

@@ -34,7 +34,7 @@ pub(crate) struct Server {
 /// Why a server is not there.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ChildError {
-    #[error("cannot start {program}: {source}")]
+    #[error("cannot start {program}")]
     Start { program: String, source: std::io::Error },
     #[error("{name} ended with {status}; it said:\n{output}")]
     Ended { name: String, status: ExitStatus, output: String },

@@ -36,9 +36,9 @@ pub(crate) struct Answer {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    #[error("cannot connect to {address}: {source}")]
+    #[error("cannot connect to {address}")]
     Connect { address: SocketAddr, source: std::io::Error },
-    #[error("{address} closed or broke the connection: {source}")]
+    #[error("{address} closed or broke the connection")]
     Exchange { address: SocketAddr, source: hyper::Error },
 }
 
@@ -121,9 +121,8 @@ type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 #[derive(Debug)]
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Driver,
-    /// The driver has finished and must not be polled again.
-    is_closed: bool,
+    /// Gone when it has finished: only its drop tells those who wait for it.
+    driver: Option<Driver>,
 }
 
 /// A failed exchange, with the request if it was never sent.
@@ -149,7 +148,7 @@ impl Connection {
         let (sender, driver) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|source| ClientError::Exchange { address, source })?;
-        Ok(Connection { sender, driver, is_closed: false })
+        Ok(Connection { sender, driver: Some(driver) })
     }
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
@@ -160,35 +159,121 @@ impl Connection {
                 .map_err(|mut error| Failure { unsent: error.take_message(), source: error.into_error() })?;
             Ok(read_answer(response).await?)
         };
-        drive(&mut self.driver, &mut self.is_closed, read).await
+        drive(&mut self.driver, read).await
     }
 
     async fn is_reusable(&mut self) -> bool {
-        drive(&mut self.driver, &mut self.is_closed, self.sender.ready()).await.is_ok() && !self.is_closed
+        drive(&mut self.driver, self.sender.ready()).await.is_ok() && self.driver.is_some()
     }
 
     /// Whether the server has left an idle connection open, as far as is known by now.
     fn is_open(&mut self) -> bool {
-        let mut nobody = Context::from_waker(Waker::noop());
-        !self.is_closed && Pin::new(&mut self.driver).poll(&mut nobody).is_pending()
+        poll_driver(&mut self.driver, &mut Context::from_waker(Waker::noop()));
+        self.driver.is_some()
     }
 }
 
 /// Runs `work`, which waits for the connection, and the connection, which works for it.
-async fn drive<T>(driver: &mut Driver, is_closed: &mut bool, work: impl Future<Output = T>) -> T {
+async fn drive<T>(driver: &mut Option<Driver>, work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        if !*is_closed {
-            // How it ended is told to `work` through the connection's channels.
-            *is_closed = Pin::new(&mut *driver).poll(cx).is_ready();
-        }
+        poll_driver(driver, cx);
         work.as_mut().poll(cx)
     })
     .await
+}
+
+/// How the driver ended is told to those who wait for it through their channels.
+fn poll_driver(driver: &mut Option<Driver>, cx: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|driver| Pin::new(driver).poll(cx).is_ready()) {
+        *driver = None;
+    }
 }
 
 async fn read_answer(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
     let (head, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     Ok(Answer { status: head.status, set_cookie: head.headers.get(header::SET_COOKIE).cloned(), body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    async fn server() -> (TcpListener, Client) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new(listener.local_addr().unwrap());
+        (listener, client)
+    }
+
+    async fn read_request(stream: &mut TcpStream) {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(stream.read_u8().await.unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn connection_is_kept_and_used_again() {
+        let (listener, client) = server().await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for _ in 0..2 {
+                read_request(&mut stream).await;
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+            }
+        };
+        let ask = async {
+            assert_eq!(client.get("/1").await.unwrap().body, "ok");
+            assert_eq!(client.get("/2").await.unwrap().body, "ok");
+        };
+        tokio::join!(serve, ask);
+    }
+
+    #[tokio::test]
+    async fn server_that_closes_after_each_answer_gets_new_connections() {
+        let (listener, client) = server().await;
+        let serve = async {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                read_request(&mut stream).await;
+                stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok").await.unwrap();
+            }
+        };
+        let ask = async {
+            assert_eq!(client.get("/1").await.unwrap().body, "ok");
+            assert_eq!(client.get("/2").await.unwrap().body, "ok");
+        };
+        tokio::join!(serve, ask);
+    }
+
+    #[tokio::test]
+    async fn client_who_gives_up_closes_the_socket() {
+        let (listener, client) = server().await;
+        let mut request = Box::pin(client.get("/slow"));
+        let (mut stream, _) = tokio::select! {
+            accepted = listener.accept() => accepted.unwrap(),
+            _ = &mut request => unreachable!("nobody answers"),
+        };
+        tokio::select! {
+            () = read_request(&mut stream) => {}
+            _ = &mut request => unreachable!("nobody answers"),
+        }
+        drop(request);
+        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn broken_answer_is_an_error() {
+        let (listener, client) = server().await;
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_request(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok").await.unwrap();
+        };
+        let (_, answer) = tokio::join!(serve, client.get("/"));
+        assert!(matches!(answer, Err(ClientError::Exchange { .. })), "{answer:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Why the CPU time of a process is unknown.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CpuTimeError {
-    #[error("cannot read {path}, and CPU time is only known on Linux: {source}")]
+    #[error("cannot read {path}, and CPU time is only known on Linux")]
     Read { path: String, source: std::io::Error },
     #[error("{path} is not as proc(5) describes it")]
     Format { path: String },

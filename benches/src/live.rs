@@ -40,12 +40,10 @@ impl Live {
         }
     }
 
-    /// The counts, as one line.
+    /// The counts, as one line that leaves room for a label in 80 columns.
     pub(crate) fn line(&self) -> String {
         let p99 = quantile(&self.served_us, 0.99).map_or("-".into(), |p99| format!("{} ms", p99.as_millis()));
-        format!(
-            "offered {:>5}/s  served in time {:>5}/s  refused {:>5}/s  p99 {p99:>8}",
-            self.offered, self.good, self.refused
-        )
+        let Live { offered, good, refused, .. } = self;
+        format!("offered {offered:>5} in time {good:>5} refused {refused:>5} p99 {p99:>7}")
     }
 }

@@ -27,6 +27,6 @@ async fn show(run: &Arc<Run>, label: impl Fn(Duration) -> String) -> std::conver
         time += Duration::from_secs(1);
         tokio::time::sleep_until(run.clock.instant(time)).await;
         let line = run.take_live().line();
-        terminal::progress(&format!("{:>4} s  {:<28}{line}", time.as_secs(), label(time)));
+        terminal::progress(&format!("{:>3} s  {:<17.17} {line}", time.as_secs(), label(time)));
     }
 }

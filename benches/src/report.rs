@@ -16,7 +16,7 @@ pub(crate) struct Report {
     pub(crate) source: String,
     /// What was measured.
     pub(crate) target: String,
-    /// One seed per pooled run.
+    /// One seed per pooled run; none where nothing is drawn.
     pub(crate) seeds: Vec<u64>,
     /// False if requests were sent too late for the results to mean anything.
     pub(crate) valid: bool,
@@ -140,7 +140,10 @@ impl ClassReport {
 impl Report {
     /// The results as text.
     pub(crate) fn table(&self) -> String {
-        let mut table = format!("{} on {}, seeds {:?}", self.source, self.target, self.seeds);
+        let mut table = format!("{} on {}", self.source, self.target);
+        if !self.seeds.is_empty() {
+            let _ = write!(table, ", seeds {:?}", self.seeds);
+        }
         for phase in &self.phases {
             table.push('\n');
             table.push_str(&phase.table());

@@ -223,7 +223,7 @@ impl<'de> Deserialize<'de> for PathPattern {
 /// Why a scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScenarioError {
-    #[error("cannot read the scenario {path}: {source}")]
+    #[error("cannot read the scenario {path}")]
     Read { path: PathBuf, source: std::io::Error },
     #[error("{path}:{line}:{column}: {message}")]
     Parse { path: PathBuf, line: u64, column: u64, message: String },

@@ -3,8 +3,10 @@
 //! It prints counts and lets the reader judge; the last line is for the owner of
 //! the shop, to whom a p99 means nothing.
 
+use crate::arrivals::{Arrival, Schedule};
 use crate::open_loop::LAG_P99_MAX;
-use crate::report::{millis, optional_ms, ratio};
+use crate::origin::pages::Route;
+use crate::report::{millis, optional_ms};
 use crate::scenario::Scenario;
 use crate::tally::{Cell, Tally, quantile};
 use std::fmt::Write;
@@ -54,28 +56,49 @@ impl Contest<'_> {
     }
 
     fn table(&self, board: &mut String, title: &str, cell: impl Fn(&Tally, usize) -> Cell) {
-        let _ = writeln!(board, "\n{title:<22}| {:<42}| through plimsoll", "straight at the shop");
-        let heading = format!("{:>10} {:>10} {:>9} {:>10}", "in time", "refused", "p50 ms", "p99 ms");
-        let _ = writeln!(board, "{:<11}{:>10} | {heading} | {heading}", "class", "offered");
+        let heading = format!("{:>7} {:>8} {:>5} {:>5}", "in time", "refused", "p50", "p99");
+        let _ = writeln!(board, "\n{title:<18} | {:<28} | through plimsoll", "straight at the shop");
+        let _ = writeln!(board, "{:<10} {:>7} | {heading} | {heading}  ms", "class", "offered");
         for (class, name) in self.scenario.classes().iter().enumerate() {
             let (direct, guarded) = (cell(&self.direct.tally, class), cell(&self.guarded.tally, class));
             let (left, right) = (columns(&direct), columns(&guarded));
-            let _ = writeln!(board, "{name:<11}{:>10} | {left} | {right}", direct.offered);
+            let _ = writeln!(board, "{name:<10} {:>7} | {left} | {right}", direct.offered);
         }
     }
 
     fn verdict(&self) -> String {
-        format!("Orders completed: {} without plimsoll, {} with it.", self.direct.orders, self.guarded.orders)
+        format!(
+            "Of {} orders placed, the shop completed {} without plimsoll and {} with it.",
+            self.orders_placed(),
+            self.direct.orders,
+            self.guarded.orders
+        )
+    }
+
+    /// The orders in the schedule that both runs followed.
+    fn orders_placed(&self) -> usize {
+        let is_order = |arrival: &Arrival| {
+            let request = &self.scenario.mix[arrival.template];
+            Route::of(&request.method, &arrival.path) == Route::Order
+        };
+        Schedule::new(self.scenario, self.scenario.seed).filter(is_order).count()
     }
 }
 
 fn columns(cell: &Cell) -> String {
-    let quantile_ms = |share| optional_ms(quantile(&cell.served_us, share).map(millis));
+    let share =
+        |part: u64| if cell.offered == 0 { "-".into() } else { tenths(part as f64 / cell.offered as f64) };
+    let quantile_ms = |at| optional_ms(quantile(&cell.served_us, at).map(millis));
     format!(
-        "{:>10} {:>10} {:>9} {:>10}",
-        ratio(cell.good, cell.offered),
-        ratio(cell.refusals(), cell.offered),
+        "{:>7} {:>8} {:>5} {:>5}",
+        share(cell.good),
+        share(cell.refusals()),
         quantile_ms(0.5),
         quantile_ms(0.99)
     )
+}
+
+/// A fraction in percent to one digit, rounded down as in reports.
+fn tenths(fraction: f64) -> String {
+    format!("{:.1}%", (fraction * 1_000.0).floor() / 10.0)
 }

@@ -28,9 +28,9 @@ pub(crate) enum StageError {
     Child(#[from] ChildError),
     #[error("cannot find this program's own file: {0}")]
     OwnProgram(std::io::Error),
-    #[error("the origin does not give its statistics: {0}")]
+    #[error("the origin does not give its statistics")]
     Stats(#[from] ClientError),
-    #[error("the origin's statistics make no sense: {0}")]
+    #[error("the origin's statistics make no sense")]
     StatsFormat(#[from] serde_json::Error),
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Target {
 pub(crate) enum TargetError {
     #[error("`{0}` is not a target: write http://127.0.0.1:8080")]
     Malformed(String),
-    #[error("cannot find {target}: {source}")]
+    #[error("cannot find {target}")]
     Unresolved { target: String, source: std::io::Error },
     #[error("{target} is not this machine: if it is yours to put under load, add `--i-own {target}`")]
     NotOurs { target: String },

@@ -67,7 +67,7 @@ pub(crate) struct OriginArgs {
 /// Why the origin cannot work.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OriginError {
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("--{option} {value} is out of range: {expected}")]
     OutOfRange { option: &'static str, value: f64, expected: &'static str },
