@@ -136,8 +136,8 @@ fn complaint(bad: &BadLines) -> String {
 
 fn speed(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(speed) if speed.is_finite() && speed > 0.0 => Ok(speed),
-        _ => Err("a number above zero is needed".into()),
+        Ok(speed) if (0.01..=1e6).contains(&speed) => Ok(speed),
+        _ => Err("a number from 0.01 to 1000000 is needed".into()),
     }
 }
 

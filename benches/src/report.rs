@@ -156,14 +156,17 @@ impl Report {
     }
 }
 
-/// `numerator` out of `denominator` in percent, with the digits that matter near 100 %.
-pub(crate) fn ratio(numerator: u64, denominator: u64) -> String {
-    if denominator == 0 { "-".into() } else { percent(numerator as f64 / denominator as f64) }
+/// `part` out of `whole` in percent, rounded down: 99.996 % is not all.
+pub(crate) fn ratio(part: u64, whole: u64) -> String {
+    match (part * 10_000).checked_div(whole) {
+        Some(share) => format!("{}.{:02} %", share / 100, share % 100),
+        None => "-".into(),
+    }
 }
 
-/// A fraction in percent, rounded down: 99.996 % is not all.
+/// A fraction in percent.
 pub(crate) fn percent(fraction: f64) -> String {
-    format!("{:.2} %", (fraction * 10_000.0).floor() / 100.0)
+    format!("{:.1} %", fraction * 100.0)
 }
 
 /// A duration in milliseconds.
@@ -186,6 +189,7 @@ mod tests {
     #[test]
     fn nearly_all_is_not_printed_as_all() {
         assert_eq!(ratio(99_999, 100_000), "99.99 %");
+        assert_eq!(ratio(9_999, 10_000), "99.99 %");
         assert_eq!(ratio(7, 7), "100.00 %");
         assert_eq!(ratio(0, 0), "-");
     }

@@ -113,8 +113,8 @@ pub(crate) struct Shoppers {
 }
 
 impl Default for Shoppers {
-    /// Twenty requests, three seconds apart: a visit of a minute, as the median
-    /// of web shop sessions; a quarter of the visitors reach for the cart.
+    /// Twenty requests, three seconds apart: a visit of a minute. An assumption:
+    /// no target depends on it.
     fn default() -> Shoppers {
         Shoppers { visit: 20, pause: Duration::from_secs(3), buyers: 0.25 }
     }

@@ -60,6 +60,7 @@ fn values_out_of_range_are_refused() {
     for (from, to, expected) in [
         ("slo: 1s", "slo: 40", "`40` is not a duration"),
         ("slo: 1s", "slo: 0s", "`0s` is not a duration"),
+        ("slo: 1s", "slo: 25h", "`25h` is more than a day"),
         ("workers: 2", "workers: 0", "at least one worker"),
         ("weight: 1", "weight: 0", "above zero"),
         ("weight: 1", "weight: .nan", "above zero"),

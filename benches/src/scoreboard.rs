@@ -86,19 +86,20 @@ impl Contest<'_> {
 }
 
 fn columns(cell: &Cell) -> String {
-    let share =
-        |part: u64| if cell.offered == 0 { "-".into() } else { tenths(part as f64 / cell.offered as f64) };
     let quantile_ms = |at| optional_ms(quantile(&cell.served_us, at).map(millis));
     format!(
         "{:>7} {:>8} {:>5} {:>5}",
-        share(cell.good),
-        share(cell.refusals()),
+        share(cell.good, cell.offered),
+        share(cell.refusals(), cell.offered),
         quantile_ms(0.5),
         quantile_ms(0.99)
     )
 }
 
-/// A fraction in percent to one digit, rounded down as in reports.
-fn tenths(fraction: f64) -> String {
-    format!("{:.1}%", (fraction * 1_000.0).floor() / 10.0)
+/// `part` out of `whole` in percent, rounded down, in less room than a report has.
+fn share(part: u64, whole: u64) -> String {
+    match (part * 1_000).checked_div(whole) {
+        Some(share) => format!("{}.{}%", share / 10, share % 10),
+        None => "-".into(),
+    }
 }

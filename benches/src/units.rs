@@ -11,6 +11,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+/// The longest duration anything in a scenario may have.
+const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// How fast requests arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Rate {
@@ -43,10 +46,13 @@ impl<'de> Deserialize<'de> for Rate {
     }
 }
 
-/// A duration with its unit, longer than zero.
+/// A duration with its unit, longer than zero and at most a day.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     match humantime::parse_duration(&text) {
+        Ok(duration) if duration > DURATION_MAX => {
+            Err(D::Error::custom(format!("`{text}` is more than a day")))
+        }
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err(D::Error::custom(format!("`{text}` is not a duration: write `40ms`, `2s` or `1m 30s`"))),
     }

@@ -1,9 +1,13 @@
 //! The commands as their users meet them: over the command line and loopback sockets.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 use tempfile::TempDir;
 
 const SCENARIO: &str = "\
@@ -83,6 +87,15 @@ fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
+/// Waits for a condition, at most some twenty seconds.
+fn wait_until(condition: impl Fn() -> bool) {
+    let holds = (0..20_000).any(|_| {
+        std::thread::sleep(Duration::from_millis(1));
+        condition()
+    });
+    assert!(holds, "the condition did not come true");
+}
+
 fn file(directory: &TempDir, name: &str, content: impl AsRef<[u8]>) -> String {
     let path: PathBuf = directory.path().join(name);
     std::fs::write(&path, content).unwrap();
@@ -135,11 +148,6 @@ fn origin_stops_working_for_a_client_who_leaves() {
     wait_until(|| origin.stats()["busy"] == 1);
     drop(client);
     wait_until(|| origin.stats()["busy"] == 0);
-}
-
-/// Each question is answered by a socket, so that this waits without sleeping.
-fn wait_until(condition: impl Fn() -> bool) {
-    assert!((0..20_000).any(|_| condition()), "the condition did not come true");
 }
 
 #[test]
@@ -224,11 +232,6 @@ fn replay_of_what_is_no_log_fails_clearly() {
 #[test]
 fn measure_shows_what_a_failing_proxy_said() {
     let directory = tempfile::tempdir().unwrap();
-    let program = Path::new("/bin/sh");
-    if !program.exists() {
-        println!("skipped: there is no /bin/sh");
-        return;
-    }
     // `sh serve` looks for a script of that name and complains.
     let policy = file(&directory, "p.yaml", "");
     let output = bench(&[
@@ -243,6 +246,38 @@ fn measure_shows_what_a_failing_proxy_said() {
     assert_eq!(output.status.code(), Some(1));
     let message = stderr(&output);
     assert!(message.contains("plimsoll ended with") && message.contains("serve"), "{message}");
+}
+
+#[test]
+fn interrupted_command_leaves_no_process_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = scenario(&directory);
+    // A proxy that never gets ready: the command waits for it, with an origin running.
+    let sleeper = file(&directory, "sleeper", "#!/bin/sh\nexec sleep 600\n");
+    std::fs::set_permissions(&sleeper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll-bench"))
+        .args(["measure", "--plimsoll", &sleeper, "--scenario", &scenario])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let id = command.id();
+    wait_until(|| children_of(id).len() == 2);
+    let children = children_of(id);
+    let asked = Command::new("kill").args(["-TERM", &id.to_string()]).status().unwrap();
+    assert!(asked.success());
+    assert_eq!(command.wait().unwrap().code(), Some(130));
+    wait_until(|| children.iter().all(|child| !is_running(child)));
+}
+
+fn children_of(id: u32) -> Vec<String> {
+    let path = format!("/proc/{id}/task/{id}/children");
+    std::fs::read_to_string(path).unwrap().split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// Whether a process exists that is more than an exit status nobody has asked for.
+fn is_running(id: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains("zombie"))
 }
 
 fn scenario(directory: &TempDir) -> String {
