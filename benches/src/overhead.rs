@@ -22,6 +22,8 @@ use std::time::Duration;
 const CONNECTIONS: usize = 64;
 /// Before the first round, so that pools, caches and branch predictors are warm.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Answers that are refusals.
+const REFUSALS: [StatusCode; 2] = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
 /// The path the bare proxy refuses.
 const BARE_REFUSAL: &str = "/refuse";
 
@@ -53,7 +55,7 @@ pub(crate) struct OverheadArgs {
 /// Runs the command.
 pub(crate) async fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
     let backend = closed_loop::start_backend().await?;
-    let proxied = Drill { path: args.path.to_string(), status: StatusCode::OK };
+    let proxied = Drill { path: args.path.to_string(), expected: &[StatusCode::OK] };
     let plimsoll = ProxyStage::start(&args.proxy, backend, Some(1)).await?;
     let bare = ProxyStage::start_bare(&args.bare, backend, 1).await?;
     let ours = Contender { stage: plimsoll, drill: proxied.clone() };
@@ -61,7 +63,7 @@ pub(crate) async fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
     compare("proxied request", &ours, &theirs, &args).await?;
     if args.refuse_policy.is_some() {
         let proxy = ProxyArgs { policy: args.refuse_policy.clone(), ..args.proxy.clone() };
-        let refused = |path: &str| Drill { path: path.into(), status: StatusCode::SERVICE_UNAVAILABLE };
+        let refused = |path: &str| Drill { path: path.into(), expected: &REFUSALS };
         let ours = Contender {
             stage: ProxyStage::start(&proxy, backend, Some(1)).await?,
             drill: refused(args.refuse_path.as_str()),

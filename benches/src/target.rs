@@ -39,7 +39,9 @@ impl Target {
             .to_socket_addrs()
             .map_err(|source| TargetError::Unresolved { target: url.into(), source })?
             .collect();
-        let address = *addresses.first().ok_or_else(malformed)?;
+        // `localhost` often resolves to ::1 first, where few development servers listen.
+        let preferred = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+        let address = *preferred.ok_or_else(malformed)?;
         if owned != Some(url) && !addresses.iter().all(|address| address.ip().is_loopback()) {
             return Err(TargetError::NotOurs { target: url.into() });
         }

@@ -12,6 +12,7 @@
 pub(crate) mod pages;
 pub(crate) mod workers;
 
+use crate::terminal;
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -32,8 +33,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use workers::{Pace, Workers};
-
-use crate::terminal;
 
 /// Where the statistics are.
 pub(crate) const STATS_PATH: &str = "/__origin/stats";
