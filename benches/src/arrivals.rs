@@ -1,0 +1,233 @@
+//! Decides what arrives when: a scenario and a seed become a schedule.
+//!
+//! The schedule is fixed before the first request is sent and does not wait for
+//! answers: a load generator that slows down with the system it measures hides
+//! the very overload it should show ("coordinated omission"). It is an
+//! iterator, so that a run of any length needs no memory for its future.
+//!
+//! Each arrival belongs to a shopper, and shoppers come and go: how many are
+//! there at a time follows from the load. A shopper's requests do not follow a
+//! funnel.
+
+use crate::scenario::{Process, Scenario, ShopperKind};
+use rand::distr::Distribution;
+use rand::distr::weighted::WeightedIndex;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+
+/// One request to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Arrival {
+    /// When it is sent, from the start of the run.
+    pub(crate) at: Duration,
+    /// Index into the scenario's phases.
+    pub(crate) phase: usize,
+    /// Index into the scenario's mix.
+    pub(crate) template: usize,
+    /// The path and query asked for.
+    pub(crate) path: String,
+    /// Who asks.
+    pub(crate) shopper: ShopperId,
+}
+
+/// Numbers the shoppers of a run from zero, in order of their first request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ShopperId(pub(crate) usize);
+
+/// The arrivals of a scenario, in order of time.
+pub(crate) struct Schedule<'a> {
+    scenario: &'a Scenario,
+    rng: SmallRng,
+    templates: WeightedIndex<f64>,
+    crowd: Crowd,
+    phase: usize,
+    /// Both in seconds from the start of the run.
+    phase_start: f64,
+    now: f64,
+}
+
+impl<'a> Schedule<'a> {
+    /// The schedule that `seed` stands for.
+    pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Schedule<'a> {
+        let weights = scenario.mix.iter().map(|template| template.weight);
+        Schedule {
+            scenario,
+            rng: SmallRng::seed_from_u64(seed),
+            templates: WeightedIndex::new(weights).expect("a scenario's weights are positive"),
+            crowd: Crowd::default(),
+            phase: 0,
+            phase_start: 0.0,
+            now: 0.0,
+        }
+    }
+
+    fn gap(&mut self, rate: f64) -> f64 {
+        match self.scenario.arrivals {
+            Process::Constant => 1.0 / rate,
+            Process::Poisson => -(1.0 - self.rng.random::<f64>()).ln() / rate,
+        }
+    }
+
+    /// The time of the next arrival, moving on to the phase it falls in.
+    ///
+    /// A gap that reaches beyond its phase is drawn anew from the start of the
+    /// next one: exact for Poisson arrivals, which have no memory.
+    fn next_time(&mut self) -> Option<f64> {
+        loop {
+            let phase = self.scenario.phases.get(self.phase)?;
+            let end = self.phase_start + phase.duration.as_secs_f64();
+            let next = self.now + self.gap(self.scenario.rate(phase));
+            if next < end {
+                self.now = next;
+                return Some(next);
+            }
+            self.phase += 1;
+            self.phase_start = end;
+            self.now = end;
+        }
+    }
+}
+
+impl Iterator for Schedule<'_> {
+    type Item = Arrival;
+
+    fn next(&mut self) -> Option<Arrival> {
+        let at = self.next_time()?;
+        let scenario = self.scenario;
+        let template = self.templates.sample(&mut self.rng);
+        let request = &scenario.mix[template];
+        let pattern = &request.paths[self.rng.random_range(0..request.paths.len())];
+        let path = pattern.fill(self.rng.random_range(1..=pattern.variants()));
+        let present = scenario.rate(&scenario.phases[self.phase]) * scenario.shoppers.pause.as_secs_f64();
+        let buyers = present * scenario.shoppers.buyers;
+        let is_buyer =
+            request.shopper == ShopperKind::Buyer || self.rng.random_bool(scenario.shoppers.buyers);
+        let shopper = if is_buyer {
+            self.crowd.pick(ShopperKind::Buyer, buyers, scenario.shoppers.visit, &mut self.rng)
+        } else {
+            self.crowd.pick(ShopperKind::Anyone, present - buyers, scenario.shoppers.visit, &mut self.rng)
+        };
+        Some(Arrival { at: Duration::from_secs_f64(at), phase: self.phase, template, path, shopper })
+    }
+}
+
+/// The shoppers who are in the shop.
+#[derive(Debug, Default)]
+struct Crowd {
+    buyers: Vec<Visit>,
+    others: Vec<Visit>,
+    so_far: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Visit {
+    shopper: ShopperId,
+    requests_left: u32,
+}
+
+impl Crowd {
+    /// One of about `present` shoppers of a kind; who has finished is replaced.
+    fn pick(&mut self, kind: ShopperKind, present: f64, visit: u32, rng: &mut SmallRng) -> ShopperId {
+        let visits = match kind {
+            ShopperKind::Buyer => &mut self.buyers,
+            ShopperKind::Anyone => &mut self.others,
+        };
+        let present = (present as usize).max(1);
+        visits.truncate(present);
+        let place = rng.random_range(0..present);
+        let is_new = visits.get(place).is_none_or(|visit| visit.requests_left == 0);
+        if is_new {
+            let newcomer = Visit { shopper: ShopperId(self.so_far), requests_left: visit };
+            self.so_far += 1;
+            match visits.get_mut(place) {
+                Some(finished) => *finished = newcomer,
+                None => visits.push(newcomer),
+            }
+        }
+        let place = place.min(visits.len() - 1);
+        let chosen = &mut visits[place];
+        chosen.requests_left = chosen.requests_left.saturating_sub(1);
+        chosen.shopper
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    fn scenario(arrivals: &str) -> Scenario {
+        let text = format!(
+            "name: two steps
+description: calm, then busy
+origin: {{ workers: 4, service: {{ mean: 40ms }} }}
+slo: 1s
+patience: 2s
+arrivals: {arrivals}
+shoppers: {{ visit: 5, pause: 1s, buyers: 20% }}
+mix:
+  - {{ name: order, class: checkout, paths: [/checkout], weight: 1, shopper: buyer }}
+  - {{ name: page, class: browse, paths: [\"/p/{{50}}\"], weight: 3 }}
+phases:
+  - {{ name: calm, duration: 10s, load: 1x }}
+  - {{ name: busy, duration: 10s, load: 400/s }}
+"
+        );
+        Scenario::parse(Path::new("s.yaml"), &text).unwrap()
+    }
+
+    #[test]
+    fn seed_decides_the_schedule() {
+        let scenario = scenario("poisson");
+        let first: Vec<_> = Schedule::new(&scenario, 7).collect();
+        assert_eq!(first, Schedule::new(&scenario, 7).collect::<Vec<_>>());
+        assert_ne!(first, Schedule::new(&scenario, 8).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn arrivals_are_ordered_and_fall_in_their_phase() {
+        let scenario = scenario("poisson");
+        let mut previous = Duration::ZERO;
+        for arrival in Schedule::new(&scenario, 1) {
+            assert!(previous <= arrival.at);
+            assert_eq!(arrival.phase, usize::from(arrival.at >= Duration::from_secs(10)));
+            previous = arrival.at;
+        }
+    }
+
+    #[test]
+    fn constant_arrivals_are_exact_and_poisson_arrivals_near_their_rate() {
+        let constant = scenario("constant");
+        let counts = count_by(Schedule::new(&constant, 1), |arrival| arrival.phase);
+        assert!(counts[&0].abs_diff(1000) <= 1 && counts[&1].abs_diff(4000) <= 1, "{counts:?}");
+        let poisson = scenario("poisson");
+        let counts = count_by(Schedule::new(&poisson, 1), |arrival| arrival.phase);
+        // Five standard deviations on either side.
+        assert!(counts[&0].abs_diff(1000) < 160 && counts[&1].abs_diff(4000) < 320, "{counts:?}");
+    }
+
+    #[test]
+    fn templates_are_drawn_by_weight() {
+        let counts = count_by(Schedule::new(&scenario("constant"), 1), |arrival| arrival.template);
+        let share = counts[&0] as f64 / (counts[&0] + counts[&1]) as f64;
+        assert!((share - 0.25).abs() < 0.035, "{share}");
+    }
+
+    #[test]
+    fn visit_ends_after_its_requests() {
+        let visits = count_by(Schedule::new(&scenario("constant"), 1), |arrival| arrival.shopper.0);
+        assert!(visits.values().all(|requests| *requests <= 5), "{visits:?}");
+        assert!(visits.len() >= 1000, "5000 requests need 1000 visits of 5");
+        assert!(visits.len() < 1600, "most visits are completed: {}", visits.len());
+    }
+
+    fn count_by(schedule: Schedule<'_>, key: fn(&Arrival) -> usize) -> HashMap<usize, usize> {
+        let mut counts = HashMap::new();
+        for arrival in schedule {
+            *counts.entry(key(&arrival)).or_default() += 1;
+        }
+        counts
+    }
+}

@@ -1,0 +1,196 @@
+//! Turns a tally into what people and programs read: a table and JSON.
+//!
+//! Proportions are printed with their counts (`k/n`): "100 %" of seven requests
+//! and of seven thousand are different claims. It judges nothing.
+
+use crate::tally::{Cell, Tally, quantile};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// The results of a run, as written to a JSON file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// The scenario's name, or the log's.
+    pub(crate) source: String,
+    /// What was measured.
+    pub(crate) target: String,
+    /// One seed per pooled run; none where nothing is drawn.
+    pub(crate) seeds: Vec<u64>,
+    /// False if requests were sent too late for the results to mean anything.
+    pub(crate) valid: bool,
+    /// How late requests were sent.
+    pub(crate) send_lag_p99_ms: f64,
+    /// The course of the load.
+    pub(crate) phases: Vec<PhaseReport>,
+}
+
+/// The results of one phase.
+#[derive(Debug, Serialize)]
+pub(crate) struct PhaseReport {
+    /// The phase's name.
+    pub(crate) name: String,
+    /// Its load, as the scenario says it.
+    pub(crate) load: String,
+    /// The cost of good responses over capacity; absent where capacity is unknown.
+    pub(crate) useful_work: Option<f64>,
+    /// The results of each class.
+    pub(crate) classes: Vec<ClassReport>,
+}
+
+/// The results of one class in one phase.
+#[derive(Debug, Serialize)]
+pub(crate) struct ClassReport {
+    class: String,
+    offered: u64,
+    good: u64,
+    late: u64,
+    refused: BTreeMap<u16, u64>,
+    errors: BTreeMap<u16, u64>,
+    failed: u64,
+    timed_out: u64,
+    served_p50_ms: Option<f64>,
+    served_p99_ms: Option<f64>,
+    refused_p50_ms: Option<f64>,
+    refused_p99_ms: Option<f64>,
+}
+
+/// What a report says of a phase beyond its counts.
+pub(crate) struct PhaseTitle {
+    /// The phase's name.
+    pub(crate) name: String,
+    /// Its load, as the scenario says it.
+    pub(crate) load: String,
+}
+
+impl PhaseReport {
+    /// The results of phase number `phase`; `capacity` is the origin's, where it is known.
+    pub(crate) fn new(
+        tally: &Tally,
+        phase: usize,
+        title: PhaseTitle,
+        classes: &[&str],
+        capacity: Option<f64>,
+    ) -> PhaseReport {
+        let classes = classes.iter().enumerate();
+        PhaseReport {
+            name: title.name,
+            load: title.load,
+            useful_work: capacity.and_then(|capacity| tally.useful_work(phase, capacity)),
+            classes: classes.map(|(class, name)| ClassReport::new(name, tally.cell(phase, class))).collect(),
+        }
+    }
+
+    fn table(&self) -> String {
+        let useful =
+            self.useful_work.map_or(String::new(), |useful| format!(", useful work {}", percent(useful)));
+        let mut table = format!("\n{} ({}){useful}\n{HEADING}", self.name, self.load);
+        for class in &self.classes {
+            table.push('\n');
+            table.push_str(&class.row());
+        }
+        table
+    }
+}
+
+const HEADING: &str = "  class        offered            in time      late   refused    failed  timed out    \
+                       p50 ms    p99 ms  refusal p99";
+
+impl ClassReport {
+    fn new(class: &str, cell: &Cell) -> ClassReport {
+        ClassReport {
+            class: class.into(),
+            offered: cell.offered,
+            good: cell.good,
+            late: cell.late,
+            refused: cell.refused.clone(),
+            errors: cell.errors.clone(),
+            failed: cell.failed,
+            timed_out: cell.timed_out,
+            served_p50_ms: quantile(&cell.served_us, 0.5).map(millis),
+            served_p99_ms: quantile(&cell.served_us, 0.99).map(millis),
+            refused_p50_ms: quantile(&cell.refused_us, 0.5).map(millis),
+            refused_p99_ms: quantile(&cell.refused_us, 0.99).map(millis),
+        }
+    }
+
+    fn row(&self) -> String {
+        let mut row = format!(
+            "  {:<10}{:>10}{:>10} {:>8}{:>10}{:>10}{:>10}{:>11}{:>10}{:>10}{:>13}",
+            self.class,
+            self.offered,
+            self.good,
+            ratio(self.good, self.offered),
+            self.late,
+            self.refused.values().sum::<u64>(),
+            self.failed,
+            self.timed_out,
+            optional_ms(self.served_p50_ms),
+            optional_ms(self.served_p99_ms),
+            optional_ms(self.refused_p99_ms),
+        );
+        for (status, number) in &self.errors {
+            let _ = write!(row, "  {number} x {status}");
+        }
+        row
+    }
+}
+
+impl Report {
+    /// The results as text.
+    pub(crate) fn table(&self) -> String {
+        let mut table = format!("{} on {}", self.source, self.target);
+        if !self.seeds.is_empty() {
+            let _ = write!(table, ", seeds {:?}", self.seeds);
+        }
+        for phase in &self.phases {
+            table.push('\n');
+            table.push_str(&phase.table());
+        }
+        let _ = write!(table, "\n\nsent at most {:.1} ms late (p99)", self.send_lag_p99_ms);
+        if !self.valid {
+            table.push_str(": INVALID, this machine is too slow or too busy to send this load on time");
+        }
+        table
+    }
+}
+
+/// `part` out of `whole` in percent, rounded down: 99.996 % is not all.
+pub(crate) fn ratio(part: u64, whole: u64) -> String {
+    match (part * 10_000).checked_div(whole) {
+        Some(share) => format!("{}.{:02} %", share / 100, share % 100),
+        None => "-".into(),
+    }
+}
+
+/// A fraction in percent.
+pub(crate) fn percent(fraction: f64) -> String {
+    format!("{:.1} %", fraction * 100.0)
+}
+
+/// A duration in milliseconds.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// A quantile in milliseconds, or a dash where nothing was measured.
+pub(crate) fn optional_ms(millis: Option<f64>) -> String {
+    millis.map_or(
+        "-".into(),
+        |millis| if millis < 10.0 { format!("{millis:.1}") } else { format!("{millis:.0}") },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearly_all_is_not_printed_as_all() {
+        assert_eq!(ratio(99_999, 100_000), "99.99 %");
+        assert_eq!(ratio(9_999, 10_000), "99.99 %");
+        assert_eq!(ratio(7, 7), "100.00 %");
+        assert_eq!(ratio(0, 0), "-");
+    }
+}

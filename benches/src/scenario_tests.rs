@@ -1,0 +1,96 @@
+//! What a person who writes a scenario may rely on, most of all when it is wrong.
+
+use super::*;
+
+const SMALL: &str = "\
+name: small
+description: one request
+origin: { workers: 2, service: { mean: 20ms } }
+slo: 1s
+patience: 2s
+mix:
+  - { name: page, class: browse, paths: [\"/p/{3}\", /], weight: 1 }
+phases:
+  - { name: only, duration: 1s, load: 2x }
+";
+
+fn error_of(text: &str) -> String {
+    Scenario::parse(Path::new("s.yaml"), text).unwrap_err().to_string()
+}
+
+fn edited(from: &str, to: &str) -> String {
+    assert!(SMALL.contains(from), "{from} is in the text");
+    error_of(&SMALL.replace(from, to))
+}
+
+#[test]
+fn load_is_a_multiple_of_capacity_or_a_rate() {
+    let scenario = Scenario::parse(Path::new("s.yaml"), SMALL).unwrap();
+    assert_eq!(scenario.origin.capacity(), 100.0);
+    assert_eq!(scenario.rate(&scenario.phases[0]), 200.0);
+    let scenario = Scenario::parse(Path::new("s.yaml"), &SMALL.replace("2x", "30/s")).unwrap();
+    assert_eq!(scenario.rate(&scenario.phases[0]), 30.0);
+}
+
+#[test]
+fn pattern_stands_for_its_paths() {
+    let scenario = Scenario::parse(Path::new("s.yaml"), SMALL).unwrap();
+    let paths = &scenario.mix[0].paths;
+    assert_eq!((paths[0].variants(), paths[0].fill(3).as_str()), (3, "/p/3"));
+    assert_eq!((paths[1].variants(), paths[1].fill(1).as_str()), (1, "/"));
+}
+
+#[test]
+fn error_names_file_line_and_column() {
+    let error = edited("slo: 1s", "slo: 1 parsec");
+    assert!(error.starts_with("s.yaml:4:6: `1 parsec` is not a duration"), "{error}");
+}
+
+#[test]
+fn unknown_keys_are_refused_where_they_stand() {
+    let error = edited("patience: 2s", "patiance: 2s");
+    assert!(error.starts_with("s.yaml:5:1: "), "{error}");
+    assert!(error.contains("patiance"), "{error}");
+    let error = edited("weight: 1 }", "weight: 1, wait: 2 }");
+    assert!(error.starts_with("s.yaml:7:") && error.contains("wait"), "{error}");
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    for (from, to, expected) in [
+        ("slo: 1s", "slo: 40", "`40` is not a duration"),
+        ("slo: 1s", "slo: 0s", "`0s` is not a duration"),
+        ("slo: 1s", "slo: 25h", "`25h` is more than a day"),
+        ("workers: 2", "workers: 0", "at least one worker"),
+        ("weight: 1", "weight: 0", "above zero"),
+        ("weight: 1", "weight: .nan", "above zero"),
+        ("mean: 20ms", "mean: 20ms, spread: 101%", "`101%` is not a percentage"),
+        ("load: 2x", "load: 2", "`2` is not a load"),
+        ("load: 2x", "load: -2x", "`-2x` is not a load"),
+        ("\"/p/{3}\"", "\"/p/{0}\"", "`/p/{0}` is not a path"),
+        ("\"/p/{3}\"", "p", "`p` is not a path"),
+        ("[\"/p/{3}\", /]", "[]", "at least one item"),
+        ("weight: 1", "weight: 1, method: \"G T\"", "`G T` is not a request method"),
+    ] {
+        let error = edited(from, to);
+        assert!(error.contains(expected), "{to}: {error}");
+        assert!(!error.starts_with("s.yaml:0:0"), "{to}: {error}");
+    }
+}
+
+#[test]
+fn missing_key_and_empty_file_are_errors() {
+    assert!(edited("patience: 2s\n", "").contains("patience"));
+    assert!(error_of("").starts_with("s.yaml:"));
+}
+
+#[test]
+fn shipped_scenarios_are_valid() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(files.len() >= 2);
+    for file in files {
+        let scenario = Scenario::read(&file).unwrap();
+        assert!(!scenario.description.is_empty(), "{}", scenario.name);
+    }
+}

@@ -1,0 +1,128 @@
+//! Sets the stage for a run: a fresh origin, and a fresh proxy in front of it.
+//!
+//! Every run gets new processes, so that nothing learned or leaked in one run
+//! helps or hurts the next.
+
+use crate::children::{ChildError, Server, free_address};
+use crate::client::{Client, ClientError};
+use crate::origin::{STATS_PATH, Stats};
+use crate::scenario;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// How a `plimsoll` is started.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProxyArgs {
+    /// The `plimsoll` binary
+    #[arg(long, value_name = "BINARY")]
+    pub(crate) plimsoll: PathBuf,
+    /// A policy for it instead of its own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+/// Why the stage cannot be set.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StageError {
+    #[error(transparent)]
+    Child(#[from] ChildError),
+    #[error("cannot find this program's own file: {0}")]
+    OwnProgram(std::io::Error),
+    #[error("the origin does not give its statistics")]
+    Stats(#[from] ClientError),
+    #[error("the origin's statistics make no sense")]
+    StatsFormat(#[from] serde_json::Error),
+}
+
+/// A running origin.
+#[derive(Debug)]
+pub(crate) struct OriginStage {
+    server: Server,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl OriginStage {
+    /// Starts the origin that a scenario describes.
+    pub(crate) async fn start(origin: &scenario::Origin, seed: u64) -> Result<OriginStage, StageError> {
+        let address = free_address()?;
+        let arguments = [
+            "origin".to_owned(),
+            format!("--listen={address}"),
+            format!("--workers={}", origin.workers),
+            format!("--service-ms={}", origin.service.mean.as_secs_f64() * 1_000.0),
+            format!("--speed-spread={}", origin.service.spread),
+            format!("--thrash={}", origin.thrash),
+            format!("--seed={seed}"),
+        ];
+        let program = std::env::current_exe().map_err(StageError::OwnProgram)?;
+        let mut server = Server::start("the origin", program.as_os_str(), arguments)?;
+        server.ready(address, STATS_PATH).await?;
+        Ok(OriginStage { server, address })
+    }
+
+    /// What it has done so far.
+    pub(crate) async fn stats(&self) -> Result<Stats, StageError> {
+        let answer = Client::new(self.address).get(STATS_PATH).await?;
+        Ok(serde_json::from_slice(&answer.body)?)
+    }
+
+    /// Ends it; fails if it had ended before.
+    pub(crate) async fn stop(self) -> Result<(), StageError> {
+        Ok(self.server.stop().await?)
+    }
+}
+
+/// A running proxy.
+#[derive(Debug)]
+pub(crate) struct ProxyStage {
+    server: Server,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl ProxyStage {
+    /// Starts a `plimsoll` in front of `upstream`.
+    pub(crate) async fn start(
+        proxy: &ProxyArgs,
+        upstream: SocketAddr,
+        threads: Option<usize>,
+    ) -> Result<ProxyStage, StageError> {
+        let (address, admin) = (free_address()?, free_address()?);
+        let mut arguments = vec![
+            "serve".to_owned(),
+            format!("--listen={address}"),
+            format!("--upstream={upstream}"),
+            format!("--admin={admin}"),
+        ];
+        arguments.extend(proxy.policy.as_deref().map(|policy| format!("--policy={}", policy.display())));
+        arguments.extend(threads.map(|threads| format!("--threads={threads}")));
+        let mut server = Server::start("plimsoll", proxy.plimsoll.as_os_str(), arguments)?;
+        server.ready(admin, "/readyz").await?;
+        Ok(ProxyStage { server, address })
+    }
+
+    /// Starts the bare Pingora proxy, which has no admin address, in front of `upstream`.
+    pub(crate) async fn start_bare(
+        binary: &Path,
+        upstream: SocketAddr,
+        threads: usize,
+    ) -> Result<ProxyStage, StageError> {
+        let address = free_address()?;
+        let arguments =
+            [format!("--listen={address}"), format!("--upstream={upstream}"), format!("--threads={threads}")];
+        let mut server = Server::start("bare-pingora", binary.as_os_str(), arguments)?;
+        server.ready(address, "/").await?;
+        Ok(ProxyStage { server, address })
+    }
+
+    /// The process id, while it runs.
+    pub(crate) fn id(&self) -> Option<u32> {
+        self.server.id()
+    }
+
+    /// Ends it; fails if it had ended before.
+    pub(crate) async fn stop(self) -> Result<(), StageError> {
+        Ok(self.server.stop().await?)
+    }
+}

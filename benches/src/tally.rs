@@ -1,0 +1,379 @@
+//! Counts what became of the requests of a run, per phase and per class.
+//!
+//! Latencies go into HDR histograms, so that a p99 is exact to three digits
+//! however long the run, and so that runs of several seeds can be pooled by
+//! adding them up. Useful work is defined as in the project's targets: the cost
+//! of the good responses completed between two seconds after the start of a
+//! phase (until then the load is still a mixture) and its end.
+//!
+//! It prints nothing: see `report`.
+
+use hdrhistogram::Histogram;
+use http::StatusCode;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Left out at the start of a phase when its useful work is counted.
+const SETTLING: Duration = Duration::from_secs(2);
+/// The longest latency told apart; no client has this much patience.
+const LATENCY_MAX: Duration = Duration::from_secs(600);
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A response, read to its end.
+    Answered(StatusCode),
+    /// No connection, or it broke.
+    Failed,
+    /// The client lost patience and closed its connection.
+    TimedOut,
+}
+
+/// Where a request belongs, and what was expected of its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Account {
+    /// Index of the phase in which it was sent.
+    pub(crate) phase: usize,
+    /// Index of its class.
+    pub(crate) class: usize,
+    /// Its cost, in units of the origin's work.
+    pub(crate) cost: f64,
+    /// An answer that takes longer is late.
+    pub(crate) slo: Duration,
+}
+
+/// Which answers are as good as the shop can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Expectation {
+    /// 2xx: the requests are ours and known to have an answer.
+    Success,
+    /// Anything but 429 and 5xx: a replayed log asks for what is gone, too.
+    AnyAnswer,
+}
+
+impl Expectation {
+    fn is_met_by(self, status: StatusCode) -> bool {
+        match self {
+            Expectation::Success => status.is_success(),
+            Expectation::AnyAnswer => !status.is_server_error() && !is_refusal(status),
+        }
+    }
+}
+
+fn is_refusal(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// What became of the requests of one class in one phase.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    /// Requests sent.
+    pub(crate) offered: u64,
+    /// Answered as expected, in time.
+    pub(crate) good: u64,
+    /// Answered as expected, too late.
+    pub(crate) late: u64,
+    /// Refused, by status: 503 or 429.
+    pub(crate) refused: BTreeMap<u16, u64>,
+    /// Answered otherwise, by status.
+    pub(crate) errors: BTreeMap<u16, u64>,
+    /// No connection, or it broke.
+    pub(crate) failed: u64,
+    /// Left by the client.
+    pub(crate) timed_out: u64,
+    /// Microseconds from the intended send time to the end of a good or late answer.
+    pub(crate) served_us: Histogram<u64>,
+    /// The same for refusals.
+    pub(crate) refused_us: Histogram<u64>,
+}
+
+impl Default for Cell {
+    fn default() -> Cell {
+        Cell {
+            offered: 0,
+            good: 0,
+            late: 0,
+            refused: BTreeMap::new(),
+            errors: BTreeMap::new(),
+            failed: 0,
+            timed_out: 0,
+            served_us: latencies(),
+            refused_us: latencies(),
+        }
+    }
+}
+
+impl Cell {
+    /// How many were refused.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.refused.values().sum()
+    }
+
+    /// Adds the counts of `other`.
+    pub(crate) fn add(&mut self, other: &Cell) {
+        self.offered += other.offered;
+        self.good += other.good;
+        self.late += other.late;
+        self.failed += other.failed;
+        self.timed_out += other.timed_out;
+        add_counts(&mut self.refused, &other.refused);
+        add_counts(&mut self.errors, &other.errors);
+        self.served_us += &other.served_us;
+        self.refused_us += &other.refused_us;
+    }
+
+    fn record(&mut self, outcome: Outcome, verdict: Verdict, latency: Duration) {
+        match (verdict, outcome) {
+            (Verdict::Good, _) => self.good += 1,
+            (Verdict::Late, _) => self.late += 1,
+            (Verdict::Refused, Outcome::Answered(status)) => count(&mut self.refused, status),
+            (_, Outcome::Answered(status)) => count(&mut self.errors, status),
+            (_, Outcome::Failed) => self.failed += 1,
+            (_, Outcome::TimedOut) => self.timed_out += 1,
+        }
+        match verdict {
+            Verdict::Good | Verdict::Late => record_latency(&mut self.served_us, latency),
+            Verdict::Refused => record_latency(&mut self.refused_us, latency),
+            Verdict::Unserved => {}
+        }
+    }
+}
+
+/// An outcome, judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// As expected, in time.
+    Good,
+    /// As expected, too late.
+    Late,
+    /// Turned away on purpose.
+    Refused,
+    /// Anything else.
+    Unserved,
+}
+
+/// The span of a phase, from the start of the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    /// Its start.
+    pub(crate) start: Duration,
+    /// Its end.
+    pub(crate) end: Duration,
+}
+
+impl Span {
+    /// How long useful work is counted in it.
+    pub(crate) fn settled(self) -> Duration {
+        (self.end - self.start).saturating_sub(SETTLING)
+    }
+
+    fn is_settled_at(self, time: Duration) -> bool {
+        (self.start + SETTLING..=self.end).contains(&time)
+    }
+}
+
+/// The counts of a run, or of several runs added up.
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    expectation: Expectation,
+    spans: Vec<Span>,
+    classes: usize,
+    cells: Vec<Cell>,
+    useful_cost: Vec<f64>,
+    /// Microseconds by which requests were sent later than intended.
+    lag_us: Histogram<u64>,
+    runs: u32,
+}
+
+impl Tally {
+    /// A tally of nothing yet, over phases of these `spans`.
+    pub(crate) fn new(spans: Vec<Span>, classes: usize, expectation: Expectation) -> Tally {
+        Tally {
+            expectation,
+            classes,
+            cells: vec![Cell::default(); spans.len() * classes],
+            useful_cost: vec![0.0; spans.len()],
+            lag_us: latencies(),
+            spans,
+            runs: 1,
+        }
+    }
+
+    /// Counts a request that is being sent, `lag` later than intended.
+    pub(crate) fn offer(&mut self, account: Account, lag: Duration) {
+        self.cell_mut(account).offered += 1;
+        record_latency(&mut self.lag_us, lag);
+    }
+
+    /// Counts the end of a request, at `time`, `latency` after it should have been sent.
+    pub(crate) fn settle(
+        &mut self,
+        account: Account,
+        outcome: Outcome,
+        latency: Duration,
+        time: Duration,
+    ) -> Verdict {
+        let verdict = self.judge(account, outcome, latency);
+        self.cell_mut(account).record(outcome, verdict, latency);
+        if verdict == Verdict::Good && self.spans[account.phase].is_settled_at(time) {
+            self.useful_cost[account.phase] += account.cost;
+        }
+        verdict
+    }
+
+    /// The counts of one class in one phase.
+    pub(crate) fn cell(&self, phase: usize, class: usize) -> &Cell {
+        &self.cells[phase * self.classes + class]
+    }
+
+    /// The counts of one class over all phases.
+    pub(crate) fn class_total(&self, class: usize) -> Cell {
+        let mut total = Cell::default();
+        for phase in 0..self.spans.len() {
+            total.add(self.cell(phase, class));
+        }
+        total
+    }
+
+    /// The counts of one phase over all classes.
+    pub(crate) fn phase_total(&self, phase: usize) -> Cell {
+        let mut total = Cell::default();
+        for class in 0..self.classes {
+            total.add(self.cell(phase, class));
+        }
+        total
+    }
+
+    /// The share of `capacity` (units per second) that became good responses in
+    /// a phase; `None` for a phase too short to tell.
+    pub(crate) fn useful_work(&self, phase: usize, capacity: f64) -> Option<f64> {
+        let seconds = self.spans[phase].settled().as_secs_f64() * f64::from(self.runs);
+        (seconds > 0.0).then(|| self.useful_cost[phase] / (capacity * seconds))
+    }
+
+    /// The p99 of how much later than intended requests were sent.
+    pub(crate) fn lag_p99(&self) -> Duration {
+        quantile(&self.lag_us, 0.99).unwrap_or_default()
+    }
+
+    /// Adds another run of the same phases and classes.
+    pub(crate) fn add(&mut self, other: &Tally) {
+        for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
+            mine.add(theirs);
+        }
+        for (mine, theirs) in self.useful_cost.iter_mut().zip(&other.useful_cost) {
+            *mine += theirs;
+        }
+        self.lag_us += &other.lag_us;
+        self.runs += other.runs;
+    }
+
+    fn judge(&self, account: Account, outcome: Outcome, latency: Duration) -> Verdict {
+        match outcome {
+            Outcome::Answered(status) if self.expectation.is_met_by(status) && latency <= account.slo => {
+                Verdict::Good
+            }
+            Outcome::Answered(status) if self.expectation.is_met_by(status) => Verdict::Late,
+            Outcome::Answered(status) if is_refusal(status) => Verdict::Refused,
+            _ => Verdict::Unserved,
+        }
+    }
+
+    fn cell_mut(&mut self, account: Account) -> &mut Cell {
+        &mut self.cells[account.phase * self.classes + account.class]
+    }
+}
+
+/// A quantile of recorded microseconds; `None` if nothing was recorded.
+pub(crate) fn quantile(histogram: &Histogram<u64>, quantile: f64) -> Option<Duration> {
+    (!histogram.is_empty()).then(|| Duration::from_micros(histogram.value_at_quantile(quantile)))
+}
+
+/// An empty histogram of microseconds.
+pub(crate) fn latencies() -> Histogram<u64> {
+    let max = u64::try_from(LATENCY_MAX.as_micros()).expect("ten minutes fit");
+    Histogram::new_with_bounds(1, max, 3).expect("the bounds are constant and valid")
+}
+
+/// Adds a latency; one beyond the histogram's range counts as the longest.
+pub(crate) fn record_latency(histogram: &mut Histogram<u64>, latency: Duration) {
+    histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+}
+
+fn count(counts: &mut BTreeMap<u16, u64>, status: StatusCode) {
+    *counts.entry(status.as_u16()).or_default() += 1;
+}
+
+fn add_counts(counts: &mut BTreeMap<u16, u64>, other: &BTreeMap<u16, u64>) {
+    for (status, number) in other {
+        *counts.entry(*status).or_default() += number;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OK: Outcome = Outcome::Answered(StatusCode::OK);
+    const CHECKOUT: Account = Account { phase: 0, class: 0, cost: 1.5, slo: Duration::from_secs(1) };
+
+    fn tally() -> Tally {
+        let span = Span { start: Duration::ZERO, end: Duration::from_secs(10) };
+        Tally::new(vec![span], 1, Expectation::Success)
+    }
+
+    fn verdict(outcome: Outcome, latency_ms: u64) -> Verdict {
+        tally().settle(CHECKOUT, outcome, Duration::from_millis(latency_ms), Duration::from_secs(5))
+    }
+
+    #[test]
+    fn answer_at_the_slo_is_good_and_one_after_it_late() {
+        assert_eq!(verdict(OK, 1000), Verdict::Good);
+        assert_eq!(verdict(OK, 1001), Verdict::Late);
+    }
+
+    #[test]
+    fn refusals_are_told_from_errors_by_status() {
+        assert_eq!(verdict(Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE), 1), Verdict::Refused);
+        assert_eq!(verdict(Outcome::Answered(StatusCode::TOO_MANY_REQUESTS), 1), Verdict::Refused);
+        assert_eq!(verdict(Outcome::Answered(StatusCode::BAD_GATEWAY), 1), Verdict::Unserved);
+        assert_eq!(verdict(Outcome::Answered(StatusCode::NOT_FOUND), 1), Verdict::Unserved);
+        assert!(Expectation::AnyAnswer.is_met_by(StatusCode::NOT_FOUND));
+        assert!(!Expectation::AnyAnswer.is_met_by(StatusCode::TOO_MANY_REQUESTS));
+    }
+
+    #[test]
+    fn every_request_is_counted_once() {
+        let mut tally = tally();
+        for outcome in [OK, Outcome::Failed, Outcome::TimedOut, Outcome::Answered(StatusCode::BAD_GATEWAY)] {
+            tally.offer(CHECKOUT, Duration::ZERO);
+            tally.settle(CHECKOUT, outcome, Duration::from_millis(5), Duration::from_secs(5));
+        }
+        let cell = tally.class_total(0);
+        assert_eq!(
+            (cell.offered, cell.good, cell.failed, cell.timed_out, cell.errors[&502]),
+            (4, 1, 1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn useful_work_counts_good_answers_between_settling_and_the_end() {
+        let mut tally = tally();
+        for at_ms in [1_999, 2_000, 10_000, 10_001] {
+            tally.settle(CHECKOUT, OK, Duration::from_millis(5), Duration::from_millis(at_ms));
+        }
+        tally.settle(CHECKOUT, OK, Duration::from_secs(2), Duration::from_secs(5));
+        // Two of 1.5 units each, in eight seconds of three units per second.
+        assert_eq!(tally.useful_work(0, 3.0), Some(3.0 / 24.0));
+    }
+
+    #[test]
+    fn pooled_runs_share_their_time_and_their_counts() {
+        let mut one = tally();
+        one.settle(CHECKOUT, OK, Duration::from_millis(5), Duration::from_secs(5));
+        let alone = one.useful_work(0, 3.0);
+        one.add(&one.clone());
+        assert_eq!(one.useful_work(0, 3.0), alone);
+        assert_eq!(one.cell(0, 0).good, 2);
+    }
+}
