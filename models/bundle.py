@@ -108,5 +108,8 @@ entry and searches are drawn without regard to purchases: they carry next to no 
 scripts other than Latin, and opaque paths, fall back on method and headers. An attacker can choose a
 path that looks like a checkout: value and class are no proof of intent.
 
+**Looked at.** The log of a WooCommerce shop is not trained on, but its errors were read while the
+lists in `paths/` were written (sitemaps, feeds, `OPTIONS *`): figures on that log flatter the model.
+
 **Data.** See `manifest.json`. The UCI set is by C. Okan Sakar and Yomi Kastro, CC BY 4.0.
 """

@@ -167,6 +167,9 @@ def relabel(method, path, guess):
 def platform_routes(data, random, copies=6):
     with open(data / "routes/routes_extracted.tsv", encoding="utf-8") as file:
         for row in csv.DictReader(file, delimiter="\t"):
+            # Seen in a log whose terms let us evaluate only.
+            if "observed_in" in row["platform"]:
+                continue
             label = relabel(row["method"], row["path"], row["class_guess"])
             # Two thirds of the rows are one platform's back office: it must not outvote the shops.
             weight = 0.15 if row["platform"] == "commercetools" else 0.6
