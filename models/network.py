@@ -13,13 +13,11 @@ class Perceptron:
 
     def __init__(self, inputs, hidden, outputs, seed):
         self.random = np.random.default_rng(seed)
-        scale = lambda size: np.sqrt(2.0 / size)  # noqa: E731  He et al. 2015
-        self.parameters = [
-            self.random.normal(0, scale(inputs), (inputs, hidden)).astype(np.float32),
-            np.zeros(hidden, np.float32),
-            self.random.normal(0, scale(hidden), (hidden, outputs)).astype(np.float32),
-            np.zeros(outputs, np.float32),
-        ]
+        self.parameters = []
+        for rows, columns in [(inputs, hidden), (hidden, outputs)]:
+            # The deviation that keeps signals alive through a ReLU: He et al. 2015.
+            weights = self.random.normal(0, np.sqrt(2.0 / rows), (rows, columns))
+            self.parameters += [weights.astype(np.float32), np.zeros(columns, np.float32)]
 
     def predict(self, x):
         w1, b1, w2, b2 = self.parameters
@@ -36,7 +34,9 @@ class Perceptron:
             for start in range(0, len(x), batch):
                 step += 1
                 rows = order[start : start + batch]
-                kept = x[rows] * (self.random.integers(0, 256, (len(rows), x.shape[1]), np.uint8) >= 256 * dropped)
+                kept = x[rows] * (
+                    self.random.integers(0, 256, (len(rows), x.shape[1]), np.uint8) >= 256 * dropped
+                )
                 gradients = self.gradients(kept, y[rows], weight[rows])
                 self.adam(gradients, moments, step, rate * (1 - step / (steps + 1)), decay)
         return self
@@ -50,7 +50,7 @@ class Perceptron:
         return [x.T @ back, back.sum(0), hidden.T @ error, error.sum(0)]
 
     def adam(self, gradients, moments, step, rate, decay):
-        for parameter, gradient, (first, second) in zip(self.parameters, gradients, moments):
+        for parameter, gradient, (first, second) in zip(self.parameters, gradients, moments, strict=True):
             first += 0.1 * (gradient - first)
             second += 0.001 * (gradient * gradient - second)
             unbiased = (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
@@ -59,14 +59,17 @@ class Perceptron:
     def scaled(self, mean, deviation):
         """The same network for inputs that are not standardised: the scaling moves into layer one."""
         w1, b1, w2, b2 = self.parameters
+        layer = [w1 / deviation[:, None], b1 - (mean / deviation) @ w1]
         scaled = Perceptron.__new__(Perceptron)
-        scaled.parameters = [(w1.T / deviation).T.astype(np.float32), (b1 - (mean / deviation) @ w1).astype(np.float32), w2, b2]
+        scaled.parameters = [*(values.astype(np.float32) for values in layer), w2, b2]
         return scaled
 
     def onnx_nodes(self, source, sink):
         """Nodes and weights that compute `sink` from `source`."""
         names = [f"{sink}.{name}" for name in ("w1", "b1", "w2", "b2")]
-        weights = [numpy_helper.from_array(values, name) for values, name in zip(self.parameters, names)]
+        weights = [
+            numpy_helper.from_array(values, name) for values, name in zip(self.parameters, names, strict=True)
+        ]
         hidden, rectified, scores = (f"{sink}.{name}" for name in ("hidden", "rectified", "scores"))
         one = len(self.parameters[3]) == 1
         nodes = [

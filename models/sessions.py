@@ -11,7 +11,7 @@ import csv
 import gzip
 import io
 import math
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from random import Random
 
 # With 15 % of sessions buying, these leave about 7 of 10 carts and 4 of 10 checkouts abandoned,
@@ -26,7 +26,8 @@ def online_shoppers(data):
         yield {
             "pages": sum(int(row[kind]) for kind in ("Administrative", "Informational", "ProductRelated")),
             "duration_s": sum(
-                float(row[kind + "_Duration"]) for kind in ("Administrative", "Informational", "ProductRelated")
+                float(row[kind + "_Duration"])
+                for kind in ("Administrative", "Informational", "ProductRelated")
             ),
             "weekend": row["Weekend"] == "TRUE",
             "returning": row["VisitorType"] == "Returning_Visitor",
@@ -37,7 +38,7 @@ def online_shoppers(data):
 def merch_store(data):
     """Sessions of another shop, to evaluate on only."""
     for row in rows(data / "sessions/merch-store-sessions.csv.gz", ","):
-        start = datetime.fromtimestamp(int(row["visit_start_time"]), timezone.utc)
+        start = datetime.fromtimestamp(int(row["visit_start_time"]), UTC)
         yield {
             "pages": int(row["page_views"] or 0),
             "duration_s": float(row["time_on_site_s"] or 0),
@@ -86,7 +87,9 @@ def reached(bought, fraction, random):
 def prefixes(sessions, seed, copies, funnel=True):
     """Request rows and labels: `copies` cuts of every session."""
     random = Random(seed)
-    cuts = [(prefix(session, random, funnel), session["bought"]) for session in sessions for _ in range(copies)]
+    cuts = [
+        (prefix(session, random, funnel), session["bought"]) for session in sessions for _ in range(copies)
+    ]
     return [row for row, _ in cuts], [bought for _, bought in cuts]
 
 

@@ -32,7 +32,11 @@ class EasyPrivacy:
             host = HOST_RULE.match(rule)
             if host:
                 self.by_host.setdefault(host[1], []).append(expression(host[2]))
-            elif len(rule) >= 5 and not rule.startswith("||") and not rule.endswith("/") | rule.startswith("/^"):
+            elif (
+                len(rule) >= 5
+                and not rule.startswith("||")
+                and not rule.endswith("/") | rule.startswith("/^")
+            ):
                 self.generic.append(expression(rule))
         self.generic = re.compile("|".join(self.generic))
 
@@ -58,7 +62,9 @@ def page_loads(data, seed):
     random = Random(seed)
     rules = EasyPrivacy(read(data / "trackers/easyprivacy.txt.gz"))
     urls = [line.strip() for line in read(data / "trackers/brave_top500-sitelist.txt.gz").splitlines()]
-    urls += [entry["url"] for entry in json.loads(read(data / "trackers/brave_matching-test-requests.json.gz"))]
+    urls += [
+        entry["url"] for entry in json.loads(read(data / "trackers/brave_matching-test-requests.json.gz"))
+    ]
     requests = [labelled(url, rules, random) for url in sorted(set(urls)) if url.startswith("http")]
     return dressed([request for request in requests if request], random)
 

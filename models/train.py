@@ -48,7 +48,9 @@ class Features:
         self.widths = len(self.schema["request"]), len(self.schema["session"])
 
     def call(self, arguments, data):
-        return subprocess.run([self.binary, "features", *arguments], input=data, check=True, capture_output=True).stdout
+        return subprocess.run(
+            [self.binary, "features", *arguments], input=data, check=True, capture_output=True
+        ).stdout
 
     def of(self, rows):
         """The request vectors and the session vectors of request rows."""
@@ -132,7 +134,7 @@ def check_demo(features, network):
     requests = [Request(method, url, label, "demo") for label, method, url in lines]
     scores = network.predict(features.of([request.row() for request in requests])[0])
     sure = []
-    for request, row in zip(requests, scores):
+    for request, row in zip(requests, scores, strict=True):
         sure.append(float(row[CLASSES.index(request.label)]))
         print(f"  {request.method:4} {request.url:18} {CLASSES[row.argmax()]:9} {sure[-1]:.3f}")
     assert min(sure) > 0.8, "the demo shop's requests are not classed surely enough"

@@ -21,7 +21,7 @@ use super::error::ModelError;
 /// The manifest's format this version reads.
 const FORMAT: u32 = 1;
 
-/// A file longer than this is no bundle of ours: the shipped one takes 120 KiB in all.
+/// A file longer than this is no bundle of ours: the shipped one takes 180 KiB in all.
 const FILE_LEN_MAX: u64 = 4 << 20;
 
 const MANIFEST: &str = "manifest.json";
