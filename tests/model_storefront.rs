@@ -115,7 +115,7 @@ fn a_model_over_its_budget_eight_times_in_a_row_answers_no_more() {
     let scorer = Scorer::embedded().unwrap();
     let cart = features("GET", "/cart", &HeaderMap::new()).unwrap();
     assert!(scorer.class(&cart).is_some());
-    let told = (0..8).filter(|_| scorer.observe(Duration::from_secs(1))).count();
+    let told = (0..8).filter(|_| scorer.observe(Duration::from_secs(1), Duration::from_millis(2))).count();
     assert_eq!((told, scorer.status()), (1, Status::Disabled));
     assert_eq!(scorer.recall(&cart), None);
     assert_eq!(scorer.class(&cart), None);
