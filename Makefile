@@ -1,0 +1,88 @@
+# What people and CI run. `make` alone lists it.
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET)/release
+PYTHON ?= python3
+# The data sets to train on; see models/README.md.
+DATA ?= ../shared/data
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead micro model clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
+
+setup: ## Install what the build needs, or say what is missing
+	@command -v $(CARGO) > /dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v cc > /dev/null || { echo "a C compiler is missing (Debian: apt-get install build-essential)" >&2; exit 1; }
+	@command -v cmake > /dev/null || $(MAKE) --no-print-directory install-cmake
+
+# zlib-ng, which Pingora compresses with, is built by cmake.
+.PHONY: install-cmake
+install-cmake:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo "installing cmake"; \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y cmake > /dev/null; \
+	else \
+	    echo "cmake is missing: install it (Debian: sudo apt-get install cmake), then try again" >&2; exit 1; \
+	fi
+
+build: setup ## Build plimsoll and plimsoll-bench in release
+	$(CARGO) build --release --locked -p plimsoll -p plimsoll-bench
+
+demo: build ## A shop in overload, without and with plimsoll: two minutes after the build
+	$(RELEASE)/plimsoll-bench demo --plimsoll $(RELEASE)/plimsoll
+
+test: fmt lint unit docs deny policies smoke ## All that CI checks
+	@echo "make test: all checks passed"
+
+fmt:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+unit:
+	$(CARGO) test --locked --workspace
+
+# Dependencies are checked already: lint has done it.
+docs:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+deny:
+	@if ! $(CARGO) deny --version > /dev/null 2>&1; then \
+	    echo "cargo deny: skipped, it is not installed ($(CARGO) install --locked cargo-deny)"; \
+	elif ! $(CARGO) deny fetch db > /dev/null 2>&1; then \
+	    echo "cargo deny: advisories skipped, their database cannot be fetched"; \
+	    $(CARGO) deny --locked check bans licenses sources; \
+	else \
+	    $(CARGO) deny --locked check; \
+	fi
+
+policies: build
+	$(RELEASE)/plimsoll check policies/*.yaml
+
+smoke: build
+	$(RELEASE)/plimsoll-bench demo --short --plimsoll $(RELEASE)/plimsoll
+
+bench: measure overhead micro ## Measure the targets: in overload, per request, per decision
+
+measure: build
+	$(RELEASE)/plimsoll-bench measure --plimsoll $(RELEASE)/plimsoll
+
+overhead: build
+	$(RELEASE)/plimsoll-bench overhead --plimsoll $(RELEASE)/plimsoll --bare $(RELEASE)/bare-pingora
+
+micro:
+	$(CARGO) bench --locked -p plimsoll-bench
+
+model: build ## Train the shipped model anew, on DATA=directory
+	$(PYTHON) -m venv models/.venv
+	models/.venv/bin/pip install --quiet --requirement models/requirements.txt
+	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
+
+clean: ## Remove what was built
+	$(CARGO) clean
+	rm -rf models/.venv
