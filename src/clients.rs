@@ -156,10 +156,8 @@ impl Limits {
                 .allow_burst(rule.burst);
             (key, RateLimiter::keyed(quota))
         };
-        let limiters = rules
-            .iter()
-            .flat_map(|rule| rule.keys.iter().map(move |key| limiter(rule, *key)))
-            .collect();
+        let limiters =
+            rules.iter().flat_map(|rule| rule.keys.iter().map(move |key| limiter(rule, *key))).collect();
         Limits { limiters, clock: DefaultClock::default() }
     }
 

@@ -9,3 +9,5 @@ pub mod policy;
 pub mod clients;
 pub mod generation;
 pub mod gate;
+pub mod telemetry;
+pub mod serving;
