@@ -11,3 +11,6 @@ pub mod generation;
 pub mod gate;
 pub mod telemetry;
 pub mod serving;
+pub mod proxy;
+pub mod admin;
+pub mod cli;
