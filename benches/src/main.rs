@@ -1,2 +1,92 @@
-//! The `plimsoll-bench` command.
-fn main() {}
+//! The `plimsoll-bench` command: the load tester's harness of Plimsoll.
+//!
+//! It parses, dispatches and turns errors into exit codes, nothing else. One
+//! thread does all: load, proxy and origin share the machine, and a generator
+//! that spreads over all cores takes them from what it measures.
+
+mod clock;
+mod open_files;
+mod terminal;
+mod units;
+mod scenario;
+mod arrivals;
+mod cookies;
+mod client;
+mod target;
+mod tally;
+mod live;
+mod open_loop;
+mod progress;
+mod report;
+mod load;
+mod access_log;
+mod classes;
+mod replay;
+mod origin;
+mod children;
+mod stage;
+mod scoreboard;
+mod demo;
+mod measure;
+mod cpu_time;
+mod closed_loop;
+mod overhead;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Exit code of a command that Ctrl-C ended, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// The load tester's harness of Plimsoll.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll-bench", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Origin(origin::OriginArgs),
+    Load(load::LoadArgs),
+    Replay(replay::ReplayArgs),
+    Demo(demo::DemoArgs),
+    Measure(measure::MeasureArgs),
+    Overhead(overhead::OverheadArgs),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    open_files::raise_limit();
+    let result = tokio::select! {
+        result = dispatch(cli.command) => result,
+        () = interruption() => Ok(ExitCode::from(INTERRUPTED)),
+    };
+    result.unwrap_or_else(|error| {
+        terminal::error(&format!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Origin(args) => Ok(origin::origin(args).await?),
+        Command::Load(args) => load::load(args).await,
+        Command::Replay(args) => replay::replay(args).await,
+        Command::Demo(args) => demo::demo(args).await,
+        Command::Measure(args) => measure::measure(args).await,
+        Command::Overhead(args) => overhead::overhead(args).await,
+    }
+}
+
+/// Ends when the user wants the command to end.
+async fn interruption() {
+    let mut terminate = signal(SignalKind::terminate()).expect("a runtime with signals is running");
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}

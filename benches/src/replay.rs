@@ -10,7 +10,7 @@
 //! much that does not exist.
 
 use crate::access_log::{AccessLog, BadLines, Entry};
-use crate::classes::{CLASSES, class_of};
+use crate::classes::Classifier;
 use crate::client::Client;
 use crate::load::publish;
 use crate::open_loop::{LAG_P99_MAX, Run, Shot};
@@ -19,6 +19,7 @@ use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::tally::{Account, Expectation, Span, Tally};
 use crate::target::Target;
 use crate::terminal;
+use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use http::{Request, header};
@@ -61,7 +62,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let target = Target::parse(&args.target, args.i_own.as_deref())?;
     let log = AccessLog::read(&args.access_log)?;
     terminal::line(&format!("{} requests to replay{}", log.entries.len(), complaint(&log.bad_lines)));
-    let tally = run(&args, &target, &log.entries).await?;
+    let classifier = Classifier::shipped().context("the shipped model cannot be used")?;
+    let tally = run(&args, &target, &log.entries, &classifier).await?;
     let title = PhaseTitle { name: "replay".into(), load: format!("{} times as fast", args.speed) };
     let report = Report {
         source: args.access_log.display().to_string(),
@@ -69,20 +71,31 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         seeds: Vec::new(),
         valid: tally.lag_p99() <= LAG_P99_MAX,
         send_lag_p99_ms: millis(tally.lag_p99()),
-        phases: vec![PhaseReport::new(&tally, 0, title, &CLASSES, None)],
+        phases: vec![PhaseReport::new(&tally, 0, title, &classifier.names(), None)],
     };
     publish(&report, args.json.as_deref())
 }
 
-async fn run(args: &ReplayArgs, target: &Target, entries: &[Entry]) -> anyhow::Result<Tally> {
+async fn run(
+    args: &ReplayArgs,
+    target: &Target,
+    entries: &[Entry],
+    classifier: &Classifier,
+) -> anyhow::Result<Tally> {
     let client = Client::new(target.address);
     client.connect_ahead().await?;
     let length = args.length.unwrap_or(Duration::MAX);
     let span = Span { start: Duration::ZERO, end: length };
-    let run = Arc::new(Run::new(client, Tally::new(vec![span], CLASSES.len(), Expectation::AnyAnswer)));
+    let classes = classifier.names().len();
+    let run = Arc::new(Run::new(client, Tally::new(vec![span], classes, Expectation::AnyAnswer)));
     let shots = timed(entries)
-        .map(|(second, entry)| shot(args, target, Duration::from_secs_f64(second / args.speed), entry))
-        .take_while(|shot| shot.at < length);
+        .map(|(second, entry)| (Duration::from_secs_f64(second / args.speed), entry))
+        .take_while(|(at, _)| *at < length)
+        .map(|(at, entry)| {
+            let request = request(target, entry);
+            let class = classifier.class_of(&request);
+            shot(args, at, request, class)
+        });
     let label = |time: Duration| format!("{:.0} s of the log", time.as_secs_f64() * args.speed);
     progress::while_showing(&run, label, run.fire(shots)).await;
     Ok(run.tally())
@@ -98,7 +111,18 @@ fn timed(entries: &[Entry]) -> impl Iterator<Item = (f64, &Entry)> {
     })
 }
 
-fn shot(args: &ReplayArgs, target: &Target, at: Duration, entry: &Entry) -> Shot {
+fn shot(args: &ReplayArgs, at: Duration, request: Request<Full<Bytes>>, class: usize) -> Shot {
+    Shot {
+        at,
+        account: Account { phase: 0, class, cost: 1.0, slo: args.slo },
+        patience: args.patience,
+        request,
+        shopper: None,
+    }
+}
+
+/// What is sent for a line of the log.
+fn request(target: &Target, entry: &Entry) -> Request<Full<Bytes>> {
     let mut request = Request::builder()
         .method(entry.method.clone())
         .uri(entry.target.as_str())
@@ -109,15 +133,7 @@ fn shot(args: &ReplayArgs, target: &Target, at: Duration, entry: &Entry) -> Shot
             request = request.header(name, value);
         }
     }
-    let class = class_of(&entry.method, entry.target.as_str());
-    let class = CLASSES.iter().position(|name| *name == class).expect("a class is one of CLASSES");
-    Shot {
-        at,
-        account: Account { phase: 0, class, cost: 1.0, slo: args.slo },
-        patience: args.patience,
-        request: request.body(Full::<Bytes>::default()).expect("the parts of a log entry are valid"),
-        shopper: None,
-    }
+    request.body(Full::default()).expect("the parts of a log entry are valid")
 }
 
 fn complaint(bad: &BadLines) -> String {

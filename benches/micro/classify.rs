@@ -1,0 +1,59 @@
+//! Path, routes and model: what a request is.
+
+use std::hint::black_box;
+
+use criterion::{BatchSize, Criterion};
+use plimsoll::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
+use plimsoll::classify::head::Head;
+use plimsoll::classify::path;
+use plimsoll::classify::session::{SessionView, Stage};
+use plimsoll::clock::Clock;
+use plimsoll::generation::Generation;
+use plimsoll::model::Scorer;
+use plimsoll::policy;
+
+use crate::sample;
+
+pub(crate) fn measure(criterion: &mut Criterion) {
+    let policy = policy::storefront();
+    let mut classify = criterion.benchmark_group("classify");
+    for (name, target) in [("routed", sample::ROUTED), ("unrouted", sample::UNROUTED)] {
+        let parts = sample::get(target);
+        classify.bench_function(format!("key and route, {name}"), |bencher| {
+            bencher.iter(|| {
+                let head = Head::of(black_box(&parts));
+                policy.routes.find(&head, &path::key(head.path()), None).map(|route| route.class)
+            });
+        });
+    }
+    classify.finish();
+    measure_model(criterion);
+}
+
+fn measure_model(criterion: &mut Criterion) {
+    let scorer = Scorer::embedded().expect("the tests load the embedded model");
+    let generation = Generation::new(1, policy::storefront(), Some(scorer));
+    let clock = Clock::start();
+    let judge = |head: Head<'_>| {
+        let key = path::key(head.path());
+        generation.judge(&head, &key, None, Stage::Browsing, &clock).class
+    };
+    let mut model = criterion.benchmark_group("model");
+    let known = sample::get(sample::UNROUTED);
+    model.bench_function("features", |bencher| {
+        bencher.iter(|| RequestFeatures::of(&Head::of(black_box(&known)), sample::UNROUTED, None));
+    });
+    model.bench_function("judge, known template", |bencher| {
+        bencher.iter(|| judge(Head::of(black_box(&known))));
+    });
+    model.bench_function("judge, new template", |bencher| {
+        bencher.iter_batched_ref(sample::ever_new(), |new| judge(Head::of(new)), BatchSize::SmallInput);
+    });
+    let scorer = generation.model.as_ref().expect("it was put in above");
+    model.bench_function("value", |bencher| {
+        let mut session = [0.0; SESSION_LEN];
+        write_session(&SessionView::default(), LocalTime { hour: 20, weekday: 4 }, &mut session);
+        bencher.iter(|| scorer.value(black_box(&session)));
+    });
+    model.finish();
+}
