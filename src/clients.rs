@@ -8,6 +8,7 @@
 //!
 //! Keys are hashes that the session table made; no address is stored.
 
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -144,6 +145,8 @@ fn penalty(requests: f64) -> u8 {
 pub struct Limits {
     limiters: Vec<(LimitKey, DefaultKeyedRateLimiter<u64>)>,
     clock: DefaultClock,
+    /// Makes a key of an address, which is not stored itself.
+    hasher: RandomState,
 }
 
 impl Limits {
@@ -156,25 +159,23 @@ impl Limits {
                 .allow_burst(rule.burst);
             (key, RateLimiter::keyed(quota))
         };
-        let limiters = rules
-            .iter()
-            .flat_map(|rule| rule.keys.iter().map(move |key| limiter(rule, *key)))
-            .collect();
-        Limits { limiters, clock: DefaultClock::default() }
+        let limiters =
+            rules.iter().flat_map(|rule| rule.keys.iter().map(move |key| limiter(rule, *key))).collect();
+        Limits { limiters, clock: DefaultClock::default(), hasher: RandomState::new() }
     }
 
     /// `Err` with the time to wait if one of the buckets is empty.
     ///
     /// # Errors
     /// How long until the bucket has room again.
-    pub fn check(&self, session: u64, address: u64) -> Result<(), Duration> {
+    pub fn check(&self, session: u64, address: IpAddr) -> Result<(), Duration> {
         for (key, limiter) in &self.limiters {
             if limiter.len() >= CLIENTS_MAX {
                 limiter.retain_recent();
             }
             let client = match key {
                 LimitKey::Session => session,
-                LimitKey::Address => address,
+                LimitKey::Address => self.hasher.hash_one(address),
             };
             let full = |refusal: governor::NotUntil<_>| refusal.wait_time_from(self.clock.now());
             limiter.check_key(&client).map_err(full)?;
@@ -261,11 +262,12 @@ mod tests {
             burst: NonZeroU32::new(2).unwrap(),
         };
         let limits = Limits::new(&[rule]);
-        assert!(limits.check(1, 100).is_ok());
-        assert!(limits.check(2, 100).is_ok());
-        let wait = limits.check(3, 100).unwrap_err();
+        let check = |session, host| limits.check(session, IpAddr::from([192, 0, 2, host]));
+        assert!(check(1, 1).is_ok());
+        assert!(check(2, 1).is_ok());
+        let wait = check(3, 1).unwrap_err();
         assert!(wait > Duration::from_secs(1_000), "{wait:?}");
-        assert!(limits.check(1, 200).is_ok());
-        assert!(limits.check(1, 300).is_err());
+        assert!(check(1, 2).is_ok());
+        assert!(check(1, 3).is_err());
     }
 }

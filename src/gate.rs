@@ -9,6 +9,7 @@
 //!
 //! It knows no HTTP. The decisions are the core's.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -82,6 +83,8 @@ pub struct Gate {
     state: Mutex<State>,
     timer: Notify,
     clock: Clock,
+    /// Whether the last event left no seat free; read without the lock, for it is only a hint.
+    saturated: AtomicBool,
 }
 
 impl Gate {
@@ -93,7 +96,12 @@ impl Gate {
             vacant: Vec::new(),
             armed: Time::NEVER,
         };
-        Arc::new(Gate { state: Mutex::new(state), timer: Notify::new(), clock })
+        Arc::new(Gate {
+            state: Mutex::new(state),
+            timer: Notify::new(),
+            clock,
+            saturated: AtomicBool::new(false),
+        })
     }
 
     /// Asks for a permit under `policy`.
@@ -112,7 +120,9 @@ impl Gate {
             usage_penalty: asking.usage_penalty,
             deadline: asking.deadline,
         };
-        match state.tell(Event::Arrived(arrival), now) {
+        let answer = state.tell(Event::Arrived(arrival), now);
+        self.note_saturation(&state);
+        match answer {
             Some(effect) => {
                 state.leave_if_refused(&effect);
                 drop(state);
@@ -131,7 +141,11 @@ impl Gate {
 
     /// Whether a request would find no free seat now; only then does its value matter.
     pub fn is_saturated(&self) -> bool {
-        self.lock().controller.is_saturated()
+        self.saturated.load(Ordering::Relaxed)
+    }
+
+    fn note_saturation(&self, state: &State) {
+        self.saturated.store(state.controller.is_saturated(), Ordering::Relaxed);
     }
 
     /// Decides under another policy from now on.
@@ -171,13 +185,16 @@ impl Gate {
     }
 
     fn tell(&self, event: Event) {
-        self.lock().tell(event, self.clock.now());
+        let mut state = self.lock();
+        state.tell(event, self.clock.now());
+        self.note_saturation(&state);
     }
 
     fn give_back(&self, request: RequestId, event: Event) {
         let mut state = self.lock();
         state.vacate(request);
         state.tell(event, self.clock.now());
+        self.note_saturation(&state);
     }
 
     fn answer(self: &Arc<Gate>, effect: Effect) -> Answer {

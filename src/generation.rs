@@ -15,7 +15,7 @@ use crate::classify::head::Head;
 use crate::classify::routes::Route;
 use crate::classify::session::{SessionView, Stage};
 use crate::clock::Clock;
-use crate::model::{Guess, ModelClass, Scorer};
+use crate::model::{Guess, ModelClass, Scorer, Status};
 use crate::policy::compiled::CompiledPolicy;
 
 /// Who decided the class of a request.
@@ -72,6 +72,11 @@ impl Generation {
     pub fn new(number: u64, policy: CompiledPolicy, model: Option<Scorer>) -> Generation {
         let class_of = ModelClass::ALL.map(|class| policy.core.class_named(class.name()));
         Generation { number, policy, model, class_of }
+    }
+
+    /// Whether there is a model and it still answers.
+    pub fn is_model_usable(&self) -> bool {
+        self.model.as_ref().is_some_and(|model| model.status() == Status::Ready)
     }
 
     /// What `head` is, given its path's key, its GraphQL operation and the stage of its session.

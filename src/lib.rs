@@ -9,3 +9,8 @@ pub mod policy;
 pub mod clients;
 pub mod generation;
 pub mod gate;
+pub mod telemetry;
+pub mod serving;
+pub mod proxy;
+pub mod admin;
+pub mod cli;

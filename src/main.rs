@@ -1,2 +1,48 @@
-//! The `plimsoll` command.
-fn main() {}
+//! The `plimsoll` command: parse, dispatch.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use plimsoll::cli::{check, explain, features, model, serve};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The load line of a storefront: an edge proxy that sheds the least valuable work first.
+#[derive(Debug, Parser)]
+#[command(name = "plimsoll", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stand in front of a shop
+    Serve(serve::Arguments),
+    /// Check policy files; exit 1 and tell every mistake if there is one
+    Check {
+        /// Policy files, or directories of overlays
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Tell what a request is, and why
+    Explain(explain::Arguments),
+    /// Write the feature vectors of requests, for training
+    Features(features::Arguments),
+    /// Look at a model bundle
+    #[command(subcommand)]
+    Model(model::Command),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Serve(arguments) => serve::run(arguments),
+        Command::Check { files } => check::run(&files),
+        Command::Explain(arguments) => explain::run(&arguments),
+        Command::Features(arguments) => features::run(&arguments),
+        Command::Model(command) => model::run(&command),
+    };
+    result.unwrap_or_else(|error| serve::complain(&error))
+}

@@ -7,7 +7,10 @@
 //! It knows no access-log format and no labels.
 
 use std::collections::HashMap;
-use std::io::{BufRead, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -19,7 +22,38 @@ use crate::classify::features::{
     write_session,
 };
 use crate::classify::head::Head;
+use crate::classify::path;
 use crate::classify::session::{Entry, SessionView, Stage};
+
+/// Where requests come from, or that only the schema is asked for.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Print the names of the features and their hash, and nothing else
+    #[arg(long)]
+    schema: bool,
+    /// JSON lines: a file, or - for standard input
+    #[arg(required_unless_present = "schema")]
+    log: Option<PathBuf>,
+}
+
+/// Writes the vectors of every request of the input to standard output.
+///
+/// # Errors
+/// A line that is no request, with its number.
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let Some(log) = arguments.log.as_deref().filter(|_| !arguments.schema) else {
+        println!("{:#}", schema());
+        return Ok(ExitCode::SUCCESS);
+    };
+    let input: Box<dyn BufRead> = if log == Path::new("-") {
+        Box::new(BufReader::new(std::io::stdin()))
+    } else {
+        let file = File::open(log).with_context(|| format!("cannot read {}", log.display()))?;
+        Box::new(BufReader::new(file))
+    };
+    features(input, BufWriter::new(std::io::stdout()), |uri| path::key(uri.path()).into_owned())?;
+    Ok(ExitCode::SUCCESS)
+}
 
 /// One request of the input. All but the URL may be left out.
 #[derive(Debug, Deserialize)]

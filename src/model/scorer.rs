@@ -27,6 +27,7 @@ pub struct Scorer {
     recalled: AtomicU64,
     runs: AtomicU64,
     failures: AtomicU64,
+    busy_nanos: AtomicU64,
 }
 
 /// What a scorer has done so far.
@@ -40,6 +41,8 @@ pub struct Counters {
     pub failures: u64,
     /// Runs over budget.
     pub overruns: u64,
+    /// Time spent in runs.
+    pub busy: Duration,
 }
 
 impl Scorer {
@@ -62,6 +65,7 @@ impl Scorer {
             recalled: AtomicU64::new(0),
             runs: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            busy_nanos: AtomicU64::new(0),
         })
     }
 
@@ -95,6 +99,7 @@ impl Scorer {
     /// Tells how long a run took, and how long it may. `true` once: when the model is given up for
     /// being too slow.
     pub fn observe(&self, elapsed: Duration, run_max: Duration) -> bool {
+        self.busy_nanos.fetch_add(elapsed.as_nanos() as u64, Ordering::Relaxed);
         self.budget.observe(elapsed, run_max)
     }
 
@@ -110,6 +115,7 @@ impl Scorer {
             runs: self.runs.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             overruns: self.budget.overruns(),
+            busy: Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed)),
         }
     }
 

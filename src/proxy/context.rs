@@ -1,0 +1,113 @@
+//! What a request carries through the phases.
+//!
+//! It owns the permit: however the request ends (an answer, an error, a client
+//! that leaves, a task that is dropped, a panic), dropping the context gives the
+//! seat back. Everything else in it is for the log and for the answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_core::controller::Outcome;
+use plimsoll_core::decision::{Decision, Evidence};
+use plimsoll_core::policy::ClassId;
+use plimsoll_core::time::Time;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::hold::Hold;
+use crate::classify::sessions::{KnownSession, SessionKey};
+use crate::gate::Permit;
+use crate::generation::ClassBy;
+use crate::serving::Running;
+
+/// What was decided about a request, as the log and the decision header tell it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fate {
+    /// Nothing yet: its client left, or it broke off.
+    Undecided,
+    /// Answered before any decision, for this reason.
+    Rejected(&'static str),
+    /// The core's answer.
+    Decided(Decision, Evidence),
+}
+
+/// A request that has been judged.
+#[derive(Debug)]
+pub(super) struct Judged {
+    /// The generation it is decided under.
+    pub(super) running: Arc<Running>,
+    /// Its class.
+    pub(super) class: ClassId,
+    /// Its class before its session's stage lifted it.
+    pub(super) own_class: ClassId,
+    /// Who decided that.
+    pub(super) class_by: ClassBy,
+    /// The index of its pool.
+    pub(super) pool: usize,
+    /// Who sends it.
+    pub(super) session: SessionKey,
+    /// What was known of them.
+    pub(super) known: KnownSession,
+}
+
+/// The context of one request.
+#[derive(Debug)]
+pub struct Context {
+    /// When its head was read.
+    pub(super) received: Time,
+    /// Random bits: its id, its place in samples.
+    pub(super) bits: u64,
+    /// Its id; empty until it is needed.
+    pub(super) request_id: String,
+    /// Its client, as far as hops are trusted.
+    pub(super) client: Option<IpAddr>,
+    /// What it is, once that is known.
+    pub(super) judged: Option<Judged>,
+    /// What was decided.
+    pub(super) fate: Fate,
+    /// Time waited for a seat.
+    pub(super) waited: Duration,
+    /// The seat.
+    pub(super) permit: Option<Permit>,
+    /// A place among the streams, for what outlives its seat.
+    pub(super) stream: Option<OwnedSemaphorePermit>,
+    /// When the last byte of it was sent upstream.
+    pub(super) sent: Option<Time>,
+    /// When the upstream's first byte came.
+    pub(super) first_byte: Option<Time>,
+    /// How the upstream's status counts.
+    pub(super) outcome: Outcome,
+    /// Its response, while it is held back.
+    pub(super) hold: Hold,
+    /// How often an upstream was tried.
+    pub(super) tries: usize,
+}
+
+impl Context {
+    /// The context of a request that was just received.
+    pub(super) fn new(received: Time, bits: u64) -> Context {
+        Context {
+            received,
+            bits,
+            request_id: String::new(),
+            client: None,
+            judged: None,
+            fate: Fate::Undecided,
+            waited: Duration::ZERO,
+            permit: None,
+            stream: None,
+            sent: None,
+            first_byte: None,
+            outcome: Outcome::Success,
+            hold: Hold::default(),
+            tries: 0,
+        }
+    }
+
+    /// Gives the seat back: the upstream is done with the request.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        if let Some(permit) = self.permit.take() {
+            permit.finish(outcome);
+        }
+    }
+}

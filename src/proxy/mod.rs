@@ -1,0 +1,14 @@
+//! The Pingora shell: one short method per phase of a request, and what they are made of.
+//!
+//! Nothing here decides; it asks the generation what a request is and the gate
+//! whether it may pass, and carries out the answer. This directory (and
+//! `cli/serve.rs`) is the only place that knows Pingora.
+
+mod identity;
+mod hold;
+mod context;
+mod intake;
+mod refuse;
+mod upstream;
+mod record;
+pub mod service;

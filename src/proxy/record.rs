@@ -1,0 +1,110 @@
+//! What is written down of a request when it is over: counters, the access log, the decision header.
+//!
+//! It changes nothing about the request.
+
+use std::time::Duration;
+
+use pingora_core::Error;
+use pingora_proxy::Session;
+use plimsoll_core::decision::Decision;
+
+use super::context::{Context, Fate, Judged};
+use super::identity;
+use super::service::is_admitted;
+use crate::clock::Clock;
+use crate::serving::Serving;
+use crate::telemetry::access_log::Record;
+
+/// The decision as its header tells it: `checkout; by=route; admit; generation=3; limit=19; ...`.
+pub(super) fn decision_text(ctx: &Context) -> String {
+    let Some(judged) = &ctx.judged else { return String::new() };
+    let class = class_name(judged);
+    let by = judged.class_by.name();
+    let generation = judged.running.generation.number;
+    let (decision, reason) = decision_names(&ctx.fate);
+    match ctx.fate {
+        Fate::Decided(_, evidence) => format!(
+            "{class}; by={by}; {decision}; reason={reason}; generation={generation}; limit={}; \
+             inflight={}; standing={}; wait_ms={}",
+            evidence.limit,
+            evidence.inflight,
+            evidence.standing.0,
+            evidence.wait.as_millis(),
+        ),
+        Fate::Rejected(_) | Fate::Undecided => {
+            format!("{class}; by={by}; {decision}; reason={reason}; generation={generation}")
+        }
+    }
+}
+
+/// Counts and logs a request that is over.
+pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>, ctx: &mut Context) {
+    let status = session.response_written().map_or(0, |response| response.status.as_u16());
+    if let Some(judged) = &ctx.judged {
+        let meters = &judged.running.meters[judged.class.index()];
+        match usize::from(status / 100) {
+            hundreds @ 1..=5 => meters.statuses[hundreds - 1].inc(),
+            _ => meters.left.inc(),
+        };
+    }
+    let Some(log) = serving.access_log.as_ref().filter(|log| log.samples(ctx.bits)) else { return };
+    if ctx.request_id.is_empty() {
+        ctx.request_id = identity::request_id(&session.req_header().headers, ctx.bits);
+    }
+    log.write(log_record(serving, session, error, ctx, status));
+}
+
+fn log_record(
+    serving: &Serving,
+    session: &Session,
+    error: Option<&Error>,
+    ctx: &Context,
+    status: u16,
+) -> Record {
+    let request = session.req_header();
+    let (decision, reason) = decision_names(&ctx.fate);
+    let reason = match error {
+        Some(error) if is_fate_admitted(&ctx.fate) => error.etype().as_str(),
+        _ => reason,
+    };
+    let now = serving.clock.now();
+    let upstream = ctx.first_byte.zip(ctx.sent).map(|(first, sent)| first.since(sent));
+    Record {
+        time: Clock::wall().as_secs_f64(),
+        request_id: ctx.request_id.clone(),
+        method: request.method.to_string(),
+        path: request.uri.path().to_owned(),
+        class: ctx.judged.as_ref().map(class_name).unwrap_or_default().to_owned(),
+        class_by: ctx.judged.as_ref().map_or("", |judged| judged.class_by.name()),
+        generation: ctx.judged.as_ref().map_or(0, |judged| judged.running.generation.number),
+        session: ctx.judged.as_ref().map(|judged| format!("{:016x}", judged.known.hash)).unwrap_or_default(),
+        decision,
+        reason,
+        status,
+        wait_ms: millis(ctx.waited),
+        upstream_ms: millis(upstream.unwrap_or_default()),
+        total_ms: millis(now.since(ctx.received)),
+    }
+}
+
+fn class_name(judged: &Judged) -> &str {
+    &judged.running.generation.policy.core.class(judged.class).name
+}
+
+fn is_fate_admitted(fate: &Fate) -> bool {
+    matches!(fate, Fate::Decided(decision, _) if is_admitted(*decision))
+}
+
+fn decision_names(fate: &Fate) -> (&'static str, &'static str) {
+    match fate {
+        Fate::Undecided => ("leave", "client_left"),
+        Fate::Rejected(reason) => ("reject", reason),
+        Fate::Decided(Decision::Shed(reason), _) => ("shed", reason.name()),
+        Fate::Decided(Decision::AdmitObserved(reason), _) => ("observe", reason.name()),
+        Fate::Decided(Decision::Admit | Decision::Queue, _) => ("admit", "seat"),
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,109 @@
+//! The endpoints of a pool: which is asked next, with which timeouts, and whether it is well.
+//!
+//! Round robin over the endpoints that answer their health checks, from
+//! pingora-load-balancing. If none does, all are asked all the same: a check that
+//! is wrong must not close the shop, and a pool of one has no other choice.
+//!
+//! Health checks go straight to the endpoints; no gate sees them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora_core::services::background::BackgroundService;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
+use pingora_load_balancing::selection::RoundRobin;
+use pingora_load_balancing::{Backend, LoadBalancer};
+use tokio::sync::watch;
+
+use crate::config::{Pool, Timeouts};
+
+/// Looked at before giving up on a healthy one: each endpoint once, in any pool of a sensible size.
+const TRIES_MAX: usize = 1_024;
+/// An endpoint is ill after this many failed checks in a row, and well after one good one.
+const FAILURES_TO_FALL: usize = 3;
+
+/// The endpoints of one pool.
+pub(super) struct Upstreams {
+    timeouts: Timeouts,
+    endpoints: Vec<SocketAddr>,
+    balancer: Arc<LoadBalancer<RoundRobin>>,
+}
+
+impl Upstreams {
+    /// The endpoints of `pool`.
+    ///
+    /// # Errors
+    /// If the balancer does not take an address, which it takes all of.
+    pub(super) fn new(pool: &Pool) -> io::Result<Upstreams> {
+        let mut balancer = LoadBalancer::<RoundRobin>::try_from_iter(pool.endpoints.iter())?;
+        balancer.set_health_check(health_check(pool));
+        balancer.health_check_frequency = Some(pool.health.interval);
+        balancer.parallel_health_check = true;
+        Ok(Upstreams {
+            timeouts: pool.timeouts,
+            endpoints: pool.endpoints.clone(),
+            balancer: Arc::new(balancer),
+        })
+    }
+
+    /// Checks the endpoints until `shutdown`.
+    pub(super) async fn run_checks(self: Arc<Upstreams>, shutdown: watch::Receiver<bool>) {
+        // With one endpoint the answer would change nothing.
+        if self.endpoints.len() > 1 {
+            self.balancer.start(shutdown).await;
+        }
+    }
+
+    /// The endpoint to ask next. `left` of the total time is left for it.
+    pub(super) fn next(&self, left: Duration) -> Option<HttpPeer> {
+        let address = self.next_address()?;
+        let mut peer = HttpPeer::new(address, false, String::new());
+        let options = &mut peer.options;
+        options.connection_timeout = Some(self.timeouts.connect.min(left));
+        options.total_connection_timeout = Some(self.timeouts.connect.min(left));
+        options.read_timeout = Some(self.timeouts.read.min(left));
+        options.write_timeout = Some(self.timeouts.write.min(left));
+        Some(peer)
+    }
+
+    /// How often an endpoint may be tried for one request: each once.
+    pub(super) fn tries_max(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// How long a request may take in all.
+    pub(super) fn total_timeout(&self) -> Duration {
+        self.timeouts.total
+    }
+
+    fn next_address(&self) -> Option<SocketAddr> {
+        if let [only] = self.endpoints[..] {
+            return Some(only);
+        }
+        let any = |_: &Backend, _: bool| true;
+        let chosen = self
+            .balancer
+            .select(b"", TRIES_MAX)
+            .or_else(|| self.balancer.select_with(b"", TRIES_MAX, any))?;
+        chosen.addr.as_inet().copied()
+    }
+}
+
+fn health_check(pool: &Pool) -> Box<dyn HealthCheck + Send + Sync> {
+    match &pool.health.path {
+        None => {
+            let mut check = TcpHealthCheck::new();
+            check.consecutive_failure = FAILURES_TO_FALL;
+            check
+        }
+        Some(path) => {
+            let mut check = HttpHealthCheck::new("plimsoll.health", false);
+            check.consecutive_failure = FAILURES_TO_FALL;
+            check.req.set_uri(path.parse().expect("the configuration checked the path"));
+            Box::new(check)
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What is running: the generation in force, the pools' gates, sessions, clients, metrics.
+//!
+//! The proxy reads it on every request; reload swaps the generation whole. A
+//! reload parses, checks, loads the model and only then swaps, so a bad file or
+//! bundle leaves everything as it was. Gates learn of a new policy a moment
+//! after the swap; a request caught between the two is judged anew.
+//!
+//! It speaks no HTTP.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::classify::sessions::SessionTable;
+use crate::clients::{Limits, TrustedHops, Usage};
+use crate::clock::Clock;
+use crate::config::{Config, DEFAULT_POOL, Pool};
+use crate::gate::Gate;
+use crate::generation::Generation;
+use crate::model::{ModelError, Scorer};
+use crate::policy::compiled::CompiledPolicy;
+use crate::policy::settings::BundleSource;
+use crate::policy::{check, storefront};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::{ClassMeters, Metrics};
+use crate::yaml::diagnostic::Diagnostics;
+
+/// A generation with what is resolved for it.
+#[derive(Debug)]
+pub struct Running {
+    /// Policy and model.
+    pub generation: Generation,
+    /// Its hard limits.
+    pub limits: Limits,
+    /// The counters of its classes, in their order.
+    pub meters: Vec<ClassMeters>,
+}
+
+/// Why a reload was not applied.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The policy has mistakes.
+    #[error("{0}")]
+    Policy(#[from] Diagnostics),
+    /// A route names a pool that the process settings lack.
+    #[error("{defined_at}: pool: no pool is called `{pool}` (pools are process settings: {known})")]
+    UnknownPool {
+        /// Where the route is.
+        defined_at: String,
+        /// What it names.
+        pool: String,
+        /// What there is.
+        known: String,
+    },
+    /// The bundle is not usable.
+    #[error("model: {0}")]
+    Model(#[from] ModelError),
+}
+
+/// One pool and the gate before it.
+#[derive(Debug)]
+pub struct PoolGate {
+    /// Its settings.
+    pub pool: Pool,
+    /// Its gate.
+    pub gate: Arc<Gate>,
+}
+
+/// Everything that runs.
+#[derive(Debug)]
+pub struct Serving {
+    /// The clock everything goes by.
+    pub clock: Clock,
+    /// The process settings.
+    pub config: Config,
+    /// The trusted hops among them.
+    pub hops: TrustedHops,
+    /// What is known of sessions.
+    pub sessions: SessionTable,
+    /// What clients asked for lately.
+    pub usage: Usage,
+    /// The metrics.
+    pub metrics: Metrics,
+    /// The access log, if it is on.
+    pub access_log: Option<AccessLog>,
+    /// The pools; the first one is the default.
+    pub pools: Vec<PoolGate>,
+    running: ArcSwap<Running>,
+    /// Held while a reload is made, so that two do not apply in the wrong order.
+    reloading: Mutex<()>,
+}
+
+impl Serving {
+    /// Starts with the policy and model that `config` names. A model that cannot be used is logged
+    /// and done without; a shop must open on the day its bundle is corrupt.
+    ///
+    /// # Errors
+    /// Every mistake in the policy.
+    pub fn start(mut config: Config) -> Result<Arc<Serving>, ReloadError> {
+        config.pools.sort_by_key(|pool| pool.name != DEFAULT_POOL);
+        let policy = read_policy(&config)?;
+        check_pools(&policy, &config)?;
+        let model = load_model(&policy, &config);
+        let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
+        let clock = Clock::start();
+        let metrics = Metrics::default();
+        let gate = |pool: &Pool| PoolGate { pool: pool.clone(), gate: Gate::new(policy.core.clone(), clock) };
+        Ok(Arc::new(Serving {
+            clock,
+            hops: TrustedHops::new(config.trusted_hops.clone()),
+            sessions: SessionTable::new(policy.sessions.sessions_max),
+            usage: Usage::default(),
+            access_log: AccessLog::start(config.access_log_millionths),
+            pools: config.pools.iter().map(gate).collect(),
+            running: ArcSwap::from_pointee(Running::new(1, policy, model.ok(), &metrics)),
+            metrics,
+            config,
+            reloading: Mutex::new(()),
+        }))
+    }
+
+    /// The generation in force.
+    pub fn running(&self) -> Guard<Arc<Running>> {
+        self.running.load()
+    }
+
+    /// The generation in force, to keep.
+    pub fn running_for_long(&self) -> Arc<Running> {
+        self.running.load_full()
+    }
+
+    /// The pool of that name, or the default one.
+    pub fn pool_index(&self, name: Option<&str>) -> usize {
+        name.and_then(|name| self.pools.iter().position(|one| one.pool.name == name)).unwrap_or(0)
+    }
+
+    /// Reads policy and model anew and applies both or neither. Returns the new generation's number.
+    ///
+    /// # Errors
+    /// Why everything stays as it is.
+    pub fn reload(&self) -> Result<u64, ReloadError> {
+        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self.apply();
+        self.metrics.reloaded(result.is_ok());
+        match &result {
+            Ok(number) => log::info!("generation {number} is in force"),
+            Err(error) => log::error!("reload rejected, the running policy stays:\n{error}"),
+        }
+        result
+    }
+
+    fn apply(&self) -> Result<u64, ReloadError> {
+        let policy = read_policy(&self.config)?;
+        check_pools(&policy, &self.config)?;
+        let model = load_model(&policy, &self.config)?;
+        let number = self.running().generation.number + 1;
+        let core = policy.core.clone();
+        self.running.store(Arc::new(Running::new(number, policy, Some(model), &self.metrics)));
+        for pool in &self.pools {
+            pool.gate.change_policy(core.clone());
+        }
+        Ok(number)
+    }
+
+    /// Sets every gauge to what is so now.
+    pub fn refresh_gauges(&self) {
+        let running = self.running();
+        let core = &running.generation.policy.core;
+        for pool in &self.pools {
+            self.metrics.set_pool(&pool.pool.name, core, &pool.gate.snapshot());
+        }
+        self.metrics.set_generation(&running.generation, self.sessions.len());
+    }
+}
+
+impl Running {
+    fn new(number: u64, policy: CompiledPolicy, model: Option<Scorer>, metrics: &Metrics) -> Running {
+        Running {
+            limits: Limits::new(&policy.clients.limits),
+            meters: metrics.class_meters(&policy.core),
+            generation: Generation::new(number, policy, model),
+        }
+    }
+}
+
+/// The policy that `config` names, or the built-in one.
+fn read_policy(config: &Config) -> Result<CompiledPolicy, Diagnostics> {
+    config.policy.as_deref().map_or_else(|| Ok(storefront()), check)
+}
+
+/// The bundle that `config` names, or else the policy.
+fn load_model(policy: &CompiledPolicy, config: &Config) -> Result<Scorer, ModelError> {
+    let by_policy: Option<&Path> = match &policy.model.bundle {
+        BundleSource::Embedded => None,
+        BundleSource::Directory(directory) => Some(directory),
+    };
+    config.model.as_deref().or(by_policy).map_or_else(Scorer::embedded, Scorer::load)
+}
+
+fn check_pools(policy: &CompiledPolicy, config: &Config) -> Result<(), ReloadError> {
+    let known = |name: &str| config.pools.iter().any(|pool| pool.name == name);
+    for route in policy.routes.routes() {
+        if let Some(pool) = route.pool.as_deref().filter(|pool| !known(pool)) {
+            let names: Vec<&str> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
+            return Err(ReloadError::UnknownPool {
+                defined_at: route.defined_at.to_string(),
+                pool: pool.to_owned(),
+                known: names.join(", "),
+            });
+        }
+    }
+    Ok(())
+}

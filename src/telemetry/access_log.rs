@@ -1,0 +1,101 @@
+//! The access log: one JSON object a line on standard output, sampled or off.
+//!
+//! A thread writes; the request path only hands over, and drops the record (and
+//! counts it) when the thread is a few thousand behind, because a full disk or
+//! a slow terminal must not slow a shop down. Sampling goes by request id, so
+//! all proxies of a chain that share the id log the same requests.
+//!
+//! No cookie, address or query is written; the session is a keyed hash that
+//! means nothing outside this process.
+
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread;
+
+use serde::Serialize;
+
+/// Records that may wait for the writer.
+const BACKLOG: usize = 4_096;
+
+/// One request.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// Seconds since 1970, in UTC.
+    pub time: f64,
+    /// The request's id.
+    pub request_id: String,
+    /// Its method.
+    pub method: String,
+    /// Its path as it was sent, without the query.
+    pub path: String,
+    /// Its class.
+    pub class: String,
+    /// Who decided that: route, model or fallback.
+    pub class_by: &'static str,
+    /// The generation it was decided under.
+    pub generation: u64,
+    /// Its session, as a keyed hash.
+    pub session: String,
+    /// `admit`, `shed`, `reject` or `leave`.
+    pub decision: &'static str,
+    /// Why it was not simply admitted.
+    pub reason: &'static str,
+    /// What was answered, 0 if nothing was.
+    pub status: u16,
+    /// Time waited for a seat.
+    pub wait_ms: f64,
+    /// Time to the upstream's first byte.
+    pub upstream_ms: f64,
+    /// Time from the head to the end.
+    pub total_ms: f64,
+}
+
+/// Where records go.
+#[derive(Debug)]
+pub struct AccessLog {
+    sender: SyncSender<Record>,
+    sample_millionths: u32,
+    dropped: AtomicU64,
+}
+
+impl AccessLog {
+    /// Logs about so many millionths of all requests; `None` for none of them.
+    pub fn start(sample_millionths: u32) -> Option<AccessLog> {
+        if sample_millionths == 0 {
+            return None;
+        }
+        let (sender, receiver) = sync_channel::<Record>(BACKLOG);
+        thread::Builder::new()
+            .name("access-log".into())
+            .spawn(move || {
+                for record in receiver {
+                    let Ok(mut line) = serde_json::to_vec(&record) else { continue };
+                    line.push(b'\n');
+                    // A closed standard output ends the log, not the proxy.
+                    if std::io::stdout().lock().write_all(&line).is_err() {
+                        return;
+                    }
+                }
+            })
+            .ok()?;
+        Some(AccessLog { sender, sample_millionths, dropped: AtomicU64::new(0) })
+    }
+
+    /// Whether a request with these random bits is logged.
+    pub fn samples(&self, bits: u64) -> bool {
+        bits % 1_000_000 < u64::from(self.sample_millionths)
+    }
+
+    /// Hands a record over.
+    pub fn write(&self, record: Record) {
+        if self.sender.try_send(record).is_err() {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Records dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}

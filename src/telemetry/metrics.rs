@@ -1,0 +1,310 @@
+//! Prometheus metrics.
+//!
+//! What the request path counts is resolved once per generation into
+//! [`ClassMeters`], so that counting is one atomic addition. What can be read
+//! off the running state (limit, queues, breakers) is a gauge that is set when
+//! somebody looks.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use plimsoll_core::breaker::BreakerState;
+use plimsoll_core::controller::Snapshot;
+use plimsoll_core::decision::Reason;
+use plimsoll_core::policy::Policy;
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::generation::{ClassBy, Generation};
+
+/// Seconds, from what the proxy itself takes to what a shopper will not wait for.
+const BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct DecisionLabels {
+    class: String,
+    decision: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ClassLabel {
+    class: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PoolLabel {
+    pool: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PoolClassLabels {
+    pool: String,
+    class: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct StatusLabels {
+    class: String,
+    status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+/// Why a request was rejected before it was anything to decide about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// No `Host`, or an empty one.
+    MissingHost,
+    /// Its body did not come in time, or broke off.
+    IncompleteBody,
+    /// A hard limit of its session or address.
+    RateLimited,
+    /// No seat for another stream.
+    StreamsFull,
+}
+
+impl Rejection {
+    const ALL: [Rejection; 4] =
+        [Rejection::MissingHost, Rejection::IncompleteBody, Rejection::RateLimited, Rejection::StreamsFull];
+
+    /// The name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rejection::MissingHost => "missing_host",
+            Rejection::IncompleteBody => "incomplete_body",
+            Rejection::RateLimited => "rate_limited",
+            Rejection::StreamsFull => "streams_full",
+        }
+    }
+}
+
+/// The counters of one class, resolved.
+#[derive(Clone, Debug)]
+pub struct ClassMeters {
+    /// Requests admitted.
+    pub admitted: Counter,
+    /// Requests admitted in observe mode that enforcing would have refused.
+    pub observed: Counter,
+    /// Requests refused, by [`Reason::index`].
+    pub shed: [Counter; Reason::ALL.len()],
+    /// Clients that left before their answer.
+    pub left: Counter,
+    /// Time spent waiting for a seat, of those who waited.
+    pub queue_wait: Histogram,
+    /// Time to the upstream's first byte.
+    pub upstream: Histogram,
+    /// Answers by hundreds of status: index 0 is 1xx.
+    pub statuses: [Counter; 5],
+}
+
+/// All metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    decisions: Family<DecisionLabels, Counter>,
+    queue_wait: Family<ClassLabel, Histogram, fn() -> Histogram>,
+    upstream: Family<ClassLabel, Histogram, fn() -> Histogram>,
+    responses: Family<StatusLabels, Counter>,
+    rejections: [Counter; Rejection::ALL.len()],
+    class_by: [Counter; 3],
+    /// Value head runs skipped, since no decision depended on them.
+    pub value_skipped: Counter,
+    /// Connections to upstreams that failed.
+    pub connect_failures: Counter,
+    reloads: [Counter; 2],
+    limit: Family<PoolLabel, Gauge>,
+    inflight: Family<PoolLabel, Gauge>,
+    queued: Family<PoolClassLabels, Gauge>,
+    breaker: Family<PoolClassLabels, Gauge>,
+    generation: Gauge,
+    sessions: Gauge,
+    model_usable: Gauge,
+    model_runs: Gauge,
+    model_recalled: Gauge,
+    model_failures: Gauge,
+    model_overruns: Gauge,
+    model_seconds: Gauge<f64, AtomicU64>,
+}
+
+fn seconds_histogram() -> Histogram {
+    Histogram::new(BUCKETS)
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("plimsoll"),
+            decisions: Family::default(),
+            queue_wait: Family::new_with_constructor(seconds_histogram),
+            upstream: Family::new_with_constructor(seconds_histogram),
+            responses: Family::default(),
+            rejections: Default::default(),
+            class_by: Default::default(),
+            value_skipped: Counter::default(),
+            connect_failures: Counter::default(),
+            reloads: Default::default(),
+            limit: Family::default(),
+            inflight: Family::default(),
+            queued: Family::default(),
+            breaker: Family::default(),
+            generation: Gauge::default(),
+            sessions: Gauge::default(),
+            model_usable: Gauge::default(),
+            model_runs: Gauge::default(),
+            model_recalled: Gauge::default(),
+            model_failures: Gauge::default(),
+            model_overruns: Gauge::default(),
+            model_seconds: Gauge::default(),
+        };
+        metrics.register_counters();
+        metrics.register_gauges();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register_counters(&mut self) {
+        let registry = &mut self.registry;
+        let help = "Answers to requests for a seat, by class, decision and reason";
+        registry.register("decisions", help, self.decisions.clone());
+        let help = "Time waited for a seat, of those who waited";
+        registry.register_with_unit("queue_wait", help, Unit::Seconds, self.queue_wait.clone());
+        let help = "Time to the first byte of the upstream's answer";
+        registry.register_with_unit("upstream_latency", help, Unit::Seconds, self.upstream.clone());
+        registry.register("responses", "Answers sent, by class and status", self.responses.clone());
+        registry.register("value_skipped", "Value head runs nobody needed", self.value_skipped.clone());
+        let help = "Connections to upstreams that failed";
+        registry.register("connect_failures", help, self.connect_failures.clone());
+        let by_kind = Family::<KindLabel, Counter>::default();
+        for rejection in Rejection::ALL {
+            let label = KindLabel { kind: rejection.name() };
+            self.rejections[rejection as usize] = by_kind.get_or_create(&label).clone();
+        }
+        registry.register("rejections", "Requests rejected before any decision", by_kind);
+        let by_decider = Family::<KindLabel, Counter>::default();
+        for by in [ClassBy::Route, ClassBy::Model, ClassBy::Fallback] {
+            let label = KindLabel { kind: by.name() };
+            self.class_by[by as usize] = by_decider.get_or_create(&label).clone();
+        }
+        registry.register("classified", "Requests by who decided their class", by_decider);
+        let by_result = Family::<KindLabel, Counter>::default();
+        for (index, kind) in ["applied", "rejected"].into_iter().enumerate() {
+            self.reloads[index] = by_result.get_or_create(&KindLabel { kind }).clone();
+        }
+        registry.register("reloads", "Reloads of policy and model, by result", by_result);
+    }
+
+    fn register_gauges(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("limit", "Seats of the pool, as measured", self.limit.clone());
+        registry.register("inflight", "Seats taken", self.inflight.clone());
+        registry.register("queued", "Requests waiting for a seat", self.queued.clone());
+        let help = "Breaker: 0 closed, 1 half open, 2 open";
+        registry.register("breaker_state", help, self.breaker.clone());
+        registry.register("generation", "The generation in force", self.generation.clone());
+        registry.register("sessions", "Sessions remembered", self.sessions.clone());
+        registry.register("model_usable", "1 if the model answers, else 0", self.model_usable.clone());
+        let help = "Inferences of the model in force";
+        registry.register("model_runs", help, self.model_runs.clone());
+        let help = "Classes its memo gave instead of an inference";
+        registry.register("model_recalled", help, self.model_recalled.clone());
+        let help = "Inferences without a finite answer";
+        registry.register("model_failures", help, self.model_failures.clone());
+        registry.register("model_overruns", "Inferences over budget", self.model_overruns.clone());
+        let help = "Time spent in inferences of the model in force";
+        registry.register_with_unit("model", help, Unit::Seconds, self.model_seconds.clone());
+    }
+
+    /// The counters of the classes of `policy`, in its order.
+    pub fn class_meters(&self, policy: &Policy) -> Vec<ClassMeters> {
+        policy.classes().iter().map(|class| self.meters_of(&class.name)).collect()
+    }
+
+    fn meters_of(&self, class: &str) -> ClassMeters {
+        let decision = |decision, reason| {
+            let labels = DecisionLabels { class: class.to_owned(), decision, reason };
+            self.decisions.get_or_create(&labels).clone()
+        };
+        let status = |status| {
+            let labels = StatusLabels { class: class.to_owned(), status };
+            self.responses.get_or_create(&labels).clone()
+        };
+        let label = ClassLabel { class: class.to_owned() };
+        ClassMeters {
+            admitted: decision("admit", "seat"),
+            observed: decision("admit", "observed"),
+            shed: Reason::ALL.map(|reason| decision("shed", reason.name())),
+            left: decision("leave", "client_left"),
+            queue_wait: self.queue_wait.get_or_create(&label).clone(),
+            upstream: self.upstream.get_or_create(&label).clone(),
+            statuses: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(status),
+        }
+    }
+
+    /// Counts a request that was rejected before any decision.
+    pub fn reject(&self, rejection: Rejection) {
+        self.rejections[rejection as usize].inc();
+    }
+
+    /// Counts who decided a request's class.
+    pub fn classified(&self, by: ClassBy) {
+        self.class_by[by as usize].inc();
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, applied: bool) {
+        self.reloads[usize::from(!applied)].inc();
+    }
+
+    /// Sets the gauges of a pool.
+    pub fn set_pool(&self, pool: &str, policy: &Policy, snapshot: &Snapshot) {
+        let label = PoolLabel { pool: pool.to_owned() };
+        self.limit.get_or_create(&label).set(i64::from(snapshot.limit));
+        self.inflight.get_or_create(&label).set(i64::from(snapshot.inflight));
+        for (class, state) in policy.classes().iter().zip(&snapshot.classes) {
+            let label = PoolClassLabels { pool: pool.to_owned(), class: class.name.clone() };
+            self.queued.get_or_create(&label).set(i64::from(state.queued));
+            let breaker = match state.breaker {
+                None | Some(BreakerState::Closed) => 0,
+                Some(BreakerState::HalfOpen) => 1,
+                Some(BreakerState::Open) => 2,
+            };
+            self.breaker.get_or_create(&label).set(breaker);
+        }
+    }
+
+    /// Sets the gauges of the generation in force.
+    pub fn set_generation(&self, generation: &Generation, sessions: usize) {
+        self.generation.set(generation.number as i64);
+        self.sessions.set(sessions as i64);
+        self.model_usable.set(i64::from(generation.is_model_usable()));
+        let Some(model) = &generation.model else { return };
+        let counters = model.counters();
+        self.model_runs.set(counters.runs as i64);
+        self.model_recalled.set(counters.recalled as i64);
+        self.model_failures.set(counters.failures as i64);
+        self.model_overruns.set(counters.overruns as i64);
+        self.model_seconds.set(counters.busy.as_secs_f64());
+    }
+
+    /// All metrics as Prometheus text.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry).expect("writing to a string cannot fail");
+        text
+    }
+}
+
+/// Observes a duration in seconds.
+pub fn observe(histogram: &Histogram, duration: Duration) {
+    histogram.observe(duration.as_secs_f64());
+}
