@@ -207,7 +207,11 @@ impl Controller {
     fn arrive(&mut self, arrival: Arrival, now: Time) {
         match self.requests.holder(arrival.request.slot) {
             Some(holder) if holder == arrival.request => return,
-            Some(holder) => self.abandon(holder, now),
+            Some(holder) => {
+                // Its seat is for those who wait, not for the one that came after them.
+                self.abandon(holder, now);
+                self.dispatch(now);
+            }
             None => {}
         }
         let id = self.policy.nearest(arrival.class);
