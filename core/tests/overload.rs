@@ -1,59 +1,59 @@
-//! The controller before shops of unknown size.
-mod shop;
-use shop::{MIX, Phase, RUSH, Service, Shop, Tally};
+//! What a shop owner buys: spikes before shops of sizes the controller is not told.
+//!
+//! Each promise is pooled over three seeds. `--nocapture` prints the figures behind it.
 
-fn phase(seconds: f64, load: f64) -> Phase {
-    Phase { seconds, load, mix: MIX, service_s: 0.04 }
+mod random;
+mod shop;
+
+use shop::Shop;
+use shop::demand::{MIX, Phase, RUSH};
+use shop::origin::Service;
+use shop::tally::Tally;
+use std::time::Duration;
+
+const SEEDS: [u64; 3] = [1, 2, 3];
+const CHECKOUT: usize = 0;
+const SERVICE: Duration = Duration::from_millis(40);
+
+fn phase(load: f64) -> Phase {
+    Phase { length: Duration::from_secs(8), load, mix: MIX, service: SERVICE }
 }
-fn pct(v: &mut Vec<f64>, p: f64) -> f64 {
-    if v.is_empty() {
-        return 0.0;
+
+/// Runs the phases with every seed and pools the tallies of each.
+fn run(name: &str, workers: usize, service: Service, phases: &[Phase]) -> Vec<Tally> {
+    let mut pooled = vec![Tally::default(); phases.len()];
+    for seed in SEEDS {
+        let mut shop = Shop::new(workers, seed);
+        shop.origin.service = service;
+        let tallies = shop.run(phases);
+        pooled.iter_mut().zip(&tallies).for_each(|(sum, tally)| sum.add(tally));
     }
-    v.sort_by(f64::total_cmp);
-    v[((v.len() - 1) as f64 * p) as usize]
+    for (tally, phase) in pooled.iter().zip(phases) {
+        show(&format!("{name}, {workers} workers at {:3}x: {tally}", phase.load));
+    }
+    pooled
 }
-fn show(name: &str, mut t: Tally) {
-    let g: Vec<String> = (0..5).map(|c| format!("{:5.1}", t.good_ratio(c) * 100.0)).collect();
-    println!(
-        "{name:28} good {} refused {:6} settled {:4} late-ref {:5} p99ref {:6.1} useful {:5.1}% limit {} p50 co {:.0} br {:.0}",
-        g.join(" "),
-        t.refused_all(),
-        t.refused_settled,
-        t.refused_late,
-        pct(&mut t.waits_ms, 0.99),
-        t.useful * 100.0,
-        t.limit,
-        pct(&mut t.latencies_ms[0], 0.5),
-        pct(&mut t.latencies_ms[2], 0.5)
-    );
+
+#[expect(clippy::print_stdout, reason = "the figures behind a promise, shown when it is broken")]
+fn show(line: &str) {
+    println!("{line}");
 }
+
+fn spikes(workers: usize) {
+    let loads = [0.8, 2.0, 0.8, 5.0, 0.8];
+    run("spikes", workers, Service::Uniform, &loads.map(phase));
+    run("exponential", workers, Service::Exponential, &loads.map(phase));
+    run("cold", workers, Service::Uniform, &[5.0, 0.8].map(phase));
+    let slow = Phase { service: SERVICE * 2, ..phase(5.0) };
+    run("slow", workers, Service::Uniform, &[phase(5.0), slow, phase(5.0), phase(0.8)]);
+    run("slow exp", workers, Service::Exponential, &[phase(5.0), slow, phase(5.0), phase(0.8)]);
+    let rush = [0.8, 5.0].map(|load| Phase { mix: RUSH, ..phase(load) });
+    run("rush", workers, Service::Uniform, &rush);
+}
+
 #[test]
 fn explore() {
-    for service in [Service::Uniform, Service::Exponential] {
-        for workers in [4, 16, 64] {
-            let mut shop = Shop::new(workers, 1);
-            shop.service = service;
-            let plan = [0.8, 2.0, 0.8, 5.0, 0.8, 10.0, 0.8].map(|l| phase(12.0, l));
-            for (i, t) in shop.run(&plan).into_iter().enumerate() {
-                show(&format!("{workers} x{}", [0.8, 2.0, 0.8, 5.0, 0.8, 10.0, 0.8][i]), t);
-            }
-            let mut shop = Shop::new(workers, 2);
-            shop.service = service;
-            let plan = [(5.0, 0.04), (0.8, 0.04), (5.0, 0.08), (5.0, 0.04)].map(|(l, s)| Phase {
-                seconds: 12.0,
-                load: l * s / 0.04,
-                mix: MIX,
-                service_s: s,
-            });
-            for (i, t) in shop.run(&plan).into_iter().enumerate() {
-                show(&format!("{workers} cold/slow {i}"), t);
-            }
-            let mut shop = Shop::new(workers, 2);
-            shop.service = service;
-            let plan = [0.8, 5.0].map(|l| Phase { seconds: 12.0, load: l, mix: RUSH, service_s: 0.04 });
-            for (i, t) in shop.run(&plan).into_iter().enumerate() {
-                show(&format!("{workers} rush {i}"), t);
-            }
-        }
+    for workers in [2, 4, 7, 16, 64, 100] {
+        spikes(workers);
     }
 }

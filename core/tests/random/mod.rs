@@ -1,6 +1,7 @@
 //! Enough randomness for tests: SplitMix64 (Steele, Lea & Flood 2014), the same on every machine.
 
 /// A generator; the field is its seed.
+#[derive(Clone, Debug)]
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
@@ -12,7 +13,13 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
+    /// A whole number below `bound`.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.bits() % bound
+    }
+
+    /// In [0, 1).
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }

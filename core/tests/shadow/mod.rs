@@ -117,7 +117,7 @@ impl Shadow {
             request: RequestId { slot, epoch: self.epochs },
             // Now and then of a class the policy does not have.
             class: ClassId::new(random.below(6) as usize).expect("six are few enough"),
-            value: Value::new(random.below(256) as f32 / 255.0),
+            value: Value::new(random.unit() as f32),
             tenure: if random.below(3) == 0 { Tenure::Admitted } else { Tenure::Fresh },
             usage_penalty: random.below(u64::from(USAGE_PENALTY_MAX) + 9) as u8,
             deadline: self.now.after(Duration::from_millis(random.below(2_000))),
