@@ -76,6 +76,8 @@ impl Baseline {
         let seen = if was_seen { self.batch.mean() } else { self.seconds * pool_ratio };
         self.seconds = (self.seconds + (seen - self.seconds) * weight).min(SECONDS_MAX);
         self.is_learned |= was_seen;
-        self.batch = Batch::default();
+        // What is not learned yet goes on being learned, from where it has been moved to.
+        let samples = if self.is_learned { 0 } else { self.batch.samples };
+        self.batch = Batch { seconds: self.seconds * f64::from(samples), samples };
     }
 }

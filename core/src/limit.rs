@@ -52,8 +52,10 @@ const APPROACH: f64 = 0.5;
 const SHRINK_MOST: f64 = 0.7;
 /// A growing limit doubles its step this often, if it doubles itself at most.
 const GROWTH_DOUBLINGS_MAX: u32 = 6;
-/// Latency below this part of the baselines is hardly noise: the shop has become faster.
+/// Latency below this part of the baselines, so many windows in a row, is hardly noise: the shop has
+/// become faster. A single window of heavy-tailed latencies falls as low every few minutes.
 const FASTER: f64 = 0.75;
+const FASTER_WINDOWS: u32 = 2;
 /// Weight of a window in which the shop was faster: half, in case it was noise after all.
 const FASTER_WEIGHT: f64 = 0.5;
 /// A limit is in use if this part of it is out in the mean.
@@ -102,6 +104,8 @@ pub struct Limit {
     measurement: Measurement,
     /// Until then a change of the limit has not reached the latencies.
     settled_at: Time,
+    /// Windows in a row that were faster than the baselines.
+    fasters: u32,
     /// Limit and ratio where the present run of shrinking began.
     audit: Option<(f64, f64)>,
     /// The most work seen going on lately: what a full pool may need again.
@@ -124,6 +128,7 @@ impl Default for Limit {
             baselines: Default::default(),
             measurement: Measurement::default(),
             settled_at: Time::ZERO,
+            fasters: 0,
             audit: None,
             work_peak: 0.0,
             growths: 0,
@@ -213,7 +218,8 @@ impl Limit {
     }
 
     fn step(&mut self, seen: Measured, now: Time) {
-        if seen.ratio < FASTER {
+        self.fasters = if seen.ratio < FASTER { self.fasters + 1 } else { 0 };
+        if self.fasters >= FASTER_WINDOWS {
             self.adopt_baselines(seen.ratio, FASTER_WEIGHT);
         }
         self.work_peak = seen.work.max(self.work_peak * PEAK_KEPT);

@@ -117,7 +117,8 @@ impl Measurement {
     pub(crate) fn maturity(&self, error: f64, now: Time) -> Maturity {
         let age = now.since(self.since);
         let length_min = self.round_trip.clamp(WINDOW_MIN, WINDOW_MAX);
-        let enough = ((self.spread / (error * error)) as u32).max(SAMPLES_ENOUGH);
+        let spread = self.spread.max(self.spread_now());
+        let enough = ((spread / (error * error)) as u32).max(SAMPLES_ENOUGH);
         let full = age >= length_min && self.samples >= enough;
         let old = age >= WINDOW_MAX && self.samples >= SAMPLES_MIN;
         match full || old {
@@ -127,6 +128,15 @@ impl Measurement {
         }
     }
 
+    /// Squared coefficient of variation of the samples so far.
+    fn spread_now(&self) -> f64 {
+        if self.samples == 0 {
+            return 0.0;
+        }
+        let ratio = self.observed / self.expected;
+        (self.squares / f64::from(self.samples) / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX)
+    }
+
     /// What a full window says.
     pub(crate) fn result(&mut self, now: Time) -> Measured {
         self.set_inflight(self.inflight, false, now);
@@ -134,8 +144,7 @@ impl Measurement {
         let samples = f64::from(self.samples);
         self.round_trip = Duration::from_secs_f64(self.observed / samples);
         let ratio = self.observed / self.expected;
-        let spread = (self.squares / samples / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX);
-        self.spread += (spread - self.spread) * SPREAD_WEIGHT;
+        self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {
             inflight,

@@ -205,8 +205,10 @@ impl Shop {
         let is_settled = live.intended >= self.phase_began.after(SETTLED);
         let tally = &mut self.tallies[live.phase];
         tally.refused += 1;
-        tally.refused_settled += u64::from(is_settled);
-        tally.refusal_waits.push(self.now.since(live.intended));
+        if is_settled {
+            tally.refused_settled += 1;
+            tally.refusal_waits.push(self.now.since(live.intended));
+        }
     }
 
     // The origin.

@@ -12,7 +12,7 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     /// Of those that arrived a second or more into the phase.
     pub(crate) refused_settled: u64,
-    /// How long each refusal took.
+    /// How long the refusals of these took.
     pub(crate) refusal_waits: Vec<Duration>,
     /// Cost of the good answers given from two seconds into the phase...
     pub(crate) useful: f64,
@@ -47,8 +47,8 @@ impl Tally {
         self.useful / self.capacity
     }
 
-    /// The wait within which 99 of 100 refusals were given.
-    pub(crate) fn refusal_p99(&self) -> Duration {
+    /// The wait within which 99 of 100 refusals were given, from a second into the phase.
+    pub(crate) fn refusal_p99_settled(&self) -> Duration {
         let mut waits = self.refusal_waits.clone();
         waits.sort();
         waits.get((waits.len() * 99).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
@@ -66,7 +66,7 @@ impl fmt::Display for Tally {
             " %  refused {:6} settled {:6} p99 {:4} ms  useful {:5.1} %  limit {}",
             self.refused,
             self.refused_settled,
-            self.refusal_p99().as_millis(),
+            self.refusal_p99_settled().as_millis(),
             self.useful_ratio() * 100.0,
             self.limit,
         )
