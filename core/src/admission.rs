@@ -258,3 +258,156 @@ fn wait_for(work: f64, seats: f64) -> Duration {
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_NEVER).min(WAIT_NEVER)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Mode, QueueOrder, QueuePolicy, Share};
+
+    fn class(name: &str, rank: u8, floor: u32) -> Class {
+        Class {
+            name: name.into(),
+            rank,
+            slo_latency: Duration::from_secs(1),
+            patience: Duration::from_secs(2),
+            floor: Share::from_percent(floor).unwrap(),
+            ceiling: Share::ALL,
+            queue: QueuePolicy {
+                length_max: 8,
+                wait_max: Duration::from_millis(500),
+                order: QueueOrder::Fifo,
+            },
+            breaker: None,
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy::new(Mode::Enforce, vec![class("checkout", 0, 0), class("browse", 1, 20)]).unwrap()
+    }
+
+    fn id(index: usize) -> ClassId {
+        ClassId::new(index).unwrap()
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    /// What a load allows a class, with a deadline far away.
+    fn allowed(load: &Load, index: usize, now: Time) -> Duration {
+        load.wait_allowed(id(index), policy().class(id(index)), at(1_000_000), now)
+    }
+
+    #[test]
+    fn worth_moves_a_standing_within_its_rank_only() {
+        let class = class("browse", 3, 0);
+        let of = |value, tenure, penalty| standing(&class, Value::new(value), tenure, penalty).0;
+        assert_eq!(of(0.0, Tenure::Fresh, 0), 3 * 128 + 127);
+        assert_eq!(of(1.0, Tenure::Fresh, 0), 3 * 128 + 32);
+        assert_eq!(of(1.0, Tenure::Admitted, 0), 3 * 128 + 16);
+        assert_eq!(of(1.0, Tenure::Fresh, 255), 3 * 128 + 64, "no penalty is above the largest");
+        assert_eq!(of(0.0, Tenure::Fresh, USAGE_PENALTY_MAX), 3 * 128 + 127);
+    }
+
+    #[test]
+    fn value_that_is_no_number_is_worth_nothing() {
+        assert_eq!(Value::new(f32::NAN), Value::new(0.0));
+        assert_eq!(Value::new(7.0), Value::new(1.0));
+        assert_eq!(Value::new(-1.0), Value::new(0.0));
+    }
+
+    #[test]
+    fn another_rank_keeps_the_cohort() {
+        let fresh = standing(&class("browse", 3, 0), Value::new(0.5), Tenure::Fresh, 0);
+        let same = standing(&class("cart", 1, 0), Value::new(0.5), Tenure::Fresh, 0);
+        assert_eq!(restand(&class("cart", 1, 0), fresh), same);
+    }
+
+    #[test]
+    fn refusal_leaves_only_the_target_for_half_a_second() {
+        let mut load = Load::default();
+        assert_eq!(allowed(&load, 0, at(0)), Duration::from_millis(500));
+        load.refused(id(0), at(0));
+        assert_eq!(allowed(&load, 0, at(499)), Duration::from_millis(50));
+        assert_eq!(allowed(&load, 0, at(500)), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn queue_that_stands_longer_than_a_burst_leaves_only_the_target() {
+        let mut load = Load::default();
+        load.queue_occupied(id(0), at(0));
+        load.queue_occupied(id(0), at(90));
+        assert_eq!(allowed(&load, 0, at(99)), Duration::from_millis(500));
+        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(50));
+        load.queue_empty(id(0));
+        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn wait_leaves_time_to_answer_before_the_deadline() {
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        let wait = |deadline| load.wait_allowed(id(0), policy().class(id(0)), deadline, at(0));
+        assert_eq!(wait(at(300)), Duration::from_millis(200));
+        assert_eq!(wait(at(100)), Duration::ZERO);
+        assert_eq!(wait(at(0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn wait_is_the_work_ahead_over_the_seats() {
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        let ring = Ring::new(id(0), 0);
+        let mut queue = Queue::default();
+        queue.join(0, ring, at(500));
+        queue.join(1, ring, at(500));
+        queue.join(2, Ring::new(id(0), 1), at(500));
+        // Two ahead and itself, a tenth of a second each; the one in a worse ring does not count.
+        let wait = load.wait(&policy(), &queue, ring, 10.0, at(0));
+        assert_eq!(wait, Duration::from_millis(30));
+    }
+
+    #[test]
+    fn congested_better_class_leaves_the_others_their_floor() {
+        let mut load = Load::default();
+        load.release(id(1), Duration::from_millis(100));
+        let wait = |load: &Load, now| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), 10.0, now);
+        assert_eq!(wait(&load, at(0)), Duration::from_millis(10));
+        load.refused(id(0), at(0));
+        // 20 % of ten seats instead of all of them.
+        assert_eq!(wait(&load, at(499)), Duration::from_millis(50));
+        assert_eq!(wait(&load, at(500)), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn seats_that_better_rings_keep_busy_are_not_counted_on() {
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        load.release(id(1), Duration::from_millis(100));
+        let wait = |load: &Load| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), 10.0, at(100));
+        let before = wait(&load);
+        for _ in 0..10 {
+            load.accept(Ring::new(id(0), 0));
+        }
+        load.refresh(&policy(), 10.0, at(99));
+        assert_eq!(wait(&load), before, "not due yet");
+        // Half of the hundred a second are believed: five seats.
+        load.refresh(&policy(), 10.0, at(100));
+        assert_eq!(wait(&load), Duration::from_millis(20));
+    }
+
+    #[test]
+    fn new_policy_finds_the_load_of_a_class_by_its_name() {
+        let old = policy();
+        let classes = vec![class("browse", 0, 0), class("checkout", 1, 0), class("bots", 2, 0)];
+        let new = Policy::new(Mode::Enforce, classes).unwrap();
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        load.refused(id(0), at(0));
+        load.succeed(&Succession::between(&old, &new));
+        assert_eq!(load.hold(id(1)), Duration::from_millis(100));
+        assert_eq!(load.hold(id(0)), Duration::ZERO);
+        assert_eq!(allowed(&load, 1, at(1)), Duration::from_millis(50), "it is still congested");
+        assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(500));
+    }
+}
