@@ -10,6 +10,7 @@
 pub mod time;
 pub mod policy;
 pub mod decision;
+mod succession;
 pub mod window;
 pub mod breaker;
 pub mod queue;
@@ -19,5 +20,4 @@ pub mod limit;
 pub mod admission;
 mod requests;
 mod seats;
-mod succession;
 pub mod controller;
