@@ -10,7 +10,8 @@
 
 use crate::decision::Standing;
 use crate::policy::{CLASSES_MAX, Class, ClassId, Policy};
-use crate::queue::{COHORT_GROUPS, Queue, RINGS, Ring, RingSet};
+use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
+use crate::succession::Succession;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -82,81 +83,80 @@ pub fn standing(class: &Class, value: Value, tenure: Tenure, usage_penalty: u8) 
     Standing(u16::from(class.rank) * COHORTS + cohort.min(COHORTS - 1))
 }
 
+/// The same cohort in the rank of another class.
+pub(crate) fn restand(class: &Class, standing: Standing) -> Standing {
+    Standing(u16::from(class.rank) * COHORTS + standing.0 % COHORTS)
+}
+
 /// The ring a standing waits in.
 pub fn ring_of(class: ClassId, standing: Standing) -> Ring {
     let group = usize::from(standing.0 % COHORTS) * COHORT_GROUPS / usize::from(COHORTS);
     Ring::new(class, group)
 }
 
-/// The measured load of every ring, and since when each class has had a queue.
-#[derive(Clone, Debug)]
-pub struct Load {
-    refreshed: Time,
-    accepted: [u32; RINGS],
-    /// Accepted requests per second.
-    rates: [f64; RINGS],
-    /// Seats that strictly better rings keep busy.
-    better: [f64; RINGS],
+/// The measured load of one class.
+#[derive(Clone, Debug, Default)]
+struct ClassLoad {
+    /// Requests let in since the last refresh, by cohort group.
+    accepted: [u32; COHORT_GROUPS],
+    /// The same per second, smoothed.
+    rates: [f64; COHORT_GROUPS],
+    /// Seats that strictly better rings keep busy, those of better classes included.
+    better: [f64; COHORT_GROUPS],
     /// Seats that the floors of less important classes keep busy.
-    lent_back: [f64; CLASSES_MAX],
-    /// Mean seconds a permit of the class is held; zero while unknown.
-    holds: [f64; CLASSES_MAX],
-    queue_since: [Option<Time>; CLASSES_MAX],
-    congested_until: [Time; CLASSES_MAX],
-    /// How long a queue must have stood to be no burst.
-    standing_after: Duration,
+    lent_back: f64,
+    /// Mean seconds a permit is held; zero while unknown.
+    hold: f64,
+    queue_since: Option<Time>,
+    congested_until: Time,
 }
 
-impl Default for Load {
-    fn default() -> Load {
-        Load {
-            refreshed: Time::ZERO,
-            accepted: [0; RINGS],
-            rates: [0.0; RINGS],
-            better: [0.0; RINGS],
-            lent_back: [0.0; CLASSES_MAX],
-            holds: [0.0; CLASSES_MAX],
-            queue_since: [None; CLASSES_MAX],
-            congested_until: [Time::ZERO; CLASSES_MAX],
-            standing_after: STANDING_MIN,
-        }
+impl ClassLoad {
+    fn busy(&self) -> f64 {
+        self.rates.iter().sum::<f64>() * self.hold
     }
+}
+
+/// The measured load of every ring, and since when each class has had a queue.
+#[derive(Clone, Debug, Default)]
+pub struct Load {
+    refreshed: Time,
+    classes: [ClassLoad; CLASSES_MAX],
+    /// How long a queue must have stood to be no burst.
+    standing_after: Duration,
 }
 
 impl Load {
     /// A request was admitted or queued.
     pub fn accept(&mut self, ring: Ring) {
-        self.accepted[ring.index()] += 1;
+        self.of(ring.class()).accepted[ring.group()] += 1;
     }
 
     /// A permit of the class came back after `held`.
     pub fn release(&mut self, class: ClassId, held: Duration) {
-        let mean = &mut self.holds[class.index()];
+        let mean = &mut self.of(class).hold;
         let weight = if *mean == 0.0 { 1.0 } else { HOLD_WEIGHT };
         *mean += (held.as_secs_f64() - *mean) * weight;
     }
 
     /// The queue of a class became empty, or was.
     pub fn queue_empty(&mut self, class: ClassId) {
-        self.queue_since[class.index()] = None;
+        self.of(class).queue_since = None;
     }
 
     /// Somebody of the class waits.
     pub fn queue_occupied(&mut self, class: ClassId, now: Time) {
-        self.queue_since[class.index()].get_or_insert(now);
+        self.of(class).queue_since.get_or_insert(now);
     }
 
-    /// Gives the classes of a new policy the load of the old: `old_of[new]` is the old index.
-    pub fn remap(&mut self, old_of: &[Option<usize>]) {
-        let old = std::mem::take(self);
-        self.refreshed = old.refreshed;
-        for (new, source) in old_of.iter().enumerate() {
-            let Some(source) = source else { continue };
-            let rings = |class: usize| class * COHORT_GROUPS..(class + 1) * COHORT_GROUPS;
-            self.accepted[rings(new)].copy_from_slice(&old.accepted[rings(*source)]);
-            self.rates[rings(new)].copy_from_slice(&old.rates[rings(*source)]);
-            self.holds[new] = old.holds[*source];
-        }
+    /// Somebody of the class was refused because the wait was too long.
+    pub fn refused(&mut self, class: ClassId, now: Time) {
+        self.of(class).congested_until = now.after(CONGESTED_FOR);
+    }
+
+    /// Gives the classes of a new policy the load of their namesakes.
+    pub(crate) fn succeed(&mut self, succession: &Succession) {
+        self.classes = succession.carry(std::mem::take(&mut self.classes));
     }
 
     /// Re-measures the rates if they are due.
@@ -165,52 +165,46 @@ impl Load {
         if age < REFRESH {
             return;
         }
-        for (rate, accepted) in self.rates.iter_mut().zip(&mut self.accepted) {
-            let measured = f64::from(std::mem::take(accepted)) / age.as_secs_f64();
-            *rate += (measured - *rate) * RATE_WEIGHT;
+        for class in &mut self.classes {
+            for (rate, accepted) in class.rates.iter_mut().zip(&mut class.accepted) {
+                let measured = f64::from(std::mem::take(accepted)) / age.as_secs_f64();
+                *rate += (measured - *rate) * RATE_WEIGHT;
+            }
         }
         self.refreshed = now;
-        let busy = self.sum_better();
-        let per_second: f64 = self.rates.iter().sum();
-        if per_second > 0.0 {
-            let relaxation = seconds(RELAXATION * busy / per_second / limit.max(1.0));
-            self.standing_after = relaxation.clamp(STANDING_MIN, STANDING_MAX);
-        }
+        self.sum_better(limit);
         self.sum_lent_back(policy, limit);
     }
 
-    /// Returns the seats that all rings keep busy.
-    fn sum_better(&mut self) -> f64 {
+    fn sum_better(&mut self, limit: f64) {
         let mut busy = 0.0;
-        for ring in 0..RINGS {
-            self.better[ring] = busy;
-            busy += self.rates[ring] * self.holds[ring / COHORT_GROUPS];
+        let mut per_second = 0.0;
+        for class in &mut self.classes {
+            for (better, rate) in class.better.iter_mut().zip(class.rates) {
+                *better = busy;
+                busy += rate * class.hold;
+                per_second += rate;
+            }
         }
-        busy
+        if per_second > 0.0 {
+            self.standing_after = seconds(RELAXATION * busy / per_second / limit.max(1.0));
+        }
     }
 
     fn sum_lent_back(&mut self, policy: &Policy, limit: f64) {
         let mut kept = 0.0;
-        for id in (0..policy.classes().len()).rev().filter_map(ClassId::new) {
-            self.lent_back[id.index()] = kept;
-            kept += self.class_load(id).min(policy.class(id).floor.seats(limit as u32).into());
+        for (load, class) in self.classes.iter_mut().zip(policy.classes()).rev() {
+            load.lent_back = kept;
+            kept += load.busy().min(class.floor.seats(limit as u32).into());
         }
-    }
-
-    fn class_load(&self, class: ClassId) -> f64 {
-        let rings = class.index() * COHORT_GROUPS..(class.index() + 1) * COHORT_GROUPS;
-        self.rates[rings].iter().sum::<f64>() * self.holds[class.index()]
-    }
-
-    /// Somebody of the class was refused because the wait was too long.
-    pub fn refused(&mut self, class: ClassId, now: Time) {
-        self.congested_until[class.index()] = now.after(CONGESTED_FOR);
     }
 
     /// Whether the class gets fewer seats than it asks for: by a queue that stands, or a refusal.
     fn is_congested(&self, class: ClassId, now: Time) -> bool {
-        let stands = |since: Time| now.since(since) >= self.standing_after;
-        now < self.congested_until[class.index()] || self.queue_since[class.index()].is_some_and(stands)
+        let load = &self.classes[class.index()];
+        let standing_after = self.standing_after.clamp(STANDING_MIN, STANDING_MAX);
+        let stands = |since: Time| now.since(since) >= standing_after;
+        now < load.congested_until || load.queue_since.is_some_and(stands)
     }
 
     /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing
@@ -219,16 +213,16 @@ impl Load {
         let id = ring.class();
         let class = policy.class(id);
         let own = RingSet::of_class(id);
-        let hold = self.holds[id.index()];
+        let load = &self.classes[id.index()];
         let floor = f64::from(class.floor.seats(limit as u32));
-        let in_floor = wait_for(self.work_ahead(queue, ring, own) + hold, floor);
+        let in_floor = wait_for(self.work_ahead(queue, ring, own) + load.hold, floor);
         // While a better class cannot have all it asks for, nothing is left for those below it.
         if (0..id.index()).filter_map(ClassId::new).any(|better| self.is_congested(better, now)) {
             return in_floor;
         }
         let ceiling = f64::from(class.ceiling.seats(limit as u32));
-        let seats = limit - self.better[ring.index()] - self.lent_back[id.index()];
-        let work = self.work_ahead(queue, ring, RingSet::ALL) + hold;
+        let seats = limit - load.better[ring.group()] - load.lent_back;
+        let work = self.work_ahead(queue, ring, RingSet::ALL) + load.hold;
         in_floor.min(wait_for(work, seats.min(ceiling)))
     }
 
@@ -243,13 +237,17 @@ impl Load {
 
     /// How long a permit of the class is held, in the mean.
     pub fn hold(&self, class: ClassId) -> Duration {
-        seconds(self.holds[class.index()])
+        seconds(self.classes[class.index()].hold)
     }
 
     /// Seat-seconds of those of `among` who wait in `ring` or a better one.
     fn work_ahead(&self, queue: &Queue, ring: Ring, among: RingSet) -> f64 {
         let ahead = queue.occupied().and(among).take_while(|other| *other <= ring);
-        ahead.map(|ring| f64::from(queue.ring_length(ring)) * self.holds[ring.class().index()]).sum()
+        ahead.map(|ring| f64::from(queue.ring_length(ring)) * self.classes[ring.class().index()].hold).sum()
+    }
+
+    fn of(&mut self, class: ClassId) -> &mut ClassLoad {
+        &mut self.classes[class.index()]
     }
 }
 
@@ -259,4 +257,157 @@ fn wait_for(work: f64, seats: f64) -> Duration {
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_NEVER).min(WAIT_NEVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Mode, QueueOrder, QueuePolicy, Share};
+
+    fn class(name: &str, rank: u8, floor: u32) -> Class {
+        Class {
+            name: name.into(),
+            rank,
+            slo_latency: Duration::from_secs(1),
+            patience: Duration::from_secs(2),
+            floor: Share::from_percent(floor).unwrap(),
+            ceiling: Share::ALL,
+            queue: QueuePolicy {
+                length_max: 8,
+                wait_max: Duration::from_millis(500),
+                order: QueueOrder::Fifo,
+            },
+            breaker: None,
+        }
+    }
+
+    fn policy() -> Policy {
+        Policy::new(Mode::Enforce, vec![class("checkout", 0, 0), class("browse", 1, 20)]).unwrap()
+    }
+
+    fn id(index: usize) -> ClassId {
+        ClassId::new(index).unwrap()
+    }
+
+    fn at(millis: u64) -> Time {
+        Time::from_millis(millis)
+    }
+
+    /// What a load allows a class, with a deadline far away.
+    fn allowed(load: &Load, index: usize, now: Time) -> Duration {
+        load.wait_allowed(id(index), policy().class(id(index)), at(1_000_000), now)
+    }
+
+    #[test]
+    fn worth_moves_a_standing_within_its_rank_only() {
+        let class = class("browse", 3, 0);
+        let of = |value, tenure, penalty| standing(&class, Value::new(value), tenure, penalty).0;
+        assert_eq!(of(0.0, Tenure::Fresh, 0), 3 * 128 + 127);
+        assert_eq!(of(1.0, Tenure::Fresh, 0), 3 * 128 + 32);
+        assert_eq!(of(1.0, Tenure::Admitted, 0), 3 * 128 + 16);
+        assert_eq!(of(1.0, Tenure::Fresh, 255), 3 * 128 + 64, "no penalty is above the largest");
+        assert_eq!(of(0.0, Tenure::Fresh, USAGE_PENALTY_MAX), 3 * 128 + 127);
+    }
+
+    #[test]
+    fn value_that_is_no_number_is_worth_nothing() {
+        assert_eq!(Value::new(f32::NAN), Value::new(0.0));
+        assert_eq!(Value::new(7.0), Value::new(1.0));
+        assert_eq!(Value::new(-1.0), Value::new(0.0));
+    }
+
+    #[test]
+    fn another_rank_keeps_the_cohort() {
+        let fresh = standing(&class("browse", 3, 0), Value::new(0.5), Tenure::Fresh, 0);
+        let same = standing(&class("cart", 1, 0), Value::new(0.5), Tenure::Fresh, 0);
+        assert_eq!(restand(&class("cart", 1, 0), fresh), same);
+    }
+
+    #[test]
+    fn refusal_leaves_only_the_target_for_half_a_second() {
+        let mut load = Load::default();
+        assert_eq!(allowed(&load, 0, at(0)), Duration::from_millis(500));
+        load.refused(id(0), at(0));
+        assert_eq!(allowed(&load, 0, at(499)), Duration::from_millis(50));
+        assert_eq!(allowed(&load, 0, at(500)), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn queue_that_stands_longer_than_a_burst_leaves_only_the_target() {
+        let mut load = Load::default();
+        load.queue_occupied(id(0), at(0));
+        load.queue_occupied(id(0), at(90));
+        assert_eq!(allowed(&load, 0, at(99)), Duration::from_millis(500));
+        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(50));
+        load.queue_empty(id(0));
+        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(500));
+    }
+
+    #[test]
+    fn wait_leaves_time_to_answer_before_the_deadline() {
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        let wait = |deadline| load.wait_allowed(id(0), policy().class(id(0)), deadline, at(0));
+        assert_eq!(wait(at(300)), Duration::from_millis(200));
+        assert_eq!(wait(at(100)), Duration::ZERO);
+        assert_eq!(wait(at(0)), Duration::ZERO);
+    }
+
+    #[test]
+    fn wait_is_the_work_ahead_over_the_seats() {
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        let ring = Ring::new(id(0), 0);
+        let mut queue = Queue::default();
+        queue.join(0, ring, at(500));
+        queue.join(1, ring, at(500));
+        queue.join(2, Ring::new(id(0), 1), at(500));
+        // Two ahead and itself, a tenth of a second each; the one in a worse ring does not count.
+        let wait = load.wait(&policy(), &queue, ring, 10.0, at(0));
+        assert_eq!(wait, Duration::from_millis(30));
+    }
+
+    #[test]
+    fn congested_better_class_leaves_the_others_their_floor() {
+        let mut load = Load::default();
+        load.release(id(1), Duration::from_millis(100));
+        let wait = |load: &Load, now| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), 10.0, now);
+        assert_eq!(wait(&load, at(0)), Duration::from_millis(10));
+        load.refused(id(0), at(0));
+        // 20 % of ten seats instead of all of them.
+        assert_eq!(wait(&load, at(499)), Duration::from_millis(50));
+        assert_eq!(wait(&load, at(500)), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn seats_that_better_rings_keep_busy_are_not_counted_on() {
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        load.release(id(1), Duration::from_millis(100));
+        let wait = |load: &Load| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), 10.0, at(100));
+        let before = wait(&load);
+        for _ in 0..10 {
+            load.accept(Ring::new(id(0), 0));
+        }
+        load.refresh(&policy(), 10.0, at(99));
+        assert_eq!(wait(&load), before, "not due yet");
+        // Half of the hundred a second are believed: five seats.
+        load.refresh(&policy(), 10.0, at(100));
+        assert_eq!(wait(&load), Duration::from_millis(20));
+    }
+
+    #[test]
+    fn new_policy_finds_the_load_of_a_class_by_its_name() {
+        let old = policy();
+        let classes = vec![class("browse", 0, 0), class("checkout", 1, 0), class("bots", 2, 0)];
+        let new = Policy::new(Mode::Enforce, classes).unwrap();
+        let mut load = Load::default();
+        load.release(id(0), Duration::from_millis(100));
+        load.refused(id(0), at(0));
+        load.succeed(&Succession::between(&old, &new));
+        assert_eq!(load.hold(id(1)), Duration::from_millis(100));
+        assert_eq!(load.hold(id(0)), Duration::ZERO);
+        assert_eq!(allowed(&load, 1, at(1)), Duration::from_millis(50), "it is still congested");
+        assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(500));
+    }
 }

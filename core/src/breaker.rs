@@ -82,7 +82,9 @@ impl Breaker {
                 self.state = State::HalfOpen { out: 1, succeeded: 0 };
                 Passage::Probe
             }
-            State::HalfOpen { out, succeeded } if out + succeeded < policy.probes => {
+            // One is out at all times, even if a new policy asks for fewer probes than have succeeded:
+            // without a result it would never close.
+            State::HalfOpen { out, succeeded } if out == 0 || out + succeeded < policy.probes => {
                 self.state = State::HalfOpen { out: out + 1, succeeded };
                 Passage::Probe
             }
@@ -237,6 +239,18 @@ mod tests {
         assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
         breaker.return_probe();
         assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+    }
+
+    #[test]
+    fn fewer_probes_than_have_succeeded_still_close_it() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        breaker.record(&policy(), Passage::Probe, GOOD, at(5_100));
+        let fewer = BreakerPolicy { probes: 1, ..policy() };
+        assert_eq!(breaker.ask(&fewer, at(5_200)), Passage::Probe);
+        assert_eq!(breaker.ask(&fewer, at(5_200)), Passage::Refuse);
+        breaker.record(&fewer, Passage::Probe, GOOD, at(5_300));
+        assert_eq!(breaker.state(at(5_300)), BreakerState::Closed);
     }
 
     #[test]

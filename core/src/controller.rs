@@ -11,14 +11,18 @@
 //!
 //! It has no clock, no lock and no I/O; it never fails. Events that name a
 //! request it does not know (a late one of a slot's previous holder) are
-//! ignored.
+//! ignored, and so is an arrival told twice. An arrival under a slot that is
+//! still held tells that its holder is gone: no permit is ever lost.
 
-use crate::admission::{Load, Tenure, Value, ring_of, standing};
+use crate::admission::{Load, Tenure, Value, restand, ring_of, standing};
 use crate::breaker::{Breaker, BreakerState, Passage};
-use crate::decision::{Decision, Evidence, Reason, RequestId, Standing};
+use crate::decision::{Decision, Evidence, Reason, RequestId};
 use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
+use crate::requests::{Phase, Request, Requests};
+use crate::seats::Seats;
+use crate::succession::Succession;
 use crate::time::Time;
 use crate::window::Health;
 use std::collections::VecDeque;
@@ -28,7 +32,7 @@ use std::time::Duration;
 /// A request that asks for a permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// Its name; no request that still waits or holds a permit may have the same slot.
+    /// Its name. One that still waits or holds a permit under the same slot counts as abandoned.
     pub request: RequestId,
     /// Its class under the policy the controller has now.
     pub class: ClassId,
@@ -119,37 +123,16 @@ pub struct Snapshot {
     pub classes: Vec<ClassSnapshot>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Waiting,
-    Admitted,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    epoch: u32,
-    phase: Phase,
-    class: ClassId,
-    standing: Standing,
-    passage: Passage,
-    /// When it arrived while waiting, when it was admitted from then on.
-    since: Time,
-    wait_allowed: Duration,
-    deadline: Time,
-    first_byte: Option<Duration>,
-}
-
 /// The controller of one pool.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Controller {
     policy: Arc<Policy>,
-    slots: Vec<Option<Slot>>,
+    requests: Requests,
     queue: Queue,
+    seats: Seats,
     load: Load,
     limit: Limit,
     breakers: [Breaker; CLASSES_MAX],
-    inflight: u32,
-    inflight_of: [u32; CLASSES_MAX],
     effects: VecDeque<Effect>,
 }
 
@@ -158,13 +141,12 @@ impl Controller {
     pub fn new(policy: Arc<Policy>) -> Controller {
         Controller {
             policy,
-            slots: Vec::new(),
+            requests: Requests::default(),
             queue: Queue::default(),
+            seats: Seats::default(),
             load: Load::default(),
             limit: Limit::default(),
-            breakers: std::array::from_fn(|_| Breaker::default()),
-            inflight: 0,
-            inflight_of: [0; CLASSES_MAX],
+            breakers: Default::default(),
             effects: VecDeque::new(),
         }
     }
@@ -182,6 +164,7 @@ impl Controller {
             Event::Woken => {}
         }
         self.dispatch(now);
+        self.limit.set_inflight(self.seats.taken(), self.is_somebody_waiting(), now);
     }
 
     /// The next answer to give.
@@ -201,20 +184,20 @@ impl Controller {
 
     /// Whether a request would find no free seat now. The value of a request matters only then.
     pub fn is_saturated(&self) -> bool {
-        self.inflight >= self.limit.current()
+        self.seats.taken() >= self.limit.current()
     }
 
     /// The state for people and dashboards.
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let class = |id: ClassId| ClassSnapshot {
-            inflight: self.inflight_of[id.index()],
+            inflight: self.seats.taken_by(id),
             queued: self.queue.class_length(id),
             breaker: self.policy.class(id).breaker.map(|_| self.breakers[id.index()].state(now)),
             baseline: self.limit.baseline(id.index()),
         };
         Snapshot {
             limit: self.limit.current(),
-            inflight: self.inflight,
+            inflight: self.seats.taken(),
             classes: self.policy.ids().map(class).collect(),
         }
     }
@@ -222,193 +205,169 @@ impl Controller {
     // Events.
 
     fn arrive(&mut self, arrival: Arrival, now: Time) {
+        match self.requests.holder(arrival.request.slot) {
+            Some(holder) if holder == arrival.request => return,
+            Some(holder) => {
+                // Its seat is for those who wait, not for the one that came after them.
+                self.abandon(holder, now);
+                self.dispatch(now);
+            }
+            None => {}
+        }
         let id = self.policy.nearest(arrival.class);
         let class = self.policy.class(id);
-        let standing = standing(class, arrival.value, arrival.tenure, arrival.usage_penalty);
-        let slot = Slot {
-            epoch: arrival.request.epoch,
+        let breaker = class.breaker.map(|policy| self.breakers[id.index()].ask(&policy, now));
+        let request = Request {
+            id: arrival.request,
             phase: Phase::Waiting,
             class: id,
-            standing,
-            passage: Passage::Pass,
+            standing: standing(class, arrival.value, arrival.tenure, arrival.usage_penalty),
+            passage: breaker.unwrap_or(Passage::Pass),
             since: now,
             wait_allowed: Duration::ZERO,
             deadline: arrival.deadline,
             first_byte: None,
         };
-        match class.breaker.map(|breaker| self.breakers[id.index()].ask(&breaker, now)) {
-            Some(Passage::Refuse) => self.refuse(arrival.request, slot, Reason::BreakerOpen, now),
-            Some(Passage::Probe) => {
-                self.seat_or_queue(arrival.request, Slot { passage: Passage::Probe, ..slot }, now);
-            }
-            Some(Passage::Pass) | None => self.seat_or_queue(arrival.request, slot, now),
+        match request.passage {
+            Passage::Refuse => self.refuse(request, Reason::BreakerOpen, Duration::ZERO, now),
+            Passage::Probe | Passage::Pass => self.seat_or_queue(request, now),
         }
     }
 
-    fn seat_or_queue(&mut self, request: RequestId, slot: Slot, now: Time) {
-        let ring = ring_of(slot.class, slot.standing);
-        if self.inflight < self.limit.current() && !self.is_at_ceiling(slot.class) {
-            return self.admit(request, slot, Decision::Admit, now);
+    fn seat_or_queue(&mut self, mut request: Request, now: Time) {
+        if !self.is_saturated() && !self.is_at_ceiling(request.class) {
+            return self.admit(request, Decision::Admit, now);
         }
-        let expected = self.limit.expected();
-        let wait = self.load.wait(&self.policy, &self.queue, ring, expected, now);
-        let class = self.policy.class(slot.class);
-        let wait_allowed = self.load.wait_allowed(slot.class, class, slot.deadline, now);
-        let slot = Slot { wait_allowed, ..slot };
-        if wait > wait_allowed || wait_allowed.is_zero() {
-            self.load.refused(slot.class, now);
-            return self.refuse_at_door(request, slot, Reason::WaitTooLong, wait, now);
+        let ring = ring_of(request.class, request.standing);
+        let class = self.policy.class(request.class);
+        let wait = self.load.wait(&self.policy, &self.queue, ring, self.limit.expected(), now);
+        request.wait_allowed = self.load.wait_allowed(request.class, class, request.deadline, now);
+        if wait > request.wait_allowed || request.wait_allowed.is_zero() {
+            self.load.refused(request.class, now);
+            return self.refuse(request, Reason::WaitTooLong, wait, now);
         }
-        let is_full = self.queue.class_length(slot.class) >= class.queue.length_max;
+        let is_full = self.queue.class_length(request.class) >= class.queue.length_max;
         if is_full && !self.displace_worse_than(ring, now) {
-            return self.refuse_at_door(request, slot, Reason::QueueFull, wait, now);
+            return self.refuse(request, Reason::QueueFull, wait, now);
         }
-        self.enqueue(request, slot, wait, now);
+        self.enqueue(request, ring, wait, now);
     }
 
-    fn enqueue(&mut self, request: RequestId, slot: Slot, wait: Duration, now: Time) {
+    fn enqueue(&mut self, request: Request, ring: Ring, wait: Duration, now: Time) {
         if self.policy.mode() == Mode::Observe {
-            return self.admit(request, slot, Decision::Admit, now);
+            return self.admit(request, Decision::Admit, now);
         }
-        let ring = ring_of(slot.class, slot.standing);
-        let evidence = self.evidence(&slot, wait);
-        self.effects.push_back(Effect { request, decision: Decision::Queue, evidence });
+        self.answer(&request, Decision::Queue, wait);
         self.load.accept(ring);
-        self.load.queue_occupied(slot.class, now);
-        let until = now.after(self.longest_wait(&slot, now));
-        self.queue.join(request.slot, ring, until);
-        self.keep(request, slot);
+        self.load.queue_occupied(request.class, now);
+        self.queue.join(request.id.slot, ring, now.after(self.longest_wait(&request, now)));
+        self.requests.keep(request);
     }
 
     /// The wait after which it is refused. Longer than the wait it was let in with: being a little
     /// late beats having waited in vain.
-    fn longest_wait(&self, slot: &Slot, now: Time) -> Duration {
-        let in_time = slot.deadline.since(now).saturating_sub(self.load.hold(slot.class));
-        self.policy.class(slot.class).queue.wait_max.min(in_time)
+    fn longest_wait(&self, request: &Request, now: Time) -> Duration {
+        let in_time = request.deadline.since(now).saturating_sub(self.load.hold(request.class));
+        self.policy.class(request.class).queue.wait_max.min(in_time)
     }
 
-    fn first_byte(&mut self, request: RequestId, sent: Time, now: Time) {
-        let Some(slot) = self.find(request) else { return };
-        if slot.phase != Phase::Admitted || slot.first_byte.is_some() {
+    fn first_byte(&mut self, id: RequestId, sent: Time, now: Time) {
+        let Some(request) = self.requests.find(id) else { return };
+        if request.phase != Phase::Admitted || request.first_byte.is_some() {
             return;
         }
         let latency = now.since(sent);
-        slot.first_byte = Some(latency);
-        let class = slot.class;
-        self.limit.observe(class.index(), latency, now);
+        request.first_byte = Some(latency);
+        self.limit.observe(request.class.index(), latency, now);
     }
 
-    fn finish(&mut self, request: RequestId, outcome: Outcome, now: Time) {
-        let Some(slot) = self.take_admitted(request) else { return };
-        self.give_back(&slot, now);
+    fn finish(&mut self, id: RequestId, outcome: Outcome, now: Time) {
+        let Some(request) = self.requests.take_if(id, Phase::Admitted) else { return };
+        self.give_back(&request, now);
         self.limit.result(outcome == Outcome::Overloaded, now);
-        let Some(breaker) = self.policy.class(slot.class).breaker else { return };
-        let latency = slot.first_byte.unwrap_or_else(|| now.since(slot.since));
-        let slow = latency > breaker.slow_call && !self.limit.shrinking(now);
+        let Some(policy) = self.policy.class(request.class).breaker else {
+            return self.return_probe(&request);
+        };
+        let latency = request.first_byte.unwrap_or_else(|| now.since(request.since));
+        let slow = latency > policy.slow_call && !self.limit.shrinking(now);
         let health = Health { failed: outcome != Outcome::Success, slow };
-        self.breakers[slot.class.index()].record(&breaker, slot.passage, health, now);
+        self.breakers[request.class.index()].record(&policy, request.passage, health, now);
     }
 
-    fn abandon(&mut self, request: RequestId, now: Time) {
-        let Some(slot) = self.find(request) else { return };
-        let phase = slot.phase;
-        let slot = self.take(request.slot);
-        match phase {
-            Phase::Admitted => self.give_back(&slot, now),
-            Phase::Waiting => {
-                self.queue.leave(request.slot);
-                self.after_leaving(&slot);
-            }
+    fn abandon(&mut self, id: RequestId, now: Time) {
+        if let Some(request) = self.requests.take_if(id, Phase::Admitted) {
+            self.give_back(&request, now);
+            self.return_probe(&request);
+        } else if self.requests.find(id).is_some() {
+            self.take_from_queue(id.slot);
         }
-        self.return_probe(&slot);
     }
 
     fn change_policy(&mut self, policy: Arc<Policy>) {
-        let old = std::mem::replace(&mut self.policy, policy);
-        let old_of: Vec<Option<usize>> = self
-            .policy
-            .classes()
-            .iter()
-            .map(|class| old.class_named(&class.name).map(ClassId::index))
-            .collect();
-        let new_of = |id: ClassId, policy: &Policy| {
-            let last = ClassId::new(policy.classes().len() - 1).expect("a policy has a class");
-            policy.class_named(&old.class(id).name).unwrap_or(last)
-        };
-        self.load.remap(&old_of);
-        self.limit.remap(&old_of);
-        let mut breakers = std::mem::replace(&mut self.breakers, std::array::from_fn(|_| Breaker::default()));
-        for (new, source) in old_of.iter().enumerate() {
-            if let Some(source) = source {
-                self.breakers[new] = std::mem::take(&mut breakers[*source]);
+        let succession = Succession::between(&self.policy, &policy);
+        self.policy = policy;
+        self.load.succeed(&succession);
+        self.limit.succeed(&succession);
+        self.breakers = succession.carry(std::mem::take(&mut self.breakers));
+        self.seats = Seats::default();
+        for request in self.requests.iter_mut() {
+            if succession.namesake(request.class).is_none() {
+                // The result of a probe concerns the breaker that sent it, which is gone.
+                request.passage = Passage::Pass;
+            }
+            request.class = succession.heir(request.class);
+            request.standing = restand(self.policy.class(request.class), request.standing);
+            match request.phase {
+                Phase::Admitted => self.seats.take(request.class),
+                Phase::Waiting => {
+                    self.queue.change_ring(request.id.slot, ring_of(request.class, request.standing));
+                    self.load.queue_occupied(request.class, request.since);
+                }
             }
         }
-        self.inflight_of = [0; CLASSES_MAX];
-        for index in 0..self.slots.len() {
-            let Some(slot) = &mut self.slots[index] else { continue };
-            slot.class = new_of(slot.class, &self.policy);
-            let cohort = slot.standing.0 % 128;
-            slot.standing = Standing(u16::from(self.policy.class(slot.class).rank) * 128 + cohort);
-            let slot = *slot;
-            if slot.phase == Phase::Admitted {
-                self.inflight_of[slot.class.index()] += 1;
-            } else {
-                self.requeue(index as u32, &slot);
-            }
-        }
-    }
-
-    fn requeue(&mut self, index: u32, slot: &Slot) {
-        self.queue.change_ring(index, ring_of(slot.class, slot.standing));
-        self.load.queue_occupied(slot.class, slot.since);
     }
 
     // Consequences.
 
-    /// Gives every free seat to the best waiter who may have it: first those of classes below their
-    /// floor, then by standing.
+    /// Gives every free seat to the best waiter who may have it.
     fn dispatch(&mut self, now: Time) {
-        while !self.queue.occupied().is_empty() && self.inflight < self.limit.current() {
-            let (open, owed) = self.open_and_owed();
-            let waiting = self.queue.occupied().and(open);
-            let Some(ring) = waiting.and(owed).first().or_else(|| waiting.first()) else { break };
+        while let Some(ring) = self.next_ring() {
             let order = self.policy.class(ring.class()).queue.order;
-            let index = self.queue.next(ring, order).expect("an occupied ring has a next");
-            self.queue.leave(index);
-            let slot = self.take(index);
-            self.after_leaving(&slot);
-            let request = RequestId { slot: index, epoch: slot.epoch };
-            let waited = now.since(slot.since);
-            self.seat(request, slot, Decision::Admit, waited, now);
+            let slot = self.queue.next(ring, order).expect("an occupied ring has a next");
+            self.queue.leave(slot);
+            let request = self.requests.take_waiting(slot);
+            self.note_leaving(&request);
+            self.seat(request, Decision::Admit, now.since(request.since), now);
         }
-        let waiting = !self.queue.occupied().is_empty();
-        self.limit.set_inflight(self.inflight, waiting, now);
     }
 
-    /// The rings of classes below their ceiling, and of those below their floor.
-    fn open_and_owed(&self) -> (RingSet, RingSet) {
-        let mut open = RingSet::EMPTY;
-        let mut owed = RingSet::EMPTY;
-        for id in self.policy.ids() {
-            let floor = self.policy.class(id).floor.seats(self.limit.current());
-            if !self.is_at_ceiling(id) {
-                open = open.or(RingSet::of_class(id));
-            }
-            if self.inflight_of[id.index()] < floor {
-                owed = owed.or(RingSet::of_class(id));
-            }
+    /// Who has the next free seat: first those of classes below their floor, then by standing.
+    fn next_ring(&self) -> Option<Ring> {
+        let waiting = self.queue.occupied();
+        if waiting.is_empty() || self.policy.mode() == Mode::Observe {
+            // Those who waited when observing began wait no longer.
+            return waiting.first();
         }
-        (open, owed)
+        if self.is_saturated() {
+            return None;
+        }
+        let limit = self.limit.current();
+        let open = waiting.and(self.seats.below_ceiling(&self.policy, limit));
+        let owed = open.and(self.seats.below_floor(&self.policy, limit));
+        owed.first().or_else(|| open.first())
     }
 
-    fn is_at_ceiling(&self, id: ClassId) -> bool {
-        let ceiling = self.policy.class(id).ceiling.seats(self.limit.current());
-        self.inflight_of[id.index()] >= ceiling
+    fn is_at_ceiling(&self, class: ClassId) -> bool {
+        self.seats.is_at_ceiling(&self.policy, self.limit.current(), class)
+    }
+
+    fn is_somebody_waiting(&self) -> bool {
+        !self.queue.occupied().is_empty()
     }
 
     fn expire(&mut self, now: Time) {
-        while let Some(index) = self.queue.expired(now) {
-            self.evict(index, Reason::DeadlinePassed, now);
+        while let Some(slot) = self.queue.expired(now) {
+            self.evict(slot, Reason::DeadlinePassed, now);
         }
     }
 
@@ -421,98 +380,69 @@ impl Controller {
         true
     }
 
-    fn evict(&mut self, index: u32, reason: Reason, now: Time) {
-        self.queue.leave(index);
-        let slot = self.take(index);
-        self.after_leaving(&slot);
-        self.return_probe(&slot);
-        let request = RequestId { slot: index, epoch: slot.epoch };
-        let evidence = self.evidence(&slot, now.since(slot.since));
-        self.effects.push_back(Effect { request, decision: Decision::Shed(reason), evidence });
+    fn evict(&mut self, slot: u32, reason: Reason, now: Time) {
+        let request = self.take_from_queue(slot);
+        self.answer(&request, Decision::Shed(reason), now.since(request.since));
     }
 
-    fn refuse_at_door(&mut self, request: RequestId, slot: Slot, reason: Reason, wait: Duration, now: Time) {
+    /// Takes out one that waits and will have no permit.
+    fn take_from_queue(&mut self, slot: u32) -> Request {
+        self.queue.leave(slot);
+        let request = self.requests.take_waiting(slot);
+        self.note_leaving(&request);
+        self.return_probe(&request);
+        request
+    }
+
+    fn refuse(&mut self, request: Request, reason: Reason, wait: Duration, now: Time) {
         if self.policy.mode() == Mode::Observe {
-            return self.admit(request, slot, Decision::AdmitObserved(reason), now);
+            return self.admit(request, Decision::AdmitObserved(reason), now);
         }
-        self.return_probe(&slot);
-        let evidence = self.evidence(&slot, wait);
-        self.effects.push_back(Effect { request, decision: Decision::Shed(reason), evidence });
-    }
-
-    fn refuse(&mut self, request: RequestId, slot: Slot, reason: Reason, now: Time) {
-        self.refuse_at_door(request, slot, reason, Duration::ZERO, now);
+        self.return_probe(&request);
+        self.answer(&request, Decision::Shed(reason), wait);
     }
 
     /// Admits on arrival.
-    fn admit(&mut self, request: RequestId, slot: Slot, decision: Decision, now: Time) {
-        self.load.accept(ring_of(slot.class, slot.standing));
-        self.seat(request, slot, decision, Duration::ZERO, now);
+    fn admit(&mut self, request: Request, decision: Decision, now: Time) {
+        self.load.accept(ring_of(request.class, request.standing));
+        self.seat(request, decision, Duration::ZERO, now);
     }
 
-    fn seat(&mut self, request: RequestId, slot: Slot, decision: Decision, waited: Duration, now: Time) {
-        let evidence = self.evidence(&slot, waited);
-        self.effects.push_back(Effect { request, decision, evidence });
-        self.inflight += 1;
-        self.inflight_of[slot.class.index()] += 1;
-        self.limit.set_inflight(self.inflight, false, now);
-        self.keep(request, Slot { phase: Phase::Admitted, since: now, ..slot });
+    fn seat(&mut self, request: Request, decision: Decision, waited: Duration, now: Time) {
+        self.answer(&request, decision, waited);
+        self.seats.take(request.class);
+        self.requests.keep(Request { phase: Phase::Admitted, since: now, ..request });
     }
 
-    fn give_back(&mut self, slot: &Slot, now: Time) {
-        self.inflight -= 1;
-        self.inflight_of[slot.class.index()] -= 1;
-        self.load.release(slot.class, now.since(slot.since));
-        self.limit.set_inflight(self.inflight, !self.queue.occupied().is_empty(), now);
+    fn give_back(&mut self, request: &Request, now: Time) {
+        self.seats.give_back(request.class);
+        self.load.release(request.class, now.since(request.since));
     }
 
-    fn return_probe(&mut self, slot: &Slot) {
-        if slot.passage == Passage::Probe {
-            self.breakers[slot.class.index()].return_probe();
+    fn return_probe(&mut self, request: &Request) {
+        if request.passage == Passage::Probe {
+            self.breakers[request.class.index()].return_probe();
         }
     }
 
-    fn after_leaving(&mut self, slot: &Slot) {
-        if self.queue.class_length(slot.class) == 0 {
-            self.load.queue_empty(slot.class);
+    fn note_leaving(&mut self, request: &Request) {
+        if self.queue.class_length(request.class) == 0 {
+            self.load.queue_empty(request.class);
         }
     }
 
-    fn evidence(&self, slot: &Slot, wait: Duration) -> Evidence {
-        let ring = ring_of(slot.class, slot.standing);
+    fn answer(&mut self, request: &Request, decision: Decision, wait: Duration) {
+        let ring = ring_of(request.class, request.standing);
         let ahead = self.queue.occupied().take_while(|other| *other <= ring);
-        Evidence {
-            class: slot.class,
-            standing: slot.standing,
+        let evidence = Evidence {
+            class: request.class,
+            standing: request.standing,
             limit: self.limit.current(),
-            inflight: self.inflight,
+            inflight: self.seats.taken(),
             queued_ahead: ahead.map(|ring| self.queue.ring_length(ring)).sum(),
             wait,
-            wait_allowed: slot.wait_allowed,
-        }
-    }
-
-    // The table of live requests.
-
-    fn keep(&mut self, request: RequestId, slot: Slot) {
-        let index = request.slot as usize;
-        if self.slots.len() <= index {
-            self.slots.resize(index + 1, None);
-        }
-        self.slots[index] = Some(slot);
-    }
-
-    fn find(&mut self, request: RequestId) -> Option<&mut Slot> {
-        let slot = self.slots.get_mut(request.slot as usize)?.as_mut()?;
-        (slot.epoch == request.epoch).then_some(slot)
-    }
-
-    fn take(&mut self, index: u32) -> Slot {
-        self.slots[index as usize].take().expect("who waits has a slot")
-    }
-
-    fn take_admitted(&mut self, request: RequestId) -> Option<Slot> {
-        let slot = *self.find(request)?;
-        (slot.phase == Phase::Admitted).then(|| self.take(request.slot))
+            wait_allowed: request.wait_allowed,
+        };
+        self.effects.push_back(Effect { request: request.id, decision, evidence });
     }
 }

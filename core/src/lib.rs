@@ -10,9 +10,14 @@
 pub mod time;
 pub mod policy;
 pub mod decision;
+mod succession;
 pub mod window;
 pub mod breaker;
 pub mod queue;
+mod baseline;
+mod measurement;
 pub mod limit;
 pub mod admission;
+mod requests;
+mod seats;
 pub mod controller;

@@ -26,7 +26,10 @@
 //! The lowest class pays for a probe, as it does for any shortage. It does not
 //! know classes' importance, queues or SLOs.
 
+use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
+use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
 use crate::policy::CLASSES_MAX;
+use crate::succession::Succession;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -37,34 +40,22 @@ pub const LIMIT_MAX: u32 = 16_384;
 /// A small origin is overshot by this for one window, a large one is reached in a few doublings.
 const LIMIT_START: f64 = 32.0;
 
-/// A window is at least this long, so that decisions are not made on a handful of requests...
-const WINDOW_MIN: Duration = Duration::from_millis(100);
-/// ...and at most about this long, so that a slow pool is still steered.
-const WINDOW_MAX: Duration = Duration::from_secs(1);
-/// A window with fewer samples than this by [`WINDOW_STALE`] is forgotten: too old to act on.
-const WINDOW_STALE: Duration = Duration::from_secs(10);
-/// The standard error that makes a window trustworthy before [`WINDOW_MAX`], relative to its mean...
+/// The standard error that makes a window trustworthy before it is a second old, relative to its mean...
 const ERROR_STEADY: f64 = 0.08;
 /// ...and the one that makes a probe trustworthy, on which baselines stand.
 const ERROR_PROBE: f64 = 0.04;
-/// Samples that are enough however alike they are: Little's law wants some arrivals, too.
-const SAMPLES_ENOUGH: u32 = 32;
-/// Samples without which no window is used, however old.
-const SAMPLES_MIN: u32 = 4;
-
 /// Headroom over the work going on, in its square roots.
 const HEADROOM: f64 = 0.75;
 /// A saturated limit covers half the distance to its target per window: halves the noise of a window.
 const APPROACH: f64 = 0.5;
-/// Weight of a window's spread, and the most it may be: four times that of exponential times.
-const SPREAD_WEIGHT: f64 = 0.2;
-const SPREAD_MAX: f64 = 4.0;
 /// No window shrinks the limit below this part of it.
 const SHRINK_MOST: f64 = 0.7;
 /// A growing limit doubles its step this often, if it doubles itself at most.
 const GROWTH_DOUBLINGS_MAX: u32 = 6;
-/// Latency below this part of the baselines is hardly noise: the shop has become faster.
+/// Latency below this part of the baselines, so many windows in a row, is hardly noise: the shop has
+/// become faster. A single window of heavy-tailed latencies falls as low every few minutes.
 const FASTER: f64 = 0.75;
+const FASTER_WINDOWS: u32 = 2;
 /// Weight of a window in which the shop was faster: half, in case it was noise after all.
 const FASTER_WEIGHT: f64 = 0.5;
 /// A limit is in use if this part of it is out in the mean.
@@ -94,91 +85,6 @@ const AUDIT_AT: f64 = 0.7;
 /// ...and finds latency innocent if the ratio is still above this part of what it was.
 const AUDIT_FOLLOWED: f64 = 0.88;
 
-/// A class's baseline moves by batches of this many samples: the mean of 64 exponential service times
-/// is within 13 % of the truth two times in three. Smaller batches would teach noise.
-const BATCH: u32 = 64;
-/// Weight of a batch in a baseline.
-const BATCH_WEIGHT: f64 = 0.3;
-
-/// The healthy latency of one class, and the samples that may move it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Baseline {
-    seconds: f64,
-    is_learned: bool,
-    batch: Sum,
-}
-
-impl Baseline {
-    /// Until the first batch is full, the mean of all there is.
-    fn add(&mut self, seconds: f64) {
-        self.batch.seconds += seconds;
-        self.batch.samples += 1;
-        if !self.is_learned {
-            self.seconds = self.batch.mean();
-        }
-    }
-
-    fn learn(&mut self) {
-        if self.batch.samples < BATCH {
-            return;
-        }
-        self.seconds += (self.batch.mean() - self.seconds) * BATCH_WEIGHT;
-        self.is_learned = true;
-        self.batch = Sum::default();
-    }
-
-    /// Moves to what was seen; a class too rare to have been seen moves with the pool.
-    fn adopt(&mut self, pool_ratio: f64, weight: f64) {
-        let seen = match self.batch.samples {
-            BATCH.. => self.batch.mean(),
-            _ => self.seconds * pool_ratio,
-        };
-        self.seconds += (seen - self.seconds) * weight;
-        self.is_learned |= self.batch.samples >= BATCH;
-        self.batch = Sum::default();
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Sum {
-    seconds: f64,
-    samples: u32,
-}
-
-impl Sum {
-    fn mean(self) -> f64 {
-        self.seconds / f64::from(self.samples.max(1))
-    }
-}
-
-/// What is being measured.
-#[derive(Clone, Debug, Default)]
-struct Measuring {
-    since: Time,
-    samples: u32,
-    observed: f64,
-    expected: f64,
-    /// Squares of latency over baseline.
-    squares: f64,
-    /// Inflight integrated over time, in seat-seconds.
-    area: f64,
-    saturated: bool,
-}
-
-/// What was measured over one window.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    /// Mean permits out.
-    inflight: f64,
-    /// Latency over baseline.
-    ratio: f64,
-    /// Seats of work going on: `inflight / ratio`.
-    work: f64,
-    /// Seats of work finished per second of the window, by baselines.
-    done: f64,
-    saturated: bool,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// The limit was never full, or has not stopped helping: it doubles.
@@ -195,17 +101,13 @@ pub struct Limit {
     limit: f64,
     phase: Phase,
     baselines: [Baseline; CLASSES_MAX],
-    measuring: Measuring,
+    measurement: Measurement,
     /// Until then a change of the limit has not reached the latencies.
     settled_at: Time,
-    inflight: u32,
-    inflight_since: Time,
-    /// Mean latency of the last window: a round trip.
-    round_trip: Duration,
+    /// Windows in a row that were faster than the baselines.
+    fasters: u32,
     /// Limit and ratio where the present run of shrinking began.
     audit: Option<(f64, f64)>,
-    /// Squared coefficient of variation of latency over baseline, smoothed.
-    spread: f64,
     /// The most work seen going on lately: what a full pool may need again.
     work_peak: f64,
     /// Windows in a row that found nothing waiting in the pool.
@@ -223,14 +125,11 @@ impl Default for Limit {
         Limit {
             limit: LIMIT_START,
             phase: Phase::Start,
-            baselines: [Baseline::default(); CLASSES_MAX],
-            measuring: Measuring::default(),
+            baselines: Default::default(),
+            measurement: Measurement::default(),
             settled_at: Time::ZERO,
-            inflight: 0,
-            inflight_since: Time::ZERO,
-            round_trip: Duration::ZERO,
+            fasters: 0,
             audit: None,
-            spread: 0.0,
             work_peak: 0.0,
             growths: 0,
             done_saturated: 0.0,
@@ -265,35 +164,24 @@ impl Limit {
 
     /// The healthy latency of a class, by its index; zero if unknown.
     pub fn baseline(&self, class: usize) -> Duration {
-        Duration::from_secs_f64(self.baselines[class].seconds)
+        self.baselines[class].duration()
     }
 
-    /// Gives the classes of a new policy the baselines of the old: `old_of[new]` is the old index.
-    pub fn remap(&mut self, old_of: &[Option<usize>]) {
-        let old = self.baselines;
-        self.baselines = [Baseline::default(); CLASSES_MAX];
-        for (new, source) in old_of.iter().enumerate() {
-            self.baselines[new] = source.map_or(Baseline::default(), |source| old[source]);
-        }
+    /// Gives the classes of a new policy the baselines of their namesakes.
+    pub(crate) fn succeed(&mut self, succession: &Succession) {
+        self.baselines = succession.carry(self.baselines);
     }
 
     /// Permits out from now on; `waiting` tells whether somebody waits for one.
     pub fn set_inflight(&mut self, inflight: u32, waiting: bool, now: Time) {
-        self.measuring.area += f64::from(self.inflight) * now.since(self.inflight_since).as_secs_f64();
-        self.inflight_since = now;
-        self.inflight = inflight;
-        self.measuring.saturated |= waiting || inflight >= self.current();
+        self.measurement.set_inflight(inflight, waiting || inflight >= self.current(), now);
     }
 
     /// A first byte came `latency` after the last byte of its request was sent.
     pub fn observe(&mut self, class: usize, latency: Duration, now: Time) {
-        let seconds = latency.as_secs_f64();
+        let seconds = latency.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
         self.baselines[class].add(seconds);
-        self.measuring.samples += 1;
-        self.measuring.observed += seconds;
-        self.measuring.expected += self.baselines[class].seconds;
-        let ratio = seconds / self.baselines[class].seconds.max(f64::MIN_POSITIVE);
-        self.measuring.squares += ratio * ratio;
+        self.measurement.add(seconds, &self.baselines[class]);
         self.close_window(now);
     }
 
@@ -301,71 +189,37 @@ impl Limit {
     pub fn result(&mut self, overload: bool, now: Time) {
         self.results += 1;
         self.failures += u32::from(overload);
-        let due = self.failures >= FAILURES_MIN && self.failures * 10 >= self.results;
+        let due = self.failures >= FAILURES_MIN && self.failures >= self.results.div_ceil(10);
         if due && now >= self.cut_allowed_at {
             self.move_to(self.limit * FAILURE_CUT, now);
-            self.cut_allowed_at = now.after(self.round_trip.max(WINDOW_MIN));
+            self.cut_allowed_at = now.after(self.measurement.round_trip().max(WINDOW_MIN));
             self.results = 0;
             self.failures = 0;
         }
     }
 
     fn close_window(&mut self, now: Time) {
-        if now < self.settled_at {
-            return self.restart_window(now);
-        }
-        let age = now.since(self.measuring.since);
-        let length_min = self.round_trip.clamp(WINDOW_MIN, WINDOW_MAX);
-        let full = age >= length_min && self.measuring.samples >= self.samples_enough();
-        let old = age >= WINDOW_MAX && self.measuring.samples >= SAMPLES_MIN;
-        if age >= WINDOW_STALE {
-            self.restart_window(now);
-        } else if full || old {
-            self.set_inflight(self.inflight, false, now);
-            let measured = self.measured(age);
-            self.step(measured, now);
-            self.results = 0;
-            self.failures = 0;
-            self.restart_window(now);
-        }
-    }
-
-    /// So many samples that their mean has the standard error this phase needs.
-    fn samples_enough(&self) -> u32 {
         let error = match self.phase {
             Phase::Probe { .. } => ERROR_PROBE,
             Phase::Start | Phase::Steady { .. } => ERROR_STEADY,
         };
-        let enough = self.spread / (error * error);
-        (enough as u32).max(SAMPLES_ENOUGH)
-    }
-
-    fn restart_window(&mut self, now: Time) {
-        self.measuring = Measuring { since: now, ..Measuring::default() };
-        self.measuring.saturated = self.inflight >= self.current();
-        self.inflight_since = now;
-    }
-
-    fn measured(&mut self, age: Duration) -> Measured {
-        let seconds = age.as_secs_f64();
-        let measuring = &self.measuring;
-        self.round_trip = Duration::from_secs_f64(measuring.observed / f64::from(measuring.samples));
-        let ratio = measuring.observed / measuring.expected;
-        let mean_square = measuring.squares / f64::from(measuring.samples);
-        let spread = (mean_square / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX);
-        self.spread += (spread - self.spread) * SPREAD_WEIGHT;
-        let inflight = measuring.area / seconds;
-        Measured {
-            inflight,
-            ratio,
-            work: inflight / ratio.max(1.0),
-            done: measuring.expected / seconds,
-            saturated: measuring.saturated,
+        match self.measurement.maturity(error, now) {
+            _ if now < self.settled_at => {}
+            Maturity::Young => return,
+            Maturity::Stale => {}
+            Maturity::Full => {
+                let seen = self.measurement.result(now);
+                self.step(seen, now);
+                self.results = 0;
+                self.failures = 0;
+            }
         }
+        self.measurement.restart(self.current(), now);
     }
 
     fn step(&mut self, seen: Measured, now: Time) {
-        if seen.ratio < FASTER {
+        self.fasters = if seen.ratio < FASTER { self.fasters + 1 } else { 0 };
+        if self.fasters >= FASTER_WINDOWS {
             self.adopt_baselines(seen.ratio, FASTER_WEIGHT);
         }
         self.work_peak = seen.work.max(self.work_peak * PEAK_KEPT);
@@ -379,7 +233,7 @@ impl Limit {
     }
 
     fn step_start(&mut self, seen: Measured, now: Time) {
-        let waiting = seen.inflight - seen.work;
+        let waiting = seen.waiting();
         self.learn_baselines(seen.saturated);
         if waiting > headroom(seen.work) {
             // Start -> Steady: latency pays for more seats now. The baseline may have been learned
@@ -389,13 +243,13 @@ impl Limit {
             self.phase = Phase::Steady { probe_at: now };
         } else if seen.saturated {
             self.move_to(self.limit * 2.0, now);
-            self.settled_at = now.after(self.round_trip);
+            self.settled_at = now.after(self.measurement.round_trip());
         }
     }
 
     fn step_steady(&mut self, seen: Measured, probe_at: Time, now: Time) {
         let target = seen.work + headroom(seen.work);
-        let waiting = seen.inflight - seen.work;
+        let waiting = seen.waiting();
         if seen.inflight < self.limit * FULL {
             // A limit that is not in use is only lowered, and only if work waits in the pool.
             let target = self.work_peak + headroom(self.work_peak);
@@ -448,7 +302,7 @@ impl Limit {
         let lower = (self.limit * PROBE_DEPTH).floor().max(1.0);
         self.phase = Phase::Probe { before, done_before };
         self.limit = lower;
-        self.settled_at = now.after(self.round_trip);
+        self.settled_at = now.after(self.measurement.round_trip());
     }
 
     fn step_probe(&mut self, seen: Measured, before: f64, done_before: f64, now: Time) {
@@ -464,7 +318,7 @@ impl Limit {
             self.phase = next;
             self.limit = before;
             self.done_saturated = done_before;
-            self.settled_at = now.after(self.round_trip);
+            self.settled_at = now.after(self.measurement.round_trip());
         } else if self.limit <= 1.0 {
             self.phase = next;
             self.move_to(1.0 + headroom(1.0), now);
@@ -474,15 +328,8 @@ impl Limit {
         }
     }
 
-    /// Moves the baselines towards what was seen, unless the pool was full: then it may have been load.
     fn learn_baselines(&mut self, saturated: bool) {
-        for baseline in self.baselines.iter_mut() {
-            if saturated && baseline.is_learned {
-                baseline.batch = Sum::default();
-            } else {
-                baseline.learn();
-            }
-        }
+        self.baselines.iter_mut().for_each(|baseline| baseline.learn(saturated));
     }
 
     /// Takes what the window saw for the healthy latencies.
@@ -506,4 +353,144 @@ fn headroom(work: f64) -> f64 {
 fn probe_interval(now: Time) -> Duration {
     let jitter = now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % PROBE_JITTER_NANOS;
     PROBE_INTERVAL + Duration::from_nanos(jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pool whose answers take as long as it is told, reported at an even pace.
+    struct Pool {
+        limit: Limit,
+        now: Time,
+    }
+
+    impl Pool {
+        fn new() -> Pool {
+            Pool { limit: Limit::default(), now: Time::ZERO }
+        }
+
+        /// Keeps all seats taken for a while, each answer taking `latency`.
+        fn saturate(&mut self, latency: Duration, span: Duration) {
+            let end = self.now.after(span);
+            while self.now < end {
+                let seats = self.limit.current();
+                self.limit.set_inflight(seats, true, self.now);
+                self.now = self.now.after(latency / seats);
+                self.limit.observe(0, latency, self.now);
+            }
+        }
+
+        /// A pool of workers that serve in 40 ms each, and a queue before them.
+        fn overload(&mut self, workers: u32, span: Duration) {
+            let end = self.now.after(span);
+            while self.now < end {
+                let waiting = f64::from(self.limit.current()) / f64::from(workers);
+                self.saturate(Duration::from_millis(40).mul_f64(waiting.max(1.0)), WINDOW_MIN / 10);
+            }
+        }
+    }
+
+    const LATENCY: Duration = Duration::from_millis(40);
+
+    #[test]
+    fn doubles_while_latency_stays_as_it_was() {
+        let mut pool = Pool::new();
+        pool.saturate(LATENCY, Duration::from_millis(120));
+        assert_eq!(pool.limit.current(), 64);
+        pool.saturate(LATENCY, Duration::from_secs(5));
+        assert_eq!(pool.limit.current(), LIMIT_MAX);
+    }
+
+    #[test]
+    fn does_not_grow_while_seats_are_free() {
+        let mut pool = Pool::new();
+        for step in 1..500 {
+            let now = Time::from_millis(step * 10);
+            pool.limit.set_inflight(31, false, now);
+            pool.limit.observe(0, LATENCY, now);
+        }
+        assert_eq!(pool.limit.current(), 32);
+    }
+
+    #[test]
+    fn settles_just_above_the_workers() {
+        for workers in [8, 50, 200] {
+            let mut pool = Pool::new();
+            pool.saturate(LATENCY, WINDOW_MIN);
+            pool.overload(workers, Duration::from_secs(12));
+            let limit = pool.limit.expected();
+            let above = limit / f64::from(workers);
+            assert!((1.0..1.6).contains(&above), "{limit} seats for {workers} workers");
+        }
+    }
+
+    #[test]
+    fn baseline_of_a_new_class_is_the_mean_of_what_it_showed() {
+        let mut limit = Limit::default();
+        assert_eq!(limit.baseline(3), Duration::ZERO);
+        limit.observe(3, Duration::from_millis(10), Time::from_millis(1));
+        limit.observe(3, Duration::from_millis(30), Time::from_millis(2));
+        assert_eq!(limit.baseline(3), Duration::from_millis(20));
+        assert_eq!(limit.baseline(0), Duration::ZERO);
+    }
+
+    #[test]
+    fn latency_of_nothing_leaves_the_baseline_a_number() {
+        let mut pool = Pool::new();
+        for step in 0..1_000 {
+            pool.limit.observe(0, Duration::ZERO, Time::from_millis(step));
+        }
+        assert_eq!(pool.limit.baseline(0), Duration::from_micros(1));
+    }
+
+    #[test]
+    fn overload_answers_cut_once_per_round_trip() {
+        let mut limit = Limit::default();
+        let fail = |limit: &mut Limit, now| (0..3).for_each(|_| limit.result(true, now));
+        fail(&mut limit, Time::from_millis(0));
+        assert_eq!(limit.current(), 25);
+        assert!(limit.shrinking(Time::from_millis(999)));
+        assert!(!limit.shrinking(Time::from_millis(1_000)));
+        // No round trip is known yet: the shortest window stands for it.
+        fail(&mut limit, Time::from_millis(99));
+        assert_eq!(limit.current(), 25);
+        limit.result(true, Time::from_millis(100));
+        assert_eq!(limit.current(), 20);
+    }
+
+    #[test]
+    fn few_overload_answers_among_many_cut_nothing() {
+        let after = |good: u32, overloaded: u32| {
+            let mut limit = Limit::default();
+            (0..good).for_each(|_| limit.result(false, Time::ZERO));
+            (0..overloaded).for_each(|_| limit.result(true, Time::ZERO));
+            limit.current()
+        };
+        assert_eq!(after(0, 2), 32);
+        assert_eq!(after(0, 3), 25);
+        assert_eq!(after(28, 3), 32);
+        assert_eq!(after(27, 3), 25);
+    }
+
+    #[test]
+    fn overload_answers_never_cut_below_the_least_limit() {
+        let mut limit = Limit::default();
+        for step in 0..100 {
+            (0..3).for_each(|_| limit.result(true, Time::from_millis(step * 100)));
+        }
+        assert_eq!(limit.current(), LIMIT_MIN);
+    }
+
+    #[test]
+    fn window_with_too_few_answers_is_forgotten() {
+        let mut pool = Pool::new();
+        pool.saturate(LATENCY, WINDOW_MIN);
+        let before = pool.limit.current();
+        for step in 1..20 {
+            let late = pool.now.after(Duration::from_secs(11) * step);
+            pool.limit.observe(0, LATENCY * 50, late);
+        }
+        assert_eq!(pool.limit.current(), before);
+    }
 }

@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-/// The most classes a policy may have. Sixteen classes of [`COHORT_GROUPS`] rings fill one 128-bit map.
+/// The most classes a policy may have. Sixteen classes of eight rings fill the queue's
+/// 128-bit map.
 pub const CLASSES_MAX: usize = 16;
 /// The longest queue a class may have.
 pub const QUEUE_LENGTH_MAX: u32 = 65_536;
@@ -193,8 +194,12 @@ impl Policy {
 
     /// `id`, or the least important class if the policy has no such class.
     pub fn nearest(&self, id: ClassId) -> ClassId {
-        let last = self.classes.len() - 1;
-        ClassId(u8::try_from(id.index().min(last)).unwrap_or(0))
+        id.min(self.least_important())
+    }
+
+    /// The class that is shed first.
+    pub fn least_important(&self) -> ClassId {
+        ClassId::new(self.classes.len() - 1).expect("a policy has 1 to CLASSES_MAX classes")
     }
 
     /// The class of that name.

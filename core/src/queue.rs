@@ -35,6 +35,11 @@ impl Ring {
         self.0 as usize
     }
 
+    /// The cohort group within its class.
+    pub const fn group(self) -> usize {
+        self.index() % COHORT_GROUPS
+    }
+
     /// The class it belongs to.
     pub fn class(self) -> ClassId {
         ClassId::new(self.index() / COHORT_GROUPS).expect("a ring index is below RINGS")
@@ -66,12 +71,6 @@ impl RingSet {
     #[must_use]
     pub fn or(self, other: RingSet) -> RingSet {
         RingSet(self.0 | other.0)
-    }
-
-    /// Those that are not in `other`.
-    #[must_use]
-    pub fn without(self, other: RingSet) -> RingSet {
-        RingSet(self.0 & !other.0)
     }
 
     /// Whether there is none.

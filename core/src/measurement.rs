@@ -1,0 +1,157 @@
+//! One window of the limit: what is measured of the pool, and how long it takes to trust it.
+//!
+//! A window is long enough for a mean with a small standard error, judged by
+//! the spread of latencies seen so far: a pool whose answers take 40 ms each is
+//! known after 32 of them, one with a heavy tail needs hundreds.
+//!
+//! It draws no conclusion; the limit does.
+
+use crate::baseline::Baseline;
+use crate::time::Time;
+use std::time::Duration;
+
+/// A window is at least this long, so that decisions are not made on a handful of requests...
+pub(crate) const WINDOW_MIN: Duration = Duration::from_millis(100);
+/// ...and at most about this long, so that a slow pool is still steered.
+pub(crate) const WINDOW_MAX: Duration = Duration::from_secs(1);
+/// A window with fewer samples than [`SAMPLES_MIN`] by then is forgotten: too old to act on.
+const WINDOW_STALE: Duration = Duration::from_secs(10);
+/// Samples that are enough however alike they are: Little's law wants some arrivals, too.
+const SAMPLES_ENOUGH: u32 = 32;
+/// Samples without which no window is used, however old.
+const SAMPLES_MIN: u32 = 4;
+/// Weight of a window's spread, and the most it may be: four times that of exponential times.
+const SPREAD_WEIGHT: f64 = 0.2;
+const SPREAD_MAX: f64 = 4.0;
+
+/// What was measured over one window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    /// Mean permits out.
+    pub(crate) inflight: f64,
+    /// Latency over baseline.
+    pub(crate) ratio: f64,
+    /// Seats of work going on: `inflight / ratio`.
+    pub(crate) work: f64,
+    /// Seats of work finished per second of the window, by baselines.
+    pub(crate) done: f64,
+    /// Whether the limit was full at any moment.
+    pub(crate) saturated: bool,
+}
+
+impl Measured {
+    /// Permits out for requests that wait inside the pool.
+    pub(crate) fn waiting(&self) -> f64 {
+        self.inflight - self.work
+    }
+}
+
+/// Whether a window may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maturity {
+    /// It needs more samples.
+    Young,
+    /// Its mean can be trusted.
+    Full,
+    /// It never became full in good time.
+    Stale,
+}
+
+/// What is being measured.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measurement {
+    since: Time,
+    samples: u32,
+    observed: f64,
+    expected: f64,
+    /// Squares of latency over baseline.
+    squares: f64,
+    /// Inflight integrated over time, in seat-seconds.
+    area: f64,
+    saturated: bool,
+    inflight: u32,
+    inflight_since: Time,
+    /// Squared coefficient of variation of latency over baseline, smoothed.
+    spread: f64,
+    /// Mean latency of the last window.
+    round_trip: Duration,
+}
+
+impl Measurement {
+    /// Mean latency of the last window: how long a change takes to show.
+    pub(crate) fn round_trip(&self) -> Duration {
+        self.round_trip
+    }
+
+    /// Begins a window; `limit` tells whether it begins full.
+    pub(crate) fn restart(&mut self, limit: u32, now: Time) {
+        *self = Measurement {
+            since: now,
+            saturated: self.inflight >= limit,
+            inflight: self.inflight,
+            inflight_since: now,
+            spread: self.spread,
+            round_trip: self.round_trip,
+            ..Measurement::default()
+        };
+    }
+
+    /// Permits out from now on, and whether that is all that may be.
+    pub(crate) fn set_inflight(&mut self, inflight: u32, saturated: bool, now: Time) {
+        self.area += f64::from(self.inflight) * now.since(self.inflight_since).as_secs_f64();
+        self.inflight_since = now;
+        self.inflight = inflight;
+        self.saturated |= saturated;
+    }
+
+    /// A latency came in, of a class with this baseline.
+    pub(crate) fn add(&mut self, seconds: f64, baseline: &Baseline) {
+        self.samples += 1;
+        self.observed += seconds;
+        self.expected += baseline.seconds();
+        let ratio = seconds / baseline.seconds();
+        self.squares += ratio * ratio;
+    }
+
+    /// Whether the mean has the standard error asked for, relative to itself, or time is up.
+    pub(crate) fn maturity(&self, error: f64, now: Time) -> Maturity {
+        let age = now.since(self.since);
+        let length_min = self.round_trip.clamp(WINDOW_MIN, WINDOW_MAX);
+        let spread = self.spread.max(self.spread_now());
+        let enough = ((spread / (error * error)) as u32).max(SAMPLES_ENOUGH);
+        let full = age >= length_min && self.samples >= enough;
+        let old = age >= WINDOW_MAX && self.samples >= SAMPLES_MIN;
+        match full || old {
+            _ if age >= WINDOW_STALE => Maturity::Stale,
+            true => Maturity::Full,
+            false => Maturity::Young,
+        }
+    }
+
+    /// Squared coefficient of variation of the samples so far.
+    fn spread_now(&self) -> f64 {
+        if self.samples == 0 {
+            return 0.0;
+        }
+        let ratio = self.observed / self.expected;
+        (self.squares / f64::from(self.samples) / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX)
+    }
+
+    /// What a full window says.
+    pub(crate) fn result(&mut self, now: Time) -> Measured {
+        self.set_inflight(self.inflight, false, now);
+        let seconds = now.since(self.since).as_secs_f64();
+        let samples = f64::from(self.samples);
+        self.round_trip = Duration::from_secs_f64(self.observed / samples);
+        let ratio = self.observed / self.expected;
+        self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
+        let inflight = self.area / seconds;
+        Measured {
+            inflight,
+            ratio,
+            work: inflight / ratio.max(1.0),
+            done: self.expected / seconds,
+            saturated: self.saturated,
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What must hold after every event, and for every admission.
+
+use super::{Live, Shadow, Stage};
+use plimsoll_core::controller::{Arrival, Controller, Effect, Event};
+use plimsoll_core::decision::Decision;
+use plimsoll_core::limit::LIMIT_MAX;
+use plimsoll_core::policy::{ClassId, Mode};
+use plimsoll_core::time::Time;
+
+/// Cohorts that wait in one ring.
+const COHORT_GROUP: u16 = 16;
+
+impl Shadow {
+    /// The state between two events.
+    pub(super) fn check_state(&mut self) {
+        let asked = self.live.values().filter(|live| live.stage == Stage::Asked).count();
+        assert_eq!(asked, 0, "an arrival was not answered at once");
+        let snapshot = self.controller.snapshot(self.now);
+        let admitted = self.live.values().filter(|live| live.stage == Stage::Admitted).count();
+        assert_eq!(snapshot.inflight as usize, admitted, "permits leaked or doubled");
+        // A probe may lower the limit to a single seat, never below.
+        assert!((1..=LIMIT_MAX).contains(&snapshot.limit), "limit {}", snapshot.limit);
+        for (id, class) in self.policy.clone().ids().zip(snapshot.classes) {
+            assert_eq!(class.inflight, self.count(id, Stage::Admitted));
+            assert_eq!(class.queued, self.count(id, Stage::Queued));
+            self.check_queue_bound(id, class.queued);
+            let seat_is_free = snapshot.inflight < snapshot.limit && !self.is_at_ceiling(id, snapshot.limit);
+            assert!(class.queued == 0 || !seat_is_free, "{id:?} waits before a free seat");
+        }
+        self.check_deadlines();
+    }
+
+    fn check_queue_bound(&mut self, id: ClassId, queued: u32) {
+        let inherited = &mut self.inherited[id.index()];
+        *inherited = queued.min(*inherited);
+        let length_max = self.policy.class(id).queue.length_max;
+        assert!(queued <= length_max.max(*inherited), "{queued} wait where {length_max} may");
+    }
+
+    fn check_deadlines(&self) {
+        let waiting = || self.live.values().filter(|live| live.stage == Stage::Queued);
+        for live in waiting() {
+            assert!(self.now < live.deadline.min(live.wait_end), "waits past its time: {live:?}");
+        }
+        let wakeup = self.controller.next_wakeup();
+        assert_eq!(wakeup.is_some(), waiting().next().is_some(), "woken for nobody, or not for somebody");
+        assert!(wakeup.is_none_or(|wakeup| wakeup > self.now), "a deadline that has come was missed");
+    }
+
+    /// Nobody more important could have had this permit: an admission, of an arrival or of one who
+    /// waited, passes by only classes at their ceiling, unless its own class was owed a seat.
+    pub(super) fn check_admission(&mut self, admitted: &Live, effect: &Effect) {
+        assert!(!admitted.leaving, "admitted one that left: {effect:?}");
+        if self.policy.mode() == Mode::Observe {
+            return;
+        }
+        let limit = effect.evidence.limit;
+        assert!(effect.evidence.inflight < limit, "admitted beyond the limit: {effect:?}");
+        assert!(!self.is_at_ceiling(admitted.class, limit), "admitted beyond its ceiling: {effect:?}");
+        let was_owed = self.is_below_floor(admitted.class, limit);
+        for other in self.live.values().filter(|live| live.stage == Stage::Queued && !live.leaving) {
+            let is_same_class = other.class == admitted.class;
+            let is_better = match is_same_class {
+                true => cohort_group(other) < cohort_group(admitted),
+                false => other.class < admitted.class && !was_owed,
+            };
+            let is_eligible = !self.is_at_ceiling(other.class, limit);
+            let was_passed_by = is_eligible && (is_better || admitted.stage == Stage::Asked);
+            assert!(!was_passed_by, "{other:?} was passed by: {effect:?}");
+        }
+        if was_owed && admitted.stage == Stage::Queued {
+            self.seen.note("floor reclaimed");
+        }
+    }
+
+    fn is_at_ceiling(&self, id: ClassId, limit: u32) -> bool {
+        self.count(id, Stage::Admitted) >= self.policy.class(id).ceiling.seats(limit)
+    }
+
+    fn is_below_floor(&self, id: ClassId, limit: u32) -> bool {
+        self.count(id, Stage::Admitted) < self.policy.class(id).floor.seats(limit)
+    }
+}
+
+fn cohort_group(live: &Live) -> u16 {
+    live.standing.0 % 128 / COHORT_GROUP
+}
+
+/// In one state, no better value is refused where a worse one gets in.
+pub(super) fn standing_is_monotone(controller: &Controller, arrival: Arrival, now: Time) {
+    let answer = |value: f32| {
+        let mut controller = controller.clone();
+        let value = plimsoll_core::admission::Value::new(value);
+        controller.handle(Event::Arrived(Arrival { value, ..arrival }), now);
+        std::iter::from_fn(|| controller.poll_effect())
+            .find(|effect| effect.request == arrival.request)
+            .expect("every arrival is answered")
+            .decision
+    };
+    let is_refused = |decision| matches!(decision, Decision::Shed(_));
+    let mut refused_before = true;
+    for value in [0.0, 0.25, 0.5, 0.75, 1.0] {
+        let refused = is_refused(answer(value));
+        assert!(refused_before || !refused, "value {value} is refused where less gets in: {arrival:?}");
+        refused_before = refused;
+    }
+}
