@@ -156,14 +156,17 @@ async fn serve(
     let api = Admin::new(serving.clone());
     if let Some(listener) = admin {
         let listener = tokio::net::TcpListener::from_std(listener)?;
+        log::info!("admin API on {}", listener.local_addr()?);
         tokio::spawn(api.clone().serve(listener));
     }
     let watching = watch_policy(&serving);
+    // The listener knows the port that the system chose where `:0` was asked for.
+    for listener in &listeners {
+        let source = &serving.running().generation.policy.source;
+        log::info!("listening on {}, generation 1: {source}", listener.local_addr()?);
+    }
     let service = tokio::spawn(run_service(proxy, listeners, stopped));
     api.set_ready(true);
-    for address in &serving.config.listen {
-        log::info!("listening on {address}, generation 1: {}", serving.running().generation.policy.source);
-    }
     until_told_to_stop(&serving).await?;
     api.set_ready(false);
     log::info!("draining");
