@@ -139,9 +139,11 @@ impl Gate {
         }
     }
 
-    /// Whether a request would find no free seat now; only then does its value matter.
-    pub fn is_saturated(&self) -> bool {
+    /// Whether the answer to a request of `class` may depend on its value. Without the lock where seats
+    /// are free: it is only a hint.
+    pub fn depends_on_value(&self, class: ClassId, deadline: Time) -> bool {
         self.saturated.load(Ordering::Relaxed)
+            && self.lock().controller.depends_on_value(class, deadline, self.clock.now())
     }
 
     fn note_saturation(&self, state: &State) {

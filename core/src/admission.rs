@@ -199,12 +199,17 @@ impl Load {
         }
     }
 
+    /// Whether somebody of the class was refused so lately that the class still counts as congested.
+    pub fn has_refused_lately(&self, class: ClassId, now: Time) -> bool {
+        now < self.classes[class.index()].congested_until
+    }
+
     /// Whether the class gets fewer seats than it asks for: by a queue that stands, or a refusal.
     fn is_congested(&self, class: ClassId, now: Time) -> bool {
         let load = &self.classes[class.index()];
         let standing_after = self.standing_after.clamp(STANDING_MIN, STANDING_MAX);
         let stands = |since: Time| now.since(since) >= standing_after;
-        now < load.congested_until || load.queue_since.is_some_and(stands)
+        self.has_refused_lately(class, now) || load.queue_since.is_some_and(stands)
     }
 
     /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing

@@ -187,6 +187,19 @@ impl Controller {
         self.seats.taken() >= self.limit.current()
     }
 
+    /// Whether the answer to a request of `class` may depend on its value: it must wait, its class had
+    /// to refuse somebody lately, and the best of the class would not be refused. Else any value will
+    /// do, and need not be computed.
+    pub fn depends_on_value(&self, class: ClassId, deadline: Time, now: Time) -> bool {
+        let id = self.policy.nearest(class);
+        if !self.is_saturated() || !self.load.has_refused_lately(id, now) {
+            return false;
+        }
+        let best = Ring::new(id, 0);
+        let wait = self.load.wait(&self.policy, &self.queue, best, self.limit.expected(), now);
+        wait <= self.load.wait_allowed(id, self.policy.class(id), deadline, now)
+    }
+
     /// The state for people and dashboards.
     pub fn snapshot(&self, now: Time) -> Snapshot {
         let class = |id: ClassId| ClassSnapshot {

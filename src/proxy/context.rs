@@ -57,8 +57,8 @@ pub struct Context {
     pub(super) received: Time,
     /// Random bits: its id, its place in samples.
     pub(super) bits: u64,
-    /// Its id; empty until it is needed.
-    pub(super) request_id: String,
+    /// Who connected.
+    pub(super) peer: Option<IpAddr>,
     /// Its client, as far as hops are trusted.
     pub(super) client: Option<IpAddr>,
     /// What it is, once that is known.
@@ -89,7 +89,7 @@ impl Context {
         Context {
             received,
             bits,
-            request_id: String::new(),
+            peer: None,
             client: None,
             judged: None,
             fate: Fate::Undecided,

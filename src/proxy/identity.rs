@@ -9,13 +9,21 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
 /// The header of the request id.
-pub(super) const REQUEST_ID: &str = "x-request-id";
-const TRACEPARENT: &str = "traceparent";
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What only a trusted hop may say.
+const CLAIMS: [HeaderName; 3] = [
+    HeaderName::from_static("forwarded"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-host"),
+];
 /// A longer id than this is not an id.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
@@ -27,12 +35,32 @@ pub(super) fn random_bits() -> u64 {
     KEY.hash_one(COUNT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// The id of a request: the one it came with if that is one, else a new one.
+/// The id of a request: the one it came with if that is one, else one made of `bits`.
 pub(super) fn request_id(headers: &HeaderMap, bits: u64) -> String {
-    match headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()) {
-        Some(id) if is_request_id(id) => id.to_owned(),
-        _ => format!("{bits:016x}{:016x}", KEY.hash_one(!bits)),
+    given_id(headers).map_or_else(|| text(&new_id(bits)).to_owned(), str::to_owned)
+}
+
+fn given_id(headers: &HeaderMap) -> Option<&str> {
+    headers.get(REQUEST_ID)?.to_str().ok().filter(|id| is_request_id(id))
+}
+
+fn new_id(bits: u64) -> [u8; 32] {
+    let mut id = [0; 32];
+    write_hex(&mut id[..16], bits);
+    write_hex(&mut id[16..], KEY.hash_one(!bits));
+    id
+}
+
+/// Writes the low digits of `bits` in hexadecimal: on every request, so without the formatter.
+fn write_hex(digits: &mut [u8], mut bits: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b"0123456789abcdef"[(bits & 15) as usize];
+        bits >>= 4;
     }
+}
+
+fn text(ascii: &[u8]) -> &str {
+    std::str::from_utf8(ascii).expect("hexadecimal digits and dashes are ASCII")
 }
 
 fn is_request_id(id: &str) -> bool {
@@ -52,6 +80,15 @@ fn is_traceparent(text: &str) -> bool {
             && is_hex(parent, 16) && !is_zero(parent) && is_hex(flags, 2))
 }
 
+/// A trace that begins here and is not sampled: whoever samples decides before us.
+fn new_traceparent(bits: u64) -> [u8; 55] {
+    let mut trace = *b"00-00000000000000000000000000000000-0000000000000000-00";
+    write_hex(&mut trace[3..19], bits);
+    write_hex(&mut trace[19..35], bits | 1);
+    write_hex(&mut trace[36..52], KEY.hash_one(bits) | 1);
+    trace
+}
+
 /// Whom a request was forwarded for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Forwarding {
@@ -62,28 +99,23 @@ pub(super) struct Forwarding {
 }
 
 /// Writes id, trace and forwarding into the request that goes upstream.
-pub(super) fn write_upstream(
-    request: &mut RequestHeader,
-    request_id: &str,
-    bits: u64,
-    forwarding: Forwarding,
-) -> Result<()> {
-    request.insert_header(REQUEST_ID, request_id)?;
+pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding: Forwarding) -> Result<()> {
+    if given_id(&request.headers).is_none() {
+        request.insert_header(REQUEST_ID, text(&new_id(bits)))?;
+    }
     let traced = request.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
     if !traced.is_some_and(is_traceparent) {
-        let parent = KEY.hash_one(bits) | 1;
-        let trace = format!("00-{bits:016x}{:016x}-{parent:016x}-00", bits | 1);
-        request.insert_header(TRACEPARENT, trace)?;
+        request.insert_header(TRACEPARENT, text(&new_traceparent(bits)))?;
     }
     let peer = forwarding.peer.to_canonical().to_string();
     if forwarding.trusted {
-        request.append_header("x-forwarded-for", peer)?;
+        request.append_header(FORWARDED_FOR, peer)?;
     } else {
-        request.remove_header("forwarded");
-        request.remove_header("x-real-ip");
-        request.remove_header("x-forwarded-host");
-        request.insert_header("x-forwarded-for", peer)?;
-        request.insert_header("x-forwarded-proto", "http")?;
+        for claim in &CLAIMS {
+            request.remove_header(claim);
+        }
+        request.insert_header(FORWARDED_FOR, peer)?;
+        request.insert_header(FORWARDED_PROTO, "http")?;
     }
     Ok(())
 }
@@ -103,7 +135,7 @@ mod tests {
     fn sent(headers: &[(&'static str, &str)], trusted: bool, name: &str) -> Vec<String> {
         let mut request = request(headers);
         let forwarding = Forwarding { peer: "192.0.2.9".parse().unwrap(), trusted };
-        write_upstream(&mut request, "id", 7, forwarding).unwrap();
+        write_upstream(&mut request, 7, forwarding).unwrap();
         let values = request.headers.get_all(name).into_iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect()
     }
@@ -133,10 +165,10 @@ mod tests {
 
     #[test]
     fn an_id_that_is_none_is_replaced() {
-        assert_eq!(request_id(&request(&[(REQUEST_ID, "abc-1.2_3:4")]).headers, 1), "abc-1.2_3:4");
+        assert_eq!(request_id(&request(&[("x-request-id", "abc-1.2_3:4")]).headers, 1), "abc-1.2_3:4");
         let long = "a".repeat(REQUEST_ID_BYTES_MAX + 1);
         for bad in ["", "a b", "<script>", long.as_str()] {
-            assert_eq!(request_id(&request(&[(REQUEST_ID, bad)]).headers, 1).len(), 32, "{bad}");
+            assert_eq!(request_id(&request(&[("x-request-id", bad)]).headers, 1).len(), 32, "{bad}");
         }
     }
 }

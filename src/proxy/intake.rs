@@ -56,6 +56,7 @@ pub(super) async fn take(serving: &Serving, session: &mut Session, ctx: &mut Con
     }
     let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
     let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+    ctx.peer = Some(peer);
     ctx.client = Some(serving.hops.client(peer, &header.headers));
     // Else bytes of a next request, sent early, would look like a client that left.
     session.as_downstream_mut().set_pipelining_enabled(true);
@@ -143,7 +144,8 @@ fn ask(serving: &Serving, ctx: &Context) -> Asked {
     let policy = &judged.running.generation.policy;
     let gate = &serving.pools[judged.pool].gate;
     let view = &judged.known.view;
-    let value = if gate.is_saturated() {
+    let deadline = ctx.received.after(policy.core.class(judged.class).patience);
+    let value = if gate.depends_on_value(judged.class, deadline) {
         let time = hour_and_weekday(Clock::wall());
         judged.running.generation.value(judged.class, view, time, &serving.clock)
     } else {
@@ -157,7 +159,7 @@ fn ask(serving: &Serving, ctx: &Context) -> Asked {
         value: Value::new(value),
         tenure: if view.admitted { Tenure::Admitted } else { Tenure::Fresh },
         usage_penalty,
-        deadline: ctx.received.after(policy.core.class(judged.class).patience),
+        deadline,
     };
     gate.ask(&policy.core, asking)
 }

@@ -38,7 +38,7 @@ pub(super) fn decision_text(ctx: &Context) -> String {
 }
 
 /// Counts and logs a request that is over.
-pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>, ctx: &mut Context) {
+pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>, ctx: &Context) {
     let status = session.response_written().map_or(0, |response| response.status.as_u16());
     if let Some(judged) = &ctx.judged {
         let meters = &judged.running.meters[judged.class.index()];
@@ -48,9 +48,6 @@ pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>
         };
     }
     let Some(log) = serving.access_log.as_ref().filter(|log| log.samples(ctx.bits)) else { return };
-    if ctx.request_id.is_empty() {
-        ctx.request_id = identity::request_id(&session.req_header().headers, ctx.bits);
-    }
     log.write(log_record(serving, session, error, ctx, status));
 }
 
@@ -71,7 +68,7 @@ fn log_record(
     let upstream = ctx.first_byte.zip(ctx.sent).map(|(first, sent)| first.since(sent));
     Record {
         time: Clock::wall().as_secs_f64(),
-        request_id: ctx.request_id.clone(),
+        request_id: identity::request_id(&request.headers, ctx.bits),
         method: request.method.to_string(),
         path: request.uri.path().to_owned(),
         class: ctx.judged.as_ref().map(class_name).unwrap_or_default().to_owned(),

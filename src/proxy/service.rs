@@ -79,9 +79,9 @@ impl Plimsoll {
         let Some(judged) = &ctx.judged else { return Ok(()) };
         let policy = &judged.running.generation.policy;
         let refusal = &policy.settings(judged.class).refusal;
-        ctx.request_id = identity::request_id(&session.req_header().headers, ctx.bits);
+        let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
         let decision = policy.decision_header.then(|| record::decision_text(ctx));
-        let mut refused = Refused::by_class(refusal, ctx.bits, &ctx.request_id);
+        let mut refused = Refused::by_class(refusal, ctx.bits, &request_id);
         refused.decision = decision.as_deref();
         refused.write(session).await
     }
@@ -95,14 +95,14 @@ impl Plimsoll {
     ) -> Result<()> {
         self.serving.metrics.reject(rejection);
         ctx.fate = Fate::Rejected(rejection.name());
-        ctx.request_id = identity::request_id(&session.req_header().headers, ctx.bits);
+        let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
         let status = match rejection {
             Rejection::MissingHost => StatusCode::BAD_REQUEST,
             Rejection::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
             Rejection::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Rejection::StreamsFull => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let plain = Refused::plain(status, &ctx.request_id);
+        let plain = Refused::plain(status, &request_id);
         if rejection == Rejection::IncompleteBody || rejection == Rejection::MissingHost {
             session.set_keepalive(None);
         }
@@ -153,15 +153,13 @@ impl ProxyHttp for Plimsoll {
 
     async fn upstream_request_filter(
         &self,
-        session: &mut Session,
+        _session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Box<Context>,
     ) -> Result<()> {
-        ctx.request_id = identity::request_id(&request.headers, ctx.bits);
-        let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-        if let Some(peer) = peer {
+        if let Some(peer) = ctx.peer {
             let forwarding = Forwarding { peer, trusted: self.serving.hops.contains(peer) };
-            identity::write_upstream(request, &ctx.request_id, ctx.bits, forwarding)?;
+            identity::write_upstream(request, ctx.bits, forwarding)?;
         }
         ctx.sent = Some(self.serving.clock.now());
         Ok(())
@@ -274,7 +272,8 @@ impl ProxyHttp for Plimsoll {
         let is_unanswered = session.response_written().is_none();
         if let Some(status) = status.filter(|_| is_unanswered) {
             session.set_keepalive(None);
-            let answer = Refused::plain(status, &ctx.request_id);
+            let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
+            let answer = Refused::plain(status, &request_id);
             if let Err(error) = answer.write(session).await {
                 log::debug!("the client left before its {status}: {error}");
             }
