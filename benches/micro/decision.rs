@@ -86,7 +86,7 @@ impl Shell {
         let judgement = self.generation.judge(&head, &key, None, known.view.stage, &self.clock);
         self.sessions.record(&session, policy.settings(judgement.own_class).visit, entry(&head), now);
         let usage_penalty = self.usage.count(known.hash, now);
-        let value = if self.gate.is_saturated() {
+        let value = if self.gate.depends_on_value(judgement.class, now.after(patience)) {
             self.generation.value(judgement.class, &known.view, EVENING, &self.clock)
         } else {
             policy.settings(judgement.class).value
@@ -117,10 +117,10 @@ pub(crate) fn measure(criterion: &mut Criterion) {
     });
 
     let seats = shell.fill();
-    group.bench_function("routed, valued, refused", |bencher| {
+    group.bench_function("routed, refused", |bencher| {
         bencher.iter(|| shell.decide(&routed, IMPATIENT));
     });
-    group.bench_function("new template, valued, refused (at most 15 us)", |bencher| {
+    group.bench_function("new template, refused (at most 15 us)", |bencher| {
         let decide = |new: &mut Parts| shell.decide(new, IMPATIENT);
         bencher.iter_batched_ref(sample::ever_new(), decide, BatchSize::SmallInput);
     });
