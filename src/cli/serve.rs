@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use parking_lot::Mutex;
-use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
@@ -24,6 +23,7 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::config::{Config, DEFAULT_POOL, Pool};
 use crate::policy::watch::PolicyWatch;
+use crate::proxy::preface::EitherHttp;
 use crate::proxy::service::Plimsoll;
 use crate::serving::Serving;
 
@@ -189,14 +189,9 @@ async fn run_service(proxy: Plimsoll, listeners: Vec<TcpListener>, stopped: watc
     service.start_service(Some(fds), stopped, 1).await;
 }
 
-fn http(proxy: Plimsoll) -> HttpProxy<Plimsoll> {
+fn http(proxy: Plimsoll) -> EitherHttp<HttpProxy<Plimsoll>> {
     let settings = ServerConf { upstream_keepalive_pool_size: UPSTREAM_KEEPALIVE, ..ServerConf::default() };
-    let mut http = http_proxy(&Arc::new(settings), proxy);
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    options.h2_idle_timeout = Some(H2_IDLE);
-    http.server_options = Some(options);
-    http
+    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), H2_IDLE)
 }
 
 /// Reloads when the policy's files change. Dropping it ends that.

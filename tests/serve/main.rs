@@ -11,13 +11,13 @@
 
 mod harness;
 
-mod classes;
+mod startup;
+mod upstreams;
 mod clients;
-mod identity;
+mod streams;
+mod http2;
+mod classes;
 mod refusals;
+mod identity;
 mod reload;
 mod shutdown;
-mod startup;
-mod streams;
-mod uploads;
-mod upstreams;

@@ -42,7 +42,7 @@ impl Full {
     }
 
     /// Lets go, and sees that nothing is left behind.
-    async fn reopen(mut self) {
+    async fn reopen(&mut self) {
         self.shop.answer(1_000);
         for client in &mut self.seated {
             assert_eq!(client.message().await.unwrap().status(), 200);
@@ -57,7 +57,7 @@ fn retry_after(refusal: &Message) -> u32 {
 
 #[tokio::test]
 async fn a_refusal_says_when_to_come_back_and_is_not_cached() {
-    let full = Full::new("").await;
+    let mut full = Full::new("").await;
     for _ in 0..20 {
         let refusal = full.refused("GET /", "").await;
         assert_eq!(refusal.status(), 529);
@@ -80,7 +80,7 @@ fn value(series: &str) -> f64 {
 
 #[tokio::test]
 async fn a_full_queue_refuses_whom_it_would_have_let_wait() {
-    let full = Full::new("").await;
+    let mut full = Full::new("").await;
     let mut waiting = full.proxy.client().await;
     waiting.send(ORDER).await;
     full.proxy.until_pool("queued", 1).await;
@@ -98,7 +98,7 @@ const ORDER: &str = "POST /order HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 
 
 #[tokio::test]
 async fn a_person_gets_a_page_a_program_gets_json_and_a_beacon_nothing() {
-    let full = Full::new("").await;
+    let mut full = Full::new("").await;
     let page = full.refused("GET /", "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n").await;
     assert_eq!(page.header("content-type").as_deref(), Some("text/html"));
     assert!(page.text().contains("try again"), "{page:?}");
@@ -114,7 +114,7 @@ async fn a_person_gets_a_page_a_program_gets_json_and_a_beacon_nothing() {
 
 #[tokio::test]
 async fn a_script_of_another_origin_may_read_its_refusal() {
-    let full = Full::new("").await;
+    let mut full = Full::new("").await;
     let refusal = full.refused("GET /", "Origin: https://shop.test\r\n").await;
     assert_eq!(refusal.header("access-control-allow-origin").as_deref(), Some("https://shop.test"));
     assert_eq!(refusal.header("access-control-expose-headers").as_deref(), Some("Retry-After"));
@@ -126,7 +126,7 @@ async fn a_script_of_another_origin_may_read_its_refusal() {
 
 #[tokio::test]
 async fn the_connection_outlives_a_refusal_with_and_without_a_small_body() {
-    let full = Full::new("").await;
+    let mut full = Full::new("").await;
     let mut client = full.proxy.client().await;
     for _ in 0..3 {
         assert_eq!(client.exchange("GET /", "").await.status(), 529);
@@ -140,7 +140,7 @@ async fn the_connection_outlives_a_refusal_with_and_without_a_small_body() {
 
 #[tokio::test]
 async fn a_decision_is_told_where_the_policy_says_so() {
-    let full = Full::new("headers: { decision: on }").await;
+    let mut full = Full::new("headers: { decision: on }").await;
     let told = full.refused("GET /", "").await.header("x-plimsoll-decision").unwrap();
     assert!(told.starts_with("page; by=route; shed; reason="), "{told}");
     assert!(told.contains("generation=1; limit="), "{told}");

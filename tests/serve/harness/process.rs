@@ -72,8 +72,7 @@ impl Setup {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(self) -> Process {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let mut child =
-            plimsoll(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = plimsoll(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Lines::of(child.stderr.take().unwrap());
         let output = Lines::of(child.stdout.take().unwrap());
         let admin = log.address_after("admin API on ").await;
