@@ -222,14 +222,15 @@ async fn until_told_to_stop(serving: &Arc<Serving>) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until no seat is taken, but not for ever.
+/// Waits until every client has its answer, but not for ever. Seats tell less: they are given back
+/// while slow readers still read.
 async fn drain(serving: &Serving) {
     let idle = async {
-        while serving.pools.iter().any(|pool| pool.gate.snapshot().inflight > 0) {
+        while !serving.is_idle() {
             tokio::time::sleep(DRAIN_STEP).await;
         }
     };
     if tokio::time::timeout(DRAIN_MAX, idle).await.is_err() {
-        log::warn!("requests were still in flight after {DRAIN_MAX:?}");
+        log::warn!("requests were still unfinished after {DRAIN_MAX:?}");
     }
 }
