@@ -1,7 +1,7 @@
 //! The class that a request is told it is of, from the socket to the decision header.
 
 use crate::harness::process::Setup;
-use crate::harness::upstream::echo;
+use crate::harness::upstream::{answering, echo, response};
 use crate::harness::wire::Message;
 
 /// The built-in policy, with the decision told.
@@ -51,16 +51,21 @@ async fn a_post_is_classified_by_path_query_and_operation() {
 
 #[tokio::test]
 async fn a_session_in_checkout_is_carried_with_its_pages() {
-    let proxy = Setup::before(&[echo().await]).policy(&storefront()).start().await;
-    let shopper = "Cookie: PHPSESSID=shopper\r\n";
-    let before = decision(&proxy.ask("GET /product/shoes", shopper).await);
-    assert!(before.starts_with("browse; "), "{before}");
-    let order = decision(&proxy.ask("GET /checkout/", shopper).await);
-    assert!(order.starts_with("checkout; "), "{order}");
-    let after = decision(&proxy.ask("GET /product/shoes", shopper).await);
-    assert!(!after.starts_with("browse; "), "{after}");
-    let other = decision(&proxy.ask("GET /product/shoes", "Cookie: PHPSESSID=other\r\n").await);
-    assert!(other.starts_with("browse; "), "{other}");
+    // A cookie counts once the shop has set it; before, its client is known by his address.
+    let shop = answering(response("200 OK", "Set-Cookie: PHPSESSID=shopper; Path=/\r\n", b""));
+    let proxy = Setup::before(&[shop.await]).policy(&storefront()).start().await;
+    let visits = [
+        ("/product/shoes", "shopper", "browse"),
+        ("/checkout/", "shopper", "checkout"),
+        ("/product/shoes", "shopper", "account"),
+        ("/product/shoes", "other", "browse"),
+    ];
+    for (path, session, class) in visits {
+        let answer = proxy.ask(&format!("GET {path}"), &format!("Cookie: PHPSESSID={session}\r\n")).await;
+        let told = decision(&answer);
+        assert!(told.starts_with(&format!("{class}; ")), "{path} of {session}: {told}");
+    }
+    proxy.until_idle().await;
 }
 
 #[tokio::test]

@@ -139,6 +139,14 @@ async fn a_request_without_host_is_a_bad_request() {
     proxy.until_idle().await;
 }
 
+/// The next byte of a fixed sequence (xorshift, Marsaglia 2003).
+fn next(state: &mut u32) -> u8 {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    *state as u8
+}
+
 #[tokio::test]
 async fn garbage_does_not_end_the_process() {
     let proxy = Process::before(upstream::echo().await).await;
@@ -152,10 +160,12 @@ async fn garbage_does_not_end_the_process() {
         b"POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: -1\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ];
-    for bytes in garbage {
+    let mut noise = 1_u32;
+    let noise = (0..100).map(|_| (0..256).map(|_| next(&mut noise)).collect::<Vec<u8>>());
+    for bytes in garbage.into_iter().map(<[u8]>::to_vec).chain(noise) {
         let mut client = proxy.client().await;
         // It may be cut off before it has said everything.
-        let _ = client.try_send(bytes).await;
+        let _ = client.try_send([&bytes, &b"\r\n\r\n"[..]].concat()).await;
         drop(client);
     }
     assert_eq!(proxy.ask("GET /", "").await.status(), 200);

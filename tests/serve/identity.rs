@@ -20,7 +20,7 @@ async fn limited(settings: &str) -> Process {
 
 #[tokio::test]
 async fn a_hard_limit_is_told_with_the_time_to_come_back() {
-    let proxy = limited("").await;
+    let proxy = limited("trusted_hops: [192.0.2.1]").await;
     for expected in [200, 200, 429] {
         let answer = ask_for(&proxy, "203.0.113.1").await;
         assert_eq!(answer.status(), expected);

@@ -75,8 +75,12 @@ impl Setup {
         let mut child = plimsoll(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Lines::of(child.stderr.take().unwrap());
         let output = Lines::of(child.stdout.take().unwrap());
-        let admin = log.address_after("admin API on ").await;
-        let address = log.address_after("listening on ").await;
+        let addresses =
+            async { (log.address_after("listening on ").await, log.address_after("admin API on ").await) };
+        let (address, admin) = tokio::select! {
+            addresses = addresses => addresses,
+            status = child.wait() => panic!("{status:?}: {}", log.text()),
+        };
         let process = Process { child, address, admin, log, output, directory: self.directory };
         until("readiness", async || process.admin("GET /readyz").await.status() == 200).await;
         process
