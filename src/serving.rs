@@ -67,6 +67,12 @@ pub struct PoolGate {
     pub gate: Arc<Gate>,
 }
 
+/// A request whose client does not have all of its answer yet. Over when it is dropped.
+#[derive(Debug)]
+pub struct Unfinished {
+    _counted: Arc<()>,
+}
+
 /// Everything that runs.
 #[derive(Debug)]
 pub struct Serving {
@@ -87,6 +93,8 @@ pub struct Serving {
     /// The pools; the first one is the default.
     pub pools: Vec<PoolGate>,
     running: ArcSwap<Running>,
+    /// Each unfinished request holds one more of it.
+    unfinished: Arc<()>,
     /// Held while a reload is made, so that two do not apply in the wrong order.
     reloading: Mutex<()>,
 }
@@ -116,6 +124,7 @@ impl Serving {
             running: ArcSwap::from_pointee(Running::new(1, policy, model.ok(), &metrics)),
             metrics,
             config,
+            unfinished: Arc::new(()),
             reloading: Mutex::new(()),
         }))
     }
@@ -128,6 +137,16 @@ impl Serving {
     /// The generation in force, to keep.
     pub fn running_for_long(&self) -> Arc<Running> {
         self.running.load_full()
+    }
+
+    /// Counts a request as unfinished for as long as what is returned lives.
+    pub fn begin(&self) -> Unfinished {
+        Unfinished { _counted: self.unfinished.clone() }
+    }
+
+    /// Whether no request is unfinished.
+    pub fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.unfinished) == 1
     }
 
     /// The pool of that name, or the default one.

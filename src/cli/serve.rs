@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use parking_lot::Mutex;
-use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
@@ -24,6 +23,7 @@ use tokio::sync::watch;
 use crate::admin::Admin;
 use crate::config::{Config, DEFAULT_POOL, Pool};
 use crate::policy::watch::PolicyWatch;
+use crate::proxy::preface::EitherHttp;
 use crate::proxy::service::Plimsoll;
 use crate::serving::Serving;
 
@@ -189,14 +189,9 @@ async fn run_service(proxy: Plimsoll, listeners: Vec<TcpListener>, stopped: watc
     service.start_service(Some(fds), stopped, 1).await;
 }
 
-fn http(proxy: Plimsoll) -> HttpProxy<Plimsoll> {
+fn http(proxy: Plimsoll) -> EitherHttp<HttpProxy<Plimsoll>> {
     let settings = ServerConf { upstream_keepalive_pool_size: UPSTREAM_KEEPALIVE, ..ServerConf::default() };
-    let mut http = http_proxy(&Arc::new(settings), proxy);
-    let mut options = HttpServerOptions::default();
-    options.h2c = true;
-    options.h2_idle_timeout = Some(H2_IDLE);
-    http.server_options = Some(options);
-    http
+    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), H2_IDLE)
 }
 
 /// Reloads when the policy's files change. Dropping it ends that.
@@ -227,14 +222,15 @@ async fn until_told_to_stop(serving: &Arc<Serving>) -> anyhow::Result<()> {
     }
 }
 
-/// Waits until no seat is taken, but not for ever.
+/// Waits until every client has its answer, but not for ever. Seats tell less: they are given back
+/// while slow readers still read.
 async fn drain(serving: &Serving) {
     let idle = async {
-        while serving.pools.iter().any(|pool| pool.gate.snapshot().inflight > 0) {
+        while !serving.is_idle() {
             tokio::time::sleep(DRAIN_STEP).await;
         }
     };
     if tokio::time::timeout(DRAIN_MAX, idle).await.is_err() {
-        log::warn!("requests were still in flight after {DRAIN_MAX:?}");
+        log::warn!("requests were still unfinished after {DRAIN_MAX:?}");
     }
 }

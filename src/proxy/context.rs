@@ -18,7 +18,7 @@ use super::hold::Hold;
 use crate::classify::sessions::{KnownSession, SessionKey};
 use crate::gate::Permit;
 use crate::generation::ClassBy;
-use crate::serving::Running;
+use crate::serving::{Running, Unfinished};
 
 /// What was decided about a request, as the log and the decision header tell it.
 #[derive(Clone, Copy, Debug)]
@@ -81,11 +81,13 @@ pub struct Context {
     pub(super) hold: Hold,
     /// How often an upstream was tried.
     pub(super) tries: usize,
+    /// What the process waits for before it ends; not for an endless stream.
+    pub(super) unfinished: Option<Unfinished>,
 }
 
 impl Context {
     /// The context of a request that was just received.
-    pub(super) fn new(received: Time, bits: u64) -> Context {
+    pub(super) fn new(received: Time, bits: u64, unfinished: Unfinished) -> Context {
         Context {
             received,
             bits,
@@ -101,6 +103,7 @@ impl Context {
             outcome: Outcome::Success,
             hold: Hold::default(),
             tries: 0,
+            unfinished: Some(unfinished),
         }
     }
 

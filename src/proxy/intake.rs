@@ -223,5 +223,5 @@ fn visit_of(running: &crate::serving::Running, class: ClassId) -> crate::classif
 
 /// A context for a request whose head has just been read.
 pub(super) fn context(serving: &Serving) -> Context {
-    Context::new(serving.clock.now(), random_bits())
+    Context::new(serving.clock.now(), random_bits(), serving.begin())
 }

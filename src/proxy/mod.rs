@@ -12,3 +12,4 @@ mod refuse;
 mod upstream;
 mod record;
 pub mod service;
+pub mod preface;

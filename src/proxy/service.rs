@@ -117,6 +117,7 @@ impl Plimsoll {
             return Err(Error::new(ErrorType::HTTPStatus(503)));
         };
         ctx.stream = Some(place);
+        ctx.unfinished = None;
         ctx.hold.pass();
         ctx.finish(Outcome::Success);
         Ok(())

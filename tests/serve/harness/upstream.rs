@@ -1,0 +1,94 @@
+//! Shops that do as they are told: well, badly, or not at all.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::Semaphore;
+
+use super::wire::Wire;
+
+/// A listener that runs `script` with each connection.
+pub(crate) async fn scripted<S>(script: impl Fn(Wire) -> S + Send + 'static) -> SocketAddr
+where
+    S: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(script(Wire::over(stream)));
+        }
+    });
+    address
+}
+
+/// A shop that answers each request with the request: its first line, header fields and body.
+pub(crate) async fn echo() -> SocketAddr {
+    scripted(|mut wire| async move {
+        while let Ok(request) = wire.message().await {
+            let mut body = request.head_text().into_bytes();
+            body.extend_from_slice(&request.body);
+            wire.send(response("200 OK", "", &body)).await;
+        }
+    })
+    .await
+}
+
+/// A shop that answers every request in these very bytes.
+pub(crate) async fn answering(bytes: impl AsRef<[u8]> + Clone + Send + Sync + 'static) -> SocketAddr {
+    scripted(move |mut wire| {
+        let bytes = bytes.clone();
+        async move {
+            while wire.message().await.is_ok() {
+                if wire.try_send(&bytes).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// A shop that answers nobody before it is given leave: one leave, one answer.
+pub(crate) struct Stalled {
+    pub(crate) address: SocketAddr,
+    leave: Arc<Semaphore>,
+}
+
+impl Stalled {
+    pub(crate) async fn new() -> Stalled {
+        let leave = Arc::new(Semaphore::new(0));
+        let given = leave.clone();
+        let address = scripted(move |mut wire| {
+            let given = given.clone();
+            async move {
+                while wire.message().await.is_ok() {
+                    given.acquire().await.unwrap().forget();
+                    // Its client may be gone by now.
+                    let _ = wire.try_send(response("200 OK", "", b"late")).await;
+                }
+            }
+        });
+        Stalled { address: address.await, leave }
+    }
+
+    /// Lets so many requests be answered.
+    pub(crate) fn answer(&self, count: usize) {
+        self.leave.add_permits(count);
+    }
+}
+
+/// An address at which connections are refused for as long as the socket is held.
+pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
+    (socket, address)
+}
+
+/// A response with its length.
+pub(crate) fn response(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}

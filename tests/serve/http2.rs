@@ -1,0 +1,99 @@
+//! HTTP/2 without TLS, from the first byte (prior knowledge), on the same port.
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use crate::harness::bounded;
+use crate::harness::process::{Process, Setup};
+use crate::harness::upstream::{Stalled, echo};
+
+type Client = SendRequest<Full<Bytes>>;
+
+async fn connect(proxy: &Process) -> Client {
+    let stream = TcpStream::connect(proxy.address).await.unwrap();
+    let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn request(method: &str, path: &str, body: &'static str) -> Request<Full<Bytes>> {
+    let uri = format!("http://shop.test{path}");
+    let request = Request::builder().method(method).uri(uri).version(Version::HTTP_2);
+    request.body(Full::from(body)).unwrap()
+}
+
+async fn text(answer: Response<Incoming>) -> String {
+    let body = bounded("a body", answer.into_body().collect()).await.unwrap().to_bytes();
+    String::from_utf8(body.into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_is_proxied_with_its_authority_as_host() {
+    let proxy = Process::before(echo().await).await;
+    let mut client = connect(&proxy).await;
+    let both =
+        [request("GET", "/page", ""), request("POST", "/cart", "shoes")].map(|one| client.send_request(one));
+    let [page, cart] = both.map(|answer| bounded("an answer", answer));
+    let (page, cart) = tokio::join!(page, cart);
+    let page = text(page.unwrap()).await.to_lowercase();
+    assert!(page.starts_with("get /page http/1.1"), "{page}");
+    assert!(page.contains("\nhost: shop.test\n"), "{page}");
+    assert!(text(cart.unwrap()).await.ends_with("\nshoes"));
+    proxy.until_idle().await;
+}
+
+/// One class whose requests wait patiently, or are refused at once.
+const POLICY: &str = "version: 1
+classes:
+  patient: { patience: 30s }
+  hasty: { queue: { max_wait: 0ms } }
+routes: [{ path: /hasty, class: hasty }, { path: /**, class: patient }]
+";
+
+#[tokio::test]
+async fn a_stream_that_is_reset_while_queued_leaves_the_queue() {
+    let shop = Stalled::new().await;
+    let proxy = Setup::before(&[shop.address]).policy(POLICY).start().await;
+    let seated = proxy.fill().await;
+    let mut client = connect(&proxy).await;
+    let one = tokio::spawn(client.send_request(request("GET", "/", "")));
+    let other = tokio::spawn(client.send_request(request("POST", "/", "body")));
+    proxy.until_pool("queued", 2).await;
+    one.abort();
+    proxy.until_pool("queued", 1).await;
+    other.abort();
+    proxy.until_pool("queued", 0).await;
+    let last = tokio::spawn(client.send_request(request("GET", "/", "")));
+    proxy.until_pool("queued", 1).await;
+    // The whole connection.
+    drop(client);
+    last.abort();
+    proxy.until_pool("queued", 0).await;
+    drop(seated);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_refusal_leaves_the_connection_to_other_streams() {
+    let shop = Stalled::new().await;
+    let proxy = Setup::before(&[shop.address]).policy(POLICY).start().await;
+    let seated = proxy.fill().await;
+    let mut client = connect(&proxy).await;
+    for body in ["", "body"] {
+        let answer = client.send_request(request("POST", "/hasty", body));
+        let answer = bounded("a refusal", answer).await.unwrap();
+        assert_eq!(answer.status(), 503);
+        assert!(answer.headers().contains_key("retry-after"), "{answer:?}");
+    }
+    shop.answer(seated.len() + 1);
+    drop(seated);
+    proxy.until_pool("inflight", 0).await;
+    let answer = bounded("an answer", client.send_request(request("GET", "/hasty", ""))).await.unwrap();
+    assert_eq!(text(answer).await, "late");
+    proxy.until_idle().await;
+}

@@ -1,0 +1,23 @@
+//! The real binary on real sockets: what an operator, a shop and its clients get to see of it.
+//!
+//! One test program, not one per file, so that it is linked once. Every test has
+//! a process and scripted upstreams of its own, on ports that the system chose,
+//! and waits for conditions, never for a time.
+//!
+//! What a policy file may get wrong is `policy_mistakes`' part, and what a bundle
+//! may, `model_bundle`'s; here it matters what the process makes of it.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod harness;
+
+mod startup;
+mod upstreams;
+mod clients;
+mod streams;
+mod http2;
+mod classes;
+mod refusals;
+mod identity;
+mod reload;
+mod shutdown;

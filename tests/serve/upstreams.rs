@@ -1,0 +1,126 @@
+//! Upstreams that fail in every way: the client gets an answer in time, and the seat comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::harness::process::{Process, Setup};
+use crate::harness::upstream::{self, answering, response, scripted};
+
+/// A pace at which a download counts as slow, and no read of it times out.
+const DRIP: Duration = Duration::from_millis(20);
+
+fn impatient(timeouts: &str, upstream: std::net::SocketAddr) -> Setup {
+    let pool = format!("pools: {{ default: {{ endpoints: [\"{upstream}\"], timeouts: {timeouts} }} }}\n");
+    Setup::before(&[]).config(&pool)
+}
+
+async fn assert_answered(proxy: &Process, status: u16) {
+    let answer = proxy.ask("GET /", "Accept: application/json\r\n").await;
+    assert_eq!(answer.status(), status, "{answer:?}");
+    assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"), "{answer:?}");
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_is_a_bad_gateway() {
+    let (_socket, address) = upstream::refusing();
+    let proxy = Process::before(address).await;
+    assert_answered(&proxy, 502).await;
+    assert_eq!(proxy.metric("plimsoll_connect_failures_total").await, 1.0);
+}
+
+#[tokio::test]
+async fn an_upstream_that_resets_is_a_bad_gateway_and_no_order_is_sent_twice() {
+    let orders = Arc::new(AtomicUsize::new(0));
+    let seen = orders.clone();
+    let shop = scripted(move |mut wire| {
+        let seen = seen.clone();
+        async move {
+            wire.message().await.unwrap();
+            seen.fetch_add(1, Ordering::Relaxed);
+            wire.reset();
+        }
+    });
+    let proxy = Process::before(shop.await).await;
+    let mut client = proxy.client().await;
+    client.send("POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\npay").await;
+    assert_eq!(client.message().await.unwrap().status(), 502);
+    assert_eq!(orders.load(Ordering::Relaxed), 1);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_hangs_is_a_gateway_timeout() {
+    let shop = upstream::Stalled::new().await;
+    let proxy = impatient("{ read: 300ms }", shop.address).start().await;
+    assert_answered(&proxy, 504).await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_talks_garbage_is_a_bad_gateway() {
+    for garbage in ["\0\u{1}\u{2} garbage\r\n\r\n", "HTTP/1.1 banana\r\n\r\n", "220 smtp.test ready\r\n"] {
+        let proxy = Process::before(answering(garbage).await).await;
+        assert_answered(&proxy, 502).await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_breaks_off_for_the_client() {
+    for head in ["Content-Length: 1000", "Transfer-Encoding: chunked"] {
+        let shop = scripted(move |mut wire| async move {
+            wire.message().await.unwrap();
+            wire.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n3\r\nabc")).await;
+        });
+        let proxy = Process::before(shop.await).await;
+        let mut client = proxy.client().await;
+        client.ask("GET /", "").await;
+        match client.message().await {
+            Ok(answer) => assert_eq!(answer.status(), 502, "{answer:?}"),
+            Err(broken) => drop(broken),
+        }
+        proxy.until_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn a_download_that_drips_for_ever_without_a_place_among_the_streams_ends_at_the_total_timeout() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        while wire.try_send("4\r\ndrip\r\n").await.is_ok() {
+            tokio::time::sleep(DRIP).await;
+        }
+    });
+    let settings = format!(
+        "streams_max: 1\npools: {{ default: {{ endpoints: [\"{}\"], timeouts: {{ total: 600ms }} }} }}\n",
+        shop.await
+    );
+    let proxy = Setup::before(&[]).config(&settings).start().await;
+    let mut first = proxy.client().await;
+    first.ask("GET /", "").await;
+    assert_eq!(first.head().await.unwrap().status(), 200);
+    proxy.until_pool("inflight", 0).await;
+    // The only place is taken now.
+    let mut second = proxy.client().await;
+    second.ask("GET /", "").await;
+    assert!(second.message().await.is_err(), "a download without an end has ended well");
+    proxy.until_idle().await;
+    assert!(!first.chunk().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_two_upstreams_one_dead_the_other_answers_everything() {
+    let (_socket, dead) = upstream::refusing();
+    let alive = answering(response("200 OK", "", b"ok")).await;
+    let proxy = Setup::before(&[dead, alive]).start().await;
+    let mut client = proxy.client().await;
+    for _ in 0..10 {
+        assert_eq!(client.exchange("GET /", "").await.status(), 200);
+        // Nothing was sent to the dead one, so that even an order may go to the other.
+        client.send("POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\npay").await;
+        assert_eq!(client.message().await.unwrap().status(), 200);
+    }
+    assert!(proxy.metric("plimsoll_connect_failures_total").await > 0.0);
+    proxy.until_idle().await;
+}
