@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
 
 use crate::classify::sessions::SessionTable;
 use crate::clients::{Limits, TrustedHops, Usage};
@@ -25,6 +26,9 @@ use crate::policy::{check, storefront};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{ClassMeters, Metrics};
 use crate::yaml::diagnostic::Diagnostics;
+
+/// The number of the generation that a process starts with.
+const FIRST: u64 = 1;
 
 /// A generation with what is resolved for it.
 #[derive(Debug)]
@@ -95,6 +99,8 @@ pub struct Serving {
     running: ArcSwap<Running>,
     /// Each unfinished request holds one more of it.
     unfinished: Arc<()>,
+    /// The number of the latest generation that all gates decide under.
+    applied: watch::Sender<u64>,
     /// Held while a reload is made, so that two do not apply in the wrong order.
     reloading: Mutex<()>,
 }
@@ -121,7 +127,8 @@ impl Serving {
             usage: Usage::default(),
             access_log: AccessLog::start(config.access_log_millionths),
             pools: config.pools.iter().map(gate).collect(),
-            running: ArcSwap::from_pointee(Running::new(1, policy, model.ok(), &metrics)),
+            running: ArcSwap::from_pointee(Running::new(FIRST, policy, model.ok(), &metrics)),
+            applied: watch::Sender::new(FIRST),
             metrics,
             config,
             unfinished: Arc::new(()),
@@ -137,6 +144,13 @@ impl Serving {
     /// The generation in force, to keep.
     pub fn running_for_long(&self) -> Arc<Running> {
         self.running.load_full()
+    }
+
+    /// Waits until all gates decide under the generation in force: for requests that a reload caught.
+    pub async fn applied(&self) {
+        let mut applied = self.applied.subscribe();
+        let is_applied = |number: &u64| *number >= self.running().generation.number;
+        applied.wait_for(is_applied).await.expect("the sender lives as long as this");
     }
 
     /// Counts a request as unfinished for as long as what is returned lives.
@@ -179,6 +193,7 @@ impl Serving {
         for pool in &self.pools {
             pool.gate.change_policy(core.clone());
         }
+        self.applied.send_replace(number);
         Ok(number)
     }
 

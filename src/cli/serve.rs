@@ -4,6 +4,7 @@
 //! period on SIGTERM even when idle, and a port in use is a panic in it. Here,
 //! a port in use is a message, and a drained process ends at once.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::IntoRawFd;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{Fds, ListenFds};
 use pingora_core::services::Service as _;
 use pingora_proxy::{HttpProxy, http_proxy};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
@@ -144,6 +145,7 @@ async fn serve(
     listeners: Vec<TcpListener>,
     admin: Option<TcpListener>,
 ) -> anyhow::Result<()> {
+    let mut signals = Signals::catch().context("cannot catch signals")?;
     let (stop, stopped) = watch::channel(false);
     let proxy = Plimsoll::new(serving.clone()).context("an endpoint cannot be used")?;
     for check in proxy.health_checks(&stopped) {
@@ -167,7 +169,7 @@ async fn serve(
     }
     let service = tokio::spawn(run_service(proxy, listeners, stopped));
     api.set_ready(true);
-    until_told_to_stop(&serving).await?;
+    signals.until_told_to_stop(&serving).await;
     api.set_ready(false);
     log::info!("draining");
     stop.send_replace(true);
@@ -205,18 +207,32 @@ fn watch_policy(serving: &Arc<Serving>) -> Option<PolicyWatch> {
     watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
 }
 
-/// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
-async fn until_told_to_stop(serving: &Arc<Serving>) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => {
-                let serving = serving.clone();
-                tokio::task::spawn_blocking(move || serving.reload());
+/// What an operator tells a process. Caught from the start: a signal that nobody listens for kills.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
+    async fn until_told_to_stop(&mut self, serving: &Arc<Serving>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => {
+                    let serving = serving.clone();
+                    tokio::task::spawn_blocking(move || serving.reload());
+                }
             }
         }
     }

@@ -73,7 +73,7 @@ pub(super) async fn take(serving: &Serving, session: &mut Session, ctx: &mut Con
             Asked::Answered(now) => answer = Some(now),
             Asked::Waiting(ticket) => answer = wait(serving, session, ctx, ticket).await,
             Asked::Stale => {
-                tokio::task::yield_now().await;
+                serving.applied().await;
                 continue;
             }
         }

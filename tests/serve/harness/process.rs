@@ -217,3 +217,13 @@ impl Process {
         clients
     }
 }
+
+impl Drop for Process {
+    /// Shows the log of a test that fails.
+    #[expect(clippy::print_stdout, reason = "a test's output is shown if it fails")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("--- the log of the process:\n{}", self.log.text());
+        }
+    }
+}
