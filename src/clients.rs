@@ -21,12 +21,13 @@ use ipnet::IpNet;
 use plimsoll_core::admission::USAGE_PENALTY_MAX;
 use plimsoll_core::time::Time;
 
+use crate::classify::sessions::network;
 use crate::policy::settings::{LimitKey, RateLimit};
 
 /// Longer chains of hops are not read: nobody has so many proxies.
 const HOPS_MAX: usize = 32;
-/// How many clients are counted at once.
-const CLIENTS_MAX: usize = 65_536;
+/// Clients are counted in so many buckets: several times those who are active at once in a large shop.
+const BUCKETS: u64 = 131_072;
 /// A count halves in this time: a shopper's page with its pictures is forgotten by the next one.
 const USAGE_HALF_LIFE_S: f64 = 10.0;
 /// Requests in the decayed count that cost nothing: three pages of twenty requests in a row.
@@ -114,26 +115,19 @@ pub struct Usage {
 impl Usage {
     /// Counts a request of `client` and returns the penalty its recent usage costs.
     ///
-    /// At most [`CLIENTS_MAX`] are counted; when there are more, those who were quiet for a few
-    /// half-lives make room, and until one is found newcomers go uncounted.
+    /// Clients beyond the number of buckets share one with another: bounded by construction, and no
+    /// sweep on anybody's request.
     pub fn count(&self, client: u64, now: Time) -> u8 {
-        if self.counts.len() >= CLIENTS_MAX && !self.counts.contains_key(&client) {
-            self.forget_quiet(now);
-            if self.counts.len() >= CLIENTS_MAX {
-                return 0;
-            }
-        }
-        let mut count = self.counts.entry(client).or_insert(Count { requests: 0.0, at: now });
+        let mut count = self.counts.entry(bucket(client)).or_insert(Count { requests: 0.0, at: now });
         let age = now.since(count.at).as_secs_f64();
         count.requests = count.requests * (-age / USAGE_HALF_LIFE_S).exp2() + 1.0;
         count.at = now;
         penalty(count.requests)
     }
+}
 
-    fn forget_quiet(&self, now: Time) {
-        let quiet = Duration::from_secs_f64(3.0 * USAGE_HALF_LIFE_S);
-        self.counts.retain(|_, count| now.since(count.at) < quiet);
-    }
+fn bucket(client: u64) -> u64 {
+    client % BUCKETS
 }
 
 fn penalty(requests: f64) -> u8 {
@@ -170,15 +164,12 @@ impl Limits {
     /// How long until the bucket has room again.
     pub fn check(&self, session: u64, address: IpAddr) -> Result<(), Duration> {
         for (key, limiter) in &self.limiters {
-            if limiter.len() >= CLIENTS_MAX {
-                limiter.retain_recent();
-            }
             let client = match key {
                 LimitKey::Session => session,
-                LimitKey::Address => self.hasher.hash_one(address),
+                LimitKey::Address => self.hasher.hash_one(network(address)),
             };
             let full = |refusal: governor::NotUntil<_>| refusal.wait_time_from(self.clock.now());
-            limiter.check_key(&client).map_err(full)?;
+            limiter.check_key(&bucket(client)).map_err(full)?;
         }
         Ok(())
     }
@@ -244,12 +235,10 @@ mod tests {
     #[test]
     fn counted_clients_are_bounded() {
         let usage = Usage::default();
-        for client in 0..CLIENTS_MAX as u64 + 1_000 {
+        for client in 0..2 * BUCKETS {
             usage.count(client, Time::from_millis(1));
         }
-        assert!(usage.counts.len() <= CLIENTS_MAX);
-        usage.count(u64::MAX, Time::from_millis(100_000));
-        assert_eq!(usage.counts.len(), 1);
+        assert_eq!(usage.counts.len() as u64, BUCKETS);
     }
 
     #[test]

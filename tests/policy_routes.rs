@@ -220,7 +220,7 @@ fn the_reference_states_what_holds_where_nothing_is_written() {
 fn a_session_in_checkout_carries_its_requests_but_no_beacons() {
     let policy = storefront();
     let id = |name| policy.core.class_named(name).unwrap();
-    assert_eq!(policy.carried(id("static"), Stage::Checkout), id("cart"));
+    assert_eq!(policy.carried(id("static"), Stage::Checkout), id("account"));
     assert_eq!(policy.carried(id("checkout"), Stage::Checkout), id("checkout"));
     assert_eq!(policy.carried(id("analytics"), Stage::Checkout), id("analytics"));
     assert_eq!(policy.carried(id("static"), Stage::Cart), id("static"));

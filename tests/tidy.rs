@@ -41,7 +41,7 @@ const LAYERS: [(&str, Imports); 16] = [
     ("clock", Only(&["classify"])),
     ("model", Only(&["classify"])),
     ("policy", Only(&["classify", "yaml"])),
-    ("clients", Only(&["policy"])),
+    ("clients", Only(&["policy", "classify"])),
     ("generation", Only(&["classify", "clock", "model", "policy"])),
     ("gate", Only(&["clock"])),
     ("telemetry", Only(&["generation", "policy"])),

@@ -226,7 +226,10 @@ impl Load {
             return in_floor;
         }
         let ceiling = f64::from(class.ceiling.seats(limit as u32));
-        let seats = limit - load.better[ring.group()] - load.lent_back;
+        let of_class = limit - load.better[0] - load.lent_back;
+        // Better cohorts of the class itself leave it a seat: they are its own requests of a moment
+        // ago as often as not, and no queue of theirs stands.
+        let seats = (limit - load.better[ring.group()] - load.lent_back).max(of_class.min(1.0));
         let work = self.work_ahead(queue, ring, RingSet::ALL) + load.hold;
         in_floor.min(wait_for(work, seats.min(ceiling)))
     }

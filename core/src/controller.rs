@@ -256,7 +256,10 @@ impl Controller {
         let wait = self.load.wait(&self.policy, &self.queue, ring, self.limit.expected(), now);
         request.wait_allowed = self.load.wait_allowed(request.class, class, request.deadline, now);
         if wait > request.wait_allowed || request.wait_allowed.is_zero() {
-            self.load.refused(request.class, now);
+            // One that came too late by itself tells nothing about its class.
+            if !request.wait_allowed.is_zero() {
+                self.load.refused(request.class, now);
+            }
             return self.refuse(request, Reason::WaitTooLong, wait, now);
         }
         let is_full = self.queue.class_length(request.class) >= class.queue.length_max;

@@ -190,7 +190,7 @@ fn lock(set: &Mutex<Set>) -> MutexGuard<'_, Set> {
 }
 
 /// An IPv6 customer owns a /64 and may come from a new address for each request.
-fn network(address: IpAddr) -> u64 {
+pub(crate) fn network(address: IpAddr) -> u64 {
     match address.to_canonical() {
         IpAddr::V4(address) => u64::from(address.to_bits()),
         IpAddr::V6(address) => (address.to_bits() >> 64) as u64,

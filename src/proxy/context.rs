@@ -55,6 +55,9 @@ pub(super) struct Judged {
 pub struct Context {
     /// When its head was read.
     pub(super) received: Time,
+    /// When it was complete as far as it is read before asking: patience counts from here, for the
+    /// time a client takes to send its order is not the shop's.
+    pub(super) complete: Time,
     /// Random bits: its id, its place in samples.
     pub(super) bits: u64,
     /// Who connected.
@@ -73,6 +76,8 @@ pub struct Context {
     pub(super) stream: Option<OwnedSemaphorePermit>,
     /// When the last byte of it was sent upstream.
     pub(super) sent: Option<Time>,
+    /// Whether all of it was sent: only then do silence and failure tell of the shop.
+    pub(super) is_sent: bool,
     /// When the upstream's first byte came.
     pub(super) first_byte: Option<Time>,
     /// How the upstream's status counts.
@@ -90,6 +95,7 @@ impl Context {
     pub(super) fn new(received: Time, bits: u64, unfinished: Unfinished) -> Context {
         Context {
             received,
+            complete: received,
             bits,
             peer: None,
             client: None,
@@ -99,6 +105,7 @@ impl Context {
             permit: None,
             stream: None,
             sent: None,
+            is_sent: false,
             first_byte: None,
             outcome: Outcome::Success,
             hold: Hold::default(),

@@ -8,13 +8,13 @@
 
 use std::time::Duration;
 
-use http::Version;
 use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{Method, Version};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::decision::Decision;
-use plimsoll_core::policy::ClassId;
+use plimsoll_core::policy::Mode;
 
 use super::context::{Context, Fate, Judged};
 use super::identity::random_bits;
@@ -30,6 +30,9 @@ use crate::telemetry::metrics::{Rejection, observe};
 const BODY_READ_MAX: u64 = 64 * 1024;
 /// How long such a body may take.
 const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client may stall for this long, in an upload or a download. Less than the upstream's read
+/// timeout, or a client that stalls would look like a shop that does.
+const CLIENT_STALL_MAX: Duration = Duration::from_secs(20);
 /// A request caught by a reload is judged anew; reloads that keep catching it do not exist.
 const JUDGED_ANEW_MAX: usize = 1_000;
 
@@ -60,13 +63,21 @@ pub(super) async fn take(serving: &Serving, session: &mut Session, ctx: &mut Con
     ctx.client = Some(serving.hops.client(peer, &header.headers));
     // Else bytes of a next request, sent early, would look like a client that left.
     session.as_downstream_mut().set_pipelining_enabled(true);
-    if has_small_body(session) && !read_body(session).await {
-        return Ok(Passage::Rejected(Rejection::IncompleteBody, None));
+    if has_small_body(session) {
+        if !read_body(session).await {
+            return Ok(Passage::Rejected(Rejection::IncompleteBody, None));
+        }
+        ctx.complete = serving.clock.now();
     }
+    // Whoever upgrades may be silent for long.
+    if !session.is_upgrade_req() {
+        session.set_read_timeout(Some(CLIENT_STALL_MAX));
+    }
+    session.set_write_timeout(Some(CLIENT_STALL_MAX));
     let mut answer = None;
     for _ in 0..JUDGED_ANEW_MAX {
         judge(serving, session, ctx);
-        if let Err(wait) = check_limits(ctx) {
+        if let Err(wait) = check_limits(serving, ctx) {
             return Ok(Passage::Rejected(Rejection::RateLimited, Some(wait)));
         }
         match ask(serving, ctx) {
@@ -82,7 +93,7 @@ pub(super) async fn take(serving: &Serving, session: &mut Session, ctx: &mut Con
     let Some(answer) = answer else {
         return Err(Error::explain(ErrorType::ConnectionClosed, "left while waiting").into_down());
     };
-    Ok(settle(serving, session, ctx, answer))
+    Ok(settle(ctx, answer))
 }
 
 fn has_small_body(session: &mut Session) -> bool {
@@ -100,7 +111,10 @@ async fn read_body(session: &mut Session) -> bool {
     downstream.enable_retry_buffering();
     let read = async {
         while !downstream.is_body_done() {
-            downstream.read_request_body().await?;
+            // Nothing more to read ends the body as well: HTTP/2 trailers come after it.
+            if downstream.read_request_body().await?.is_none() {
+                break;
+            }
         }
         Result::<()>::Ok(())
     };
@@ -132,11 +146,17 @@ fn judge(serving: &Serving, session: &mut Session, ctx: &mut Context) {
     ctx.judged = Some(Judged { class, own_class, class_by, pool, session: session_key, known, running });
 }
 
-fn check_limits(ctx: &Context) -> Result<(), Duration> {
-    match (&ctx.judged, ctx.client) {
-        (Some(judged), Some(client)) => judged.running.limits.check(judged.known.hash, client),
-        _ => Ok(()),
+/// `Err` if a hard limit refuses the request; in observe mode it is only counted.
+fn check_limits(serving: &Serving, ctx: &Context) -> Result<(), Duration> {
+    let (Some(judged), Some(client)) = (&ctx.judged, ctx.client) else { return Ok(()) };
+    let checked = judged.running.limits.check(judged.known.hash, client);
+    if judged.running.generation.policy.core.mode() == Mode::Observe {
+        if checked.is_err() {
+            serving.metrics.reject(Rejection::RateLimited);
+        }
+        return Ok(());
     }
+    checked
 }
 
 fn ask(serving: &Serving, ctx: &Context) -> Asked {
@@ -144,7 +164,7 @@ fn ask(serving: &Serving, ctx: &Context) -> Asked {
     let policy = &judged.running.generation.policy;
     let gate = &serving.pools[judged.pool].gate;
     let view = &judged.known.view;
-    let deadline = ctx.received.after(policy.core.class(judged.class).patience);
+    let deadline = ctx.complete.after(policy.core.class(judged.class).patience);
     let value = if gate.depends_on_value(judged.class, deadline) {
         let time = hour_and_weekday(Clock::wall());
         judged.running.generation.value(judged.class, view, time, &serving.clock)
@@ -191,9 +211,8 @@ async fn wait(
     answer
 }
 
-/// Notes the answer, and remembers the visit of a session that got in: a refused request has not
-/// brought anybody anywhere.
-fn settle(serving: &Serving, session: &Session, ctx: &mut Context, answer: Answer) -> Passage {
+/// Notes the answer.
+fn settle(ctx: &mut Context, answer: Answer) -> Passage {
     let judged = ctx.judged.as_ref().expect("an answered request was judged");
     let running = &judged.running;
     let meters = &running.meters[judged.class.index()];
@@ -210,15 +229,20 @@ fn settle(serving: &Serving, session: &Session, ctx: &mut Context, answer: Answe
         Decision::Admit | Decision::Queue => meters.admitted.inc(),
     };
     ctx.permit = answer.permit;
-    let visit = visit_of(running, judged.own_class);
-    let head = Head::of(session.req_header());
-    serving.sessions.record(&judged.session, visit, entry(&head), ctx.received);
-    serving.sessions.admitted(&judged.session, ctx.received);
     Passage::Seated
 }
 
-fn visit_of(running: &crate::serving::Running, class: ClassId) -> crate::classify::session::Visit {
-    running.generation.policy.settings(class).visit
+/// Remembers the visit of a session that got an answer: a request that was refused, or that the shop
+/// did not understand, has not brought anybody anywhere.
+pub(super) fn remember(serving: &Serving, session: &Session, ctx: &Context) {
+    let Some(judged) = &ctx.judged else { return };
+    let head = Head::of(session.req_header());
+    // A preflight asks for another request's sake.
+    if *head.method != Method::OPTIONS {
+        let visit = judged.running.generation.policy.settings(judged.own_class).visit;
+        serving.sessions.record(&judged.session, visit, entry(&head), ctx.received);
+        serving.sessions.admitted(&judged.session, ctx.received);
+    }
 }
 
 /// A context for a request whose head has just been read.

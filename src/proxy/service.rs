@@ -32,6 +32,8 @@ use crate::telemetry::metrics::{Rejection, observe};
 
 /// The header that tells what was decided, where the policy turns it on.
 pub(super) const DECISION: &str = "x-plimsoll-decision";
+/// How long the upstream's end of a WebSocket may be silent.
+const UPGRADED_IDLE_MAX: Duration = Duration::from_secs(600);
 /// Streams and WebSockets at once, unless the settings say otherwise.
 const STREAMS_MAX: usize = 10_000;
 
@@ -114,6 +116,8 @@ impl Plimsoll {
         let Ok(place) = self.streams.clone().try_acquire_owned() else {
             self.serving.metrics.reject(Rejection::StreamsFull);
             ctx.fate = Fate::Rejected(Rejection::StreamsFull.name());
+            // The refusal is ours; the shop did what it was asked.
+            ctx.finish(ctx.outcome);
             return Err(Error::new(ErrorType::HTTPStatus(503)));
         };
         ctx.stream = Some(place);
@@ -142,14 +146,18 @@ impl ProxyHttp for Plimsoll {
         }
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Box<Context>) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Context>) -> Result<Box<HttpPeer>> {
         let left = self.time_left(ctx);
         if left.is_zero() {
             return Err(Error::new(ErrorType::ConnectTimedout).into_up());
         }
         ctx.tries += 1;
         let peer = self.upstreams(ctx).next(left);
-        peer.map(Box::new).ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())
+        let mut peer = peer.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
+        if session.is_upgrade_req() {
+            peer.options.read_timeout = Some(UPGRADED_IDLE_MAX);
+        }
+        Ok(Box::new(peer))
     }
 
     async fn upstream_request_filter(
@@ -173,8 +181,12 @@ impl ProxyHttp for Plimsoll {
         end_of_stream: bool,
         ctx: &mut Box<Context>,
     ) -> Result<()> {
-        if end_of_stream && body.is_some() {
+        if end_of_stream || body.is_some() {
             ctx.sent = Some(self.serving.clock.now());
+        }
+        ctx.is_sent |= end_of_stream;
+        if !ctx.is_sent && ctx.stream.is_none() && self.time_left(ctx).is_zero() {
+            return Err(Error::explain(ErrorType::ReadTimedout, "the upload took too long").into_down());
         }
         Ok(())
     }
@@ -192,6 +204,9 @@ impl ProxyHttp for Plimsoll {
         let now = self.serving.clock.now();
         ctx.first_byte = Some(now);
         ctx.outcome = outcome_of_status(response.status);
+        if response.status.as_u16() < 400 {
+            intake::remember(&self.serving, session, ctx);
+        }
         let sent = ctx.sent.unwrap_or(now);
         if let Some(permit) = &ctx.permit {
             permit.first_byte(sent);
@@ -202,6 +217,9 @@ impl ProxyHttp for Plimsoll {
                 let cookies = &judged.running.generation.policy.sessions.cookies;
                 self.serving.sessions.granted(&judged.session, &response.headers, cookies, now);
             }
+        }
+        if !has_known_length(response) {
+            ctx.hold.pass();
         }
         if is_upgrade || is_event_stream(response) {
             self.become_stream(ctx)?;
@@ -221,11 +239,12 @@ impl ProxyHttp for Plimsoll {
         if end_of_stream {
             ctx.finish(ctx.outcome);
         } else if ctx.stream.is_none() && self.time_left(ctx).is_zero() {
-            return Err(Error::new(ErrorType::ReadTimedout).into_up());
+            let late = Error::new(ErrorType::ReadTimedout);
+            // What is passed on as it comes may as well be late because its reader is slow.
+            return Err(if ctx.hold.is_large() { late.into_down() } else { late.into_up() });
         }
-        let age = ctx.first_byte.map_or(Duration::ZERO, |at| self.serving.clock.now().since(at));
-        ctx.hold.take(body, end_of_stream, age);
-        if ctx.hold.is_passing() && !end_of_stream && ctx.permit.is_some() {
+        ctx.hold.take(body, end_of_stream);
+        if ctx.hold.is_large() && !end_of_stream && ctx.permit.is_some() {
             // A long download goes at its reader's pace from here on; with a place among the streams
             // it needs no seat. Without one it keeps its seat.
             if let Ok(place) = self.streams.clone().try_acquire_owned() {
@@ -286,8 +305,12 @@ impl ProxyHttp for Plimsoll {
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<Context>) {
         match error {
             None => ctx.finish(ctx.outcome),
-            Some(error) if *error.esource() != ErrorSource::Downstream => ctx.finish(outcome_of(error)),
-            // The client left: dropped, the permit reports just that.
+            Some(error) if ctx.is_sent && *error.esource() != ErrorSource::Downstream => {
+                ctx.finish(outcome_of(error));
+            }
+            // A connection that failed tells of the shop whatever the client did.
+            Some(error) if is_unreachable(error) => ctx.finish(Outcome::Overloaded),
+            // The client left or did not finish its upload: dropped, the permit reports just that.
             Some(_) => ctx.permit = None,
         }
         ctx.stream = None;
@@ -314,9 +337,12 @@ fn is_timeout(error: &Error) -> bool {
 
 /// What an error that is not the client's says of the upstream.
 fn outcome_of(error: &Error) -> Outcome {
-    use ErrorType::{ConnectError, ConnectNoRoute, ConnectRefused};
-    let unreachable = matches!(error.etype(), ConnectError | ConnectNoRoute | ConnectRefused);
-    if unreachable || is_timeout(error) { Outcome::Overloaded } else { Outcome::Failed }
+    if is_unreachable(error) || is_timeout(error) { Outcome::Overloaded } else { Outcome::Failed }
+}
+
+fn is_unreachable(error: &Error) -> bool {
+    use ErrorType::{ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout};
+    matches!(error.etype(), ConnectError | ConnectNoRoute | ConnectRefused | ConnectTimedout)
 }
 
 /// The status an error is answered with; `None` if the client is gone.
@@ -338,6 +364,11 @@ fn status_of(error: &Error) -> Option<StatusCode> {
 fn is_event_stream(response: &ResponseHeader) -> bool {
     let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     content_type.is_some_and(|kind| kind.starts_with("text/event-stream"))
+}
+
+/// Only what says how long it is can be held back: the rest may be a stream whose next chunk is far.
+fn has_known_length(response: &ResponseHeader) -> bool {
+    response.headers.contains_key(CONTENT_LENGTH)
 }
 
 fn has_no_body(method: &Method, response: &ResponseHeader) -> bool {

@@ -81,3 +81,16 @@ async fn what_no_route_takes_is_the_models() {
     assert!(proxy.metric("plimsoll_model_runs").await >= 2.0);
     proxy.until_idle().await;
 }
+
+#[tokio::test]
+async fn a_checkout_that_the_shop_refused_lifts_nobody() {
+    for (status, class) in [("404 Not Found", "browse"), ("200 OK", "account")] {
+        let shop = answering(response(status, "", b"answer")).await;
+        let proxy = Setup::before(&[shop]).policy(&storefront()).start().await;
+        let mut client = proxy.client().await;
+        client.send(post("/checkout", "text/plain", "order")).await;
+        client.message().await.unwrap();
+        let told = decision(&client.exchange("GET /", "").await);
+        assert!(told.starts_with(&format!("{class}; ")), "after {status}: {told}");
+    }
+}

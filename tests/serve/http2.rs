@@ -1,7 +1,9 @@
 //! HTTP/2 without TLS, from the first byte (prior knowledge), on the same port.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
@@ -12,9 +14,10 @@ use crate::harness::bounded;
 use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::{Stalled, echo};
 
-type Client = SendRequest<Full<Bytes>>;
-
-async fn connect(proxy: &Process) -> Client {
+async fn connect<B>(proxy: &Process) -> SendRequest<B>
+where
+    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
     let stream = TcpStream::connect(proxy.address).await.unwrap();
     let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
@@ -44,6 +47,19 @@ async fn a_request_is_proxied_with_its_authority_as_host() {
     assert!(page.starts_with("get /page http/1.1"), "{page}");
     assert!(page.contains("\nhost: shop.test\n"), "{page}");
     assert!(text(cart.unwrap()).await.ends_with("\nshoes"));
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn trailers_after_a_small_body_end_it() {
+    let proxy = Process::before(echo().await).await;
+    let mut client = connect(&proxy).await;
+    let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "1".parse().unwrap())]);
+    let body = Full::from("shoes").with_trailers(std::future::ready(Some(Ok(trailers)))).boxed();
+    let request = Request::post("http://shop.test/cart").header("content-length", "5").body(body).unwrap();
+    let answer = bounded("an answer", client.send_request(request)).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(text(answer).await.ends_with("\nshoes"));
     proxy.until_idle().await;
 }
 

@@ -62,6 +62,25 @@ async fn chunks_are_passed_on_before_the_body_has_ended() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_flushed_piece_by_piece_comes_as_it_is_made_and_keeps_its_seat() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        wire.send("4\r\nhead\r\n").await;
+        // The page is never finished; the proxy hangs up when the client does.
+        wire.rest().await;
+    });
+    let proxy = Process::before(shop.await).await;
+    let mut client = proxy.client().await;
+    client.ask("GET /page", "").await;
+    assert_eq!(client.head().await.unwrap().status(), 200);
+    assert_eq!(client.chunk().await.unwrap(), b"head");
+    proxy.until_pool("inflight", 1).await;
+    drop(client);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn events_are_passed_on_as_they_come_without_a_seat() {
     let shop = scripted(|mut wire| async move {
         wire.message().await.unwrap();
