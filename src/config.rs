@@ -124,10 +124,7 @@ impl Config {
     /// Every mistake in it.
     pub fn parse(source: &Source) -> Result<Config, Diagnostics> {
         let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
-        let roots = source.files.iter().enumerate();
-        let roots: Option<Vec<_>> =
-            roots.map(|(index, file)| document::parse(&file.text, index, &mistakes)).collect();
-        let root = roots.and_then(|roots| roots.into_iter().reduce(document::Node::overlaid_with));
+        let root = document::read(source, &mistakes);
         let config = root.as_ref().and_then(|root| config(&Field::root(root, &mistakes)));
         match config {
             Some(config) if mistakes.is_empty() => Ok(config),

@@ -219,12 +219,12 @@ impl Running {
 }
 
 /// The policy that `config` names, or the built-in one.
-fn read_policy(config: &Config) -> Result<CompiledPolicy, Diagnostics> {
+pub(crate) fn read_policy(config: &Config) -> Result<CompiledPolicy, Diagnostics> {
     config.policy.as_deref().map_or_else(|| Ok(storefront()), check)
 }
 
 /// The bundle that `config` names, or else the policy.
-fn load_model(policy: &CompiledPolicy, config: &Config) -> Result<Scorer, ModelError> {
+pub(crate) fn load_model(policy: &CompiledPolicy, config: &Config) -> Result<Scorer, ModelError> {
     let by_policy: Option<&Path> = match &policy.model.bundle {
         BundleSource::Embedded => None,
         BundleSource::Directory(directory) => Some(directory),

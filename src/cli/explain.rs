@@ -16,10 +16,10 @@ use crate::classify::head::Head;
 use crate::classify::session::{SessionView, Stage};
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
+use crate::config::Config;
 use crate::generation::Generation;
-use crate::model::{ModelClass, Scorer};
-use crate::policy;
-use crate::policy::settings::BundleSource;
+use crate::model::ModelClass;
+use crate::serving::{load_model, read_policy};
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
@@ -72,18 +72,10 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn generation(arguments: &Arguments) -> anyhow::Result<Generation> {
-    let policy = match &arguments.policy {
-        Some(path) => policy::check(path)?,
-        None => policy::storefront(),
-    };
-    let directory = arguments.model.clone().or_else(|| match &policy.model.bundle {
-        BundleSource::Embedded => None,
-        BundleSource::Directory(directory) => Some(directory.clone()),
-    });
-    let model = match directory {
-        Some(directory) => Scorer::load(&directory)?,
-        None => Scorer::embedded()?,
-    };
+    let config =
+        Config { policy: arguments.policy.clone(), model: arguments.model.clone(), ..Config::default() };
+    let policy = read_policy(&config)?;
+    let model = load_model(&policy, &config)?;
     Ok(Generation::new(1, policy, Some(model)))
 }
 

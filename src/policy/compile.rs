@@ -16,7 +16,7 @@ use super::settings::{ClassSettings, ModelRules};
 use crate::classify::routes::{Route, RouteTable};
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
-use crate::yaml::document::{self, Node};
+use crate::yaml::document;
 use crate::yaml::field::Field;
 use crate::yaml::source::Source;
 
@@ -26,12 +26,7 @@ use crate::yaml::source::Source;
 /// Every mistake in them.
 pub fn compile(source: &Source) -> Result<CompiledPolicy, Diagnostics> {
     let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
-    let documents = source.files.iter().enumerate();
-    let roots: Vec<_> =
-        documents.map(|(index, file)| document::parse(&file.text, index, &mistakes)).collect();
-    // With a file missing, what the others lack would be reported as mistakes of theirs.
-    let roots: Option<Vec<Node>> = roots.into_iter().collect();
-    let root = roots.and_then(|roots| roots.into_iter().reduce(Node::overlaid_with));
+    let root = document::read(source, &mistakes);
     let compiled = root.as_ref().and_then(|root| policy(Field::root(root, &mistakes), source, &mistakes));
     compiled.ok_or_else(|| mistakes.into_errors())
 }

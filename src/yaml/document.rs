@@ -10,6 +10,7 @@
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
 use super::diagnostic::{Mark, Mistake, Mistakes};
+use super::source::Source;
 
 /// Deeper than any policy, shallow enough for recursion.
 const DEPTH_MAX: usize = 32;
@@ -55,7 +56,7 @@ impl Node {
 
     /// Lays `over` on top: mappings merge key by key, `routes` are tried before
     /// those below, and anything else replaces what was there.
-    pub(crate) fn overlaid_with(self, over: Node) -> Node {
+    fn overlaid_with(self, over: Node) -> Node {
         match (self.value, over.value) {
             (Value::Map(below), Value::Map(above)) => {
                 Node { mark: self.mark, value: Value::Map(overlaid(below, above)) }
@@ -87,8 +88,17 @@ fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
     below
 }
 
+/// Reads all files of `source`, each laid over those before it; `None` if one of them cannot be read,
+/// for what the others lack would then be reported as mistakes of theirs.
+pub(crate) fn read(source: &Source, mistakes: &Mistakes) -> Option<Node> {
+    let parsed = source.files.iter().enumerate().map(|(index, file)| parse(&file.text, index, mistakes));
+    // Every file is parsed before one that failed ends it, so that all mistakes are told.
+    let roots: Vec<Option<Node>> = parsed.collect();
+    roots.into_iter().collect::<Option<Vec<Node>>>()?.into_iter().reduce(Node::overlaid_with)
+}
+
 /// Reads the one document of file number `file`; `None` if that is impossible.
-pub(crate) fn parse(text: &str, file: usize, mistakes: &Mistakes) -> Option<Node> {
+fn parse(text: &str, file: usize, mistakes: &Mistakes) -> Option<Node> {
     let mut builder = Builder { parser: Parser::new_from_str(text), file, mistakes };
     match builder.document() {
         Ok(Some(root)) => Some(root),
