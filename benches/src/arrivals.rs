@@ -9,7 +9,8 @@
 //! there at a time follows from the load. A shopper's requests do not follow a
 //! funnel.
 
-use crate::scenario::{Process, Scenario, ShopperKind};
+use crate::scenario::template::ShopperKind;
+use crate::scenario::{Process, Scenario};
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand::rngs::SmallRng;
@@ -25,10 +26,19 @@ pub(crate) struct Arrival {
     pub(crate) phase: usize,
     /// Index into the scenario's mix.
     pub(crate) template: usize,
-    /// The path and query asked for.
-    pub(crate) path: String,
+    /// Which of the template's paths is asked for.
+    pub(crate) pattern: usize,
+    /// The number in it.
+    pub(crate) number: u32,
     /// Who asks.
     pub(crate) shopper: ShopperId,
+}
+
+impl Arrival {
+    /// The path and query asked for.
+    pub(crate) fn path(&self, scenario: &Scenario) -> String {
+        scenario.mix[self.template].paths[self.pattern].fill(self.number)
+    }
 }
 
 /// Numbers the shoppers of a run from zero, in order of their first request.
@@ -39,25 +49,28 @@ pub(crate) struct ShopperId(pub(crate) usize);
 pub(crate) struct Schedule<'a> {
     scenario: &'a Scenario,
     rng: SmallRng,
-    templates: WeightedIndex<f64>,
+    /// What to draw in each phase.
+    templates: Vec<WeightedIndex<f64>>,
     crowd: Crowd,
-    phase: usize,
-    /// Both in seconds from the start of the run.
-    phase_start: f64,
+    stretches: Vec<Stretch>,
+    stretch: usize,
+    /// In seconds from the start of the run.
     now: f64,
 }
 
 impl<'a> Schedule<'a> {
     /// The schedule that `seed` stands for.
     pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Schedule<'a> {
-        let weights = scenario.mix.iter().map(|template| template.weight);
+        let templates = scenario.phases.iter().map(|phase| {
+            WeightedIndex::new(scenario.weights(phase)).expect("a scenario's weights are positive")
+        });
         Schedule {
             scenario,
             rng: SmallRng::seed_from_u64(seed),
-            templates: WeightedIndex::new(weights).expect("a scenario's weights are positive"),
+            templates: templates.collect(),
             crowd: Crowd::default(),
-            phase: 0,
-            phase_start: 0.0,
+            stretches: stretches(scenario),
+            stretch: 0,
             now: 0.0,
         }
     }
@@ -69,37 +82,61 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// The time of the next arrival, moving on to the phase it falls in.
+    /// The time of the next arrival, and the stretch it falls in.
     ///
-    /// A gap that reaches beyond its phase is drawn anew from the start of the
-    /// next one: exact for Poisson arrivals, which have no memory.
-    fn next_time(&mut self) -> Option<f64> {
+    /// A gap that reaches beyond its stretch is drawn anew from the start of the
+    /// next: exact for Poisson arrivals, which have no memory.
+    fn next_time(&mut self) -> Option<(f64, Stretch)> {
         loop {
-            let phase = self.scenario.phases.get(self.phase)?;
-            let end = self.phase_start + phase.duration.as_secs_f64();
-            let next = self.now + self.gap(self.scenario.rate(phase));
-            if next < end {
+            let stretch = *self.stretches.get(self.stretch)?;
+            let next = self.now + self.gap(stretch.rate);
+            if next < stretch.end {
                 self.now = next;
-                return Some(next);
+                return Some((next, stretch));
             }
-            self.phase += 1;
-            self.phase_start = end;
-            self.now = end;
+            self.now = stretch.end;
+            self.stretch += 1;
         }
     }
+}
+
+/// A stretch of a phase in which the load does not change.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    phase: usize,
+    /// In requests per second.
+    rate: f64,
+    /// In seconds from the start of the run.
+    end: f64,
+}
+
+fn stretches(scenario: &Scenario) -> Vec<Stretch> {
+    let mut stretches = Vec::new();
+    let mut start = 0.0;
+    for (index, phase) in scenario.phases.iter().enumerate() {
+        let length = phase.duration.as_secs_f64();
+        let pieces = phase.shape.len().max(1);
+        for piece in 0..pieces {
+            let times = phase.shape.get(piece).copied().unwrap_or_default();
+            let end = start + length * (piece + 1) as f64 / pieces as f64;
+            stretches.push(Stretch { phase: index, rate: scenario.rate(phase) * times.0, end });
+        }
+        start += length;
+    }
+    stretches
 }
 
 impl Iterator for Schedule<'_> {
     type Item = Arrival;
 
     fn next(&mut self) -> Option<Arrival> {
-        let at = self.next_time()?;
+        let (at, Stretch { phase, rate, .. }) = self.next_time()?;
         let scenario = self.scenario;
-        let template = self.templates.sample(&mut self.rng);
+        let template = self.templates[phase].sample(&mut self.rng);
         let request = &scenario.mix[template];
-        let pattern = &request.paths[self.rng.random_range(0..request.paths.len())];
-        let path = pattern.fill(self.rng.random_range(1..=pattern.variants()));
-        let present = scenario.rate(&scenario.phases[self.phase]) * scenario.shoppers.pause.as_secs_f64();
+        let pattern = self.rng.random_range(0..request.paths.len());
+        let number = self.rng.random_range(1..=request.paths[pattern].variants());
+        let present = rate * scenario.shoppers.pause.as_secs_f64();
         let buyers = present * scenario.shoppers.buyers;
         let is_buyer =
             request.shopper == ShopperKind::Buyer || self.rng.random_bool(scenario.shoppers.buyers);
@@ -108,7 +145,7 @@ impl Iterator for Schedule<'_> {
         } else {
             self.crowd.pick(ShopperKind::Anyone, present - buyers, scenario.shoppers.visit, &mut self.rng)
         };
-        Some(Arrival { at: Duration::from_secs_f64(at), phase: self.phase, template, path, shopper })
+        Some(Arrival { at: Duration::from_secs_f64(at), phase, template, pattern, number, shopper })
     }
 }
 
@@ -155,6 +192,7 @@ impl Crowd {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::units::Times;
     use std::collections::HashMap;
     use std::path::Path;
 
@@ -206,6 +244,17 @@ phases:
         let counts = count_by(Schedule::new(&poisson, 1), |arrival| arrival.phase);
         // Five standard deviations on either side.
         assert!(counts[&0].abs_diff(1000) < 160 && counts[&1].abs_diff(4000) < 320, "{counts:?}");
+    }
+
+    #[test]
+    fn shaped_phase_has_its_load_in_equal_parts() {
+        let mut shaped = scenario("constant");
+        shaped.phases[0].shape = [0.5, 0.0001, 2.0, 1.0, 1.0].map(Times).to_vec();
+        let mut parts = [0; 5];
+        for arrival in Schedule::new(&shaped, 1).filter(|arrival| arrival.phase == 0) {
+            parts[((arrival.at.as_secs_f64() / 2.0) as usize).min(4)] += 1;
+        }
+        assert_eq!(parts.map(|part: i32| (part + 2) / 10), [10, 0, 40, 20, 20], "{parts:?}");
     }
 
     #[test]

@@ -79,6 +79,50 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
+fn names_that_name_nothing_are_refused_where_they_stand() {
+    for (from, to, expected) in [
+        ("weight: 1", "weight: 1, needs: payment", "the origin has no `payment`"),
+        ("load: 2x", "load: 2x, slow: { payment: 2x }", "the origin has no `payment`"),
+        ("load: 2x", "load: 2x, failing: { endpoint 2: 50% }", "there is no endpoint 2: the origin has 1"),
+        ("load: 2x", "load: 2x, weights: { cart: 10 }", "no request of the mix has the class `cart`"),
+        ("load: 2x", "load: 2x, workers: 2", "`2` is not a multiple: write `0.5x`"),
+        ("mean: 20ms", "mean: 20ms, distribution: normal", "`normal` is not a distribution"),
+    ] {
+        let error = edited(from, to);
+        assert!(error.contains(expected), "{to}: {error}");
+        assert!(!error.starts_with("s.yaml:0:"), "{to}: {error}");
+    }
+}
+
+#[test]
+fn weights_of_a_phase_replace_the_shares_of_the_classes() {
+    let mix = "weight: 1 }\n  - { name: other, class: browse, paths: [/o], weight: 3 }\n  \
+               - { name: order, class: checkout, paths: [/c], weight: 6 }";
+    let text = SMALL.replace("weight: 1 }", mix).replace("load: 2x", "load: 2x, weights: { browse: 20 }");
+    let scenario = Scenario::parse(Path::new("s.yaml"), &text).unwrap();
+    assert_eq!(scenario.weights(&scenario.phases[0]), [5.0, 15.0, 0.0]);
+}
+
+#[test]
+fn what_can_only_be_simulated_is_refused_over_sockets() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s.yaml");
+    std::fs::write(&path, SMALL).unwrap();
+    assert!(Scenario::read_for_sockets(&path).is_ok());
+    for (from, to, key) in [
+        ("workers: 2", "workers: 2, endpoints: 2", "origin.endpoints"),
+        ("slo: 1s", "slo: 1s\nwire: { client: 1ms }", "wire"),
+        ("load: 2x", "load: 2x, workers: 0.5x", "phases[].workers"),
+        ("load: 2x", "load: 2x, slow: { origin: 2x }", "phases[].slow"),
+        ("load: 2x", "load: 2x, failing: { origin: 2% }", "phases[].failing"),
+    ] {
+        std::fs::write(&path, SMALL.replace(from, to)).unwrap();
+        let error = Scenario::read_for_sockets(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{key}` can only be simulated")), "{to}: {error}");
+    }
+}
+
+#[test]
 fn missing_key_and_empty_file_are_errors() {
     assert!(edited("patience: 2s\n", "").contains("patience"));
     assert!(error_of("").starts_with("s.yaml:"));

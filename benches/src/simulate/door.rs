@@ -1,0 +1,69 @@
+//! What stands between clients and the shop: the one trait of everyone in the contest.
+//!
+//! A door is told what happens and answers at once or later. It sees what a proxy
+//! can see: who asks for what, when answers come, who leaves. Those that must be
+//! woken say when.
+
+use crate::arrivals::ShopperId;
+use plimsoll_core::controller::Outcome;
+use plimsoll_core::decision::RequestId;
+use plimsoll_core::time::Time;
+
+/// A request at the door.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    /// Its name, until it is answered or leaves.
+    pub(crate) id: RequestId,
+    /// What it asks for: indexes into the scenario's mix and the paths there.
+    pub(crate) template: usize,
+    pub(crate) pattern: usize,
+    /// Whose it is.
+    pub(crate) shopper: ShopperId,
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News {
+    /// A request asks to be let in.
+    Arrived(Ask),
+    /// The first byte of an answer came; the last of the request had been sent at `sent`.
+    FirstByte { id: RequestId, sent: Time },
+    /// An answer has come in whole.
+    Finished { id: RequestId, outcome: Outcome },
+    /// A client has left, before or after it was let in.
+    Left(RequestId),
+    /// Time has passed.
+    Woken,
+}
+
+/// What a door says to one of those who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Come in.
+    Admit(RequestId),
+    /// Go away.
+    Refuse(RequestId),
+}
+
+/// What a plot shows of a door.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Gauge {
+    /// How many may be inside at once, if the door limits that.
+    pub(crate) limit: Option<f64>,
+    /// How many are.
+    pub(crate) inflight: u32,
+}
+
+/// One proxy, of whatever make.
+pub(crate) trait Door {
+    /// Takes note of `news` and appends the answers it leads to.
+    fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>);
+
+    /// When to wake it, if nothing happens before.
+    fn next_wakeup(&mut self) -> Option<Time> {
+        None
+    }
+
+    /// What a plot shows of it.
+    fn gauge(&self, now: Time) -> Gauge;
+}
