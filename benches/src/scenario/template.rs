@@ -40,10 +40,17 @@ pub(crate) struct Template {
     pub(crate) shopper: ShopperKind,
     /// What its answer in time is worth to the shop, in simulation.
     #[serde(default, deserialize_with = "units::some_positive")]
-    pub(crate) worth: Option<f64>,
+    worth: Option<f64>,
     /// The dependency its worker calls before it can answer, in simulation.
     #[serde(default)]
     pub(crate) needs: Option<Spanned<String>>,
+}
+
+impl Template {
+    /// What its answer in time is worth to the shop: its cost, unless the scenario says more.
+    pub(crate) fn worth(&self) -> f64 {
+        self.worth.unwrap_or(self.cost)
+    }
 }
 
 /// Who sends a request.

@@ -7,6 +7,7 @@
 use crate::arrivals::ShopperId;
 use plimsoll_core::controller::Outcome;
 use plimsoll_core::decision::RequestId;
+use plimsoll_core::policy::ClassId;
 use plimsoll_core::time::Time;
 
 /// A request at the door.
@@ -17,6 +18,8 @@ pub(crate) struct Ask {
     /// What it asks for: indexes into the scenario's mix and the paths there.
     pub(crate) template: usize,
     pub(crate) pattern: usize,
+    /// Its class by the policy, for a session of which nothing is known. Lower is more important.
+    pub(crate) class: ClassId,
     /// Whose it is.
     pub(crate) shopper: ShopperId,
 }

@@ -11,20 +11,20 @@
 //! much: an operator whose pages take 400 ms does not promise them in one second.
 //! Nothing else of the policy is touched.
 
-use super::contest::{Contestant, run};
+use super::contest::{Contestant, pooled};
 use super::judge::Judge;
 use super::policy_at;
+use super::static_sweep::{Best, best_static_limit};
 use crate::report::{percent, ratio};
 use crate::scenario::Scenario;
 use crate::service_time::Distribution;
-use crate::tally::{Cell as Counts, Tally};
+use crate::tally::Cell as Counts;
 use crate::terminal;
 use crate::units::{Rate, Times};
 use anyhow::Context;
 use clap::Args;
 use plimsoll::policy::compiled::CompiledPolicy;
 use plimsoll_core::policy::{Class, Policy};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -75,13 +75,12 @@ struct Cell {
 #[derive(Clone, Debug)]
 struct Finding {
     useful: f64,
-    best_useful: f64,
-    best_limit: u32,
+    best: Best,
     /// What Plimsoll did at 0.8x.
     calm: Counts,
     /// What an unlimited line did then.
     line: Counts,
-    /// Plimsoll's limit at the end, by the last seed.
+    /// Plimsoll's limit at the end, by the first seed.
     limit: f64,
 }
 
@@ -180,52 +179,23 @@ fn examine(cell: Cell, policy: &CompiledPolicy, seeds: &[u64]) -> anyhow::Result
     double.phases.remove(0);
     let judge = Judge::new(promising(policy, cell.slo())?, &both)?;
     let capacity = both.origin.capacity();
-    let pooled = |scenario: &Scenario, contestant| {
-        let runs = seeds.iter().map(|seed| run(scenario, &judge, contestant, *seed).tally);
-        pool(runs)
-    };
-    let mut limit = 0.0;
-    let ours = pool(seeds.iter().map(|seed| {
-        let ledger = run(&both, &judge, Contestant::Plimsoll, *seed);
-        // The last point but one: in the last, clients are leaving.
-        let last = ledger.course.points.iter().rev().nth(1);
-        limit = last.and_then(|point| point.gauge.limit).unwrap_or_default();
-        ledger.tally
-    }));
-    let line = pooled(&calm, Contestant::NoControl);
-    let useful = |limit: u32| pooled(&double, Contestant::StaticLimit(limit)).useful_work(0, capacity);
-    let swept = static_limits(cell.workers).into_iter().map(|limit| (useful(limit).unwrap_or(0.0), limit));
-    let (best_useful, best_limit) = swept.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or_default();
+    let ours = pooled(&both, &judge, Contestant::Plimsoll, seeds);
+    let line = pooled(&calm, &judge, Contestant::NoControl, seeds).tally;
+    // The last point but one: in the last, clients are leaving.
+    let limit = ours.course.points.iter().rev().nth(1).and_then(|point| point.gauge.limit);
+    let best = best_static_limit(&double, &judge, seeds);
     Ok(Finding {
-        useful: ours.useful_work(1, capacity).unwrap_or(0.0),
-        best_useful,
-        best_limit,
-        calm: ours.phase_total(0),
+        useful: ours.tally.useful_work(1, capacity).unwrap_or(0.0),
+        best,
+        calm: ours.tally.phase_total(0),
         line: line.phase_total(0),
-        limit,
+        limit: limit.unwrap_or_default(),
     })
-}
-
-fn pool(runs: impl Iterator<Item = Tally>) -> Tally {
-    let add = |mut pooled: Tally, run: Tally| {
-        pooled.add(&run);
-        pooled
-    };
-    runs.reduce(add).expect("there is at least one seed")
-}
-
-/// Where the best static limit may lie: the workers, and a queue before them from none to three times as
-/// long, in steps of their square root, for it is chance that the queue bridges.
-fn static_limits(workers: usize) -> BTreeSet<u32> {
-    let (workers, root) = (workers as f64, (workers as f64).sqrt());
-    let queues = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0].map(|roots| roots * root);
-    let multiples = [workers, 3.0 * workers];
-    queues.into_iter().chain(multiples).map(|queue| (workers + queue).ceil() as u32).collect()
 }
 
 impl Finding {
     fn useful_ratio(&self) -> f64 {
-        self.useful / self.best_useful
+        self.useful / self.best.useful
     }
 
     fn refused_above_late(&self) -> f64 {
@@ -249,8 +219,8 @@ fn row(cell: Cell, finding: &Finding) -> String {
         format!("{} ms", cell.mean.as_millis()),
         cell.distribution.to_string(),
         percent(finding.useful),
-        percent(finding.best_useful),
-        finding.best_limit,
+        percent(finding.best.useful),
+        finding.best.limit,
         percent(finding.useful_ratio()),
         finding.limit,
         format!("{}/{}", finding.calm.refusals(), finding.calm.offered),

@@ -6,6 +6,7 @@
 
 use super::door::Gauge;
 use crate::scenario::Scenario;
+use crate::scenario::template::Template;
 use crate::tally::{Account, Expectation, Outcome, Tally, Verdict};
 use plimsoll_core::time::Time;
 use std::time::Duration;
@@ -69,7 +70,7 @@ impl Ledger {
             tally: Tally::new(scenario.spans(), classes, Expectation::Success),
             course: Course { step: STEP_MIN.max(length / POINTS_MAX), points: Vec::new() },
             worth: vec![0.0; scenario.phases.len()],
-            worth_of: scenario.mix.iter().map(|template| template.worth.unwrap_or(template.cost)).collect(),
+            worth_of: scenario.mix.iter().map(Template::worth).collect(),
             current: Point::new(classes),
         }
     }
@@ -100,6 +101,14 @@ impl Ledger {
             self.worth[account.phase] += self.worth_of[template];
         }
         verdict
+    }
+
+    /// Adds the counts of another run.
+    pub(crate) fn add(&mut self, other: &Ledger) {
+        self.tally.add(&other.tally);
+        for (mine, theirs) in self.worth.iter_mut().zip(&other.worth) {
+            *mine += theirs;
+        }
     }
 
     /// A stretch of the course is over.

@@ -19,6 +19,9 @@ mod opponents;
 mod ledger;
 mod world;
 mod contest;
+mod static_sweep;
+mod oracle;
+mod against;
 mod picture;
 pub(crate) mod grid;
 
@@ -26,6 +29,7 @@ use crate::load::write_json;
 use crate::report::{PhaseReport, PhaseTitle, Report};
 use crate::scenario::Scenario;
 use crate::terminal;
+use against::Field;
 use anyhow::Context;
 use clap::Args;
 use contest::Contestant;
@@ -48,10 +52,17 @@ pub(crate) struct SimulateArgs {
     /// Overrides the scenario's seed
     #[arg(long)]
     seed: Option<u64>,
+    /// How many seeds are pooled
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Prints a table of contestants instead: `all`, or some of plimsoll, none, static:20, haproxy:20, envoy,
+    /// gradient2, failsafe, codel:20 and dagor:20, between commas
+    #[arg(long, value_name = "WHO", value_parser = against::field, conflicts_with_all = ["json", "svg"])]
+    against: Option<Field>,
     /// Writes the results here
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Draws the course of the run here
+    /// Draws the course of the first run here
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -71,9 +82,13 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read(&args.scenario)?;
     let judge = Judge::new(policy_at(args.policy.as_deref())?, &scenario)?;
     terminal::line(&scenario.description);
-    let seed = args.seed.unwrap_or(scenario.seed);
-    let ledger = contest::run(&scenario, &judge, Contestant::Plimsoll, seed);
-    let report = report(&scenario, Contestant::Plimsoll, seed, &ledger);
+    let seeds: Vec<u64> = (args.seed.unwrap_or(scenario.seed)..).take(args.seeds as usize).collect();
+    if let Some(field) = &args.against {
+        against::compare(&scenario, &judge, field, &seeds);
+        return Ok(ExitCode::SUCCESS);
+    }
+    let ledger = contest::pooled(&scenario, &judge, Contestant::Plimsoll, &seeds);
+    let report = report(&scenario, seeds, &ledger);
     terminal::line(&report.table());
     if let Some(path) = &args.svg {
         picture::draw(path, &scenario, &ledger.course)
@@ -93,7 +108,7 @@ fn policy_at(path: Option<&Path>) -> anyhow::Result<policy::compiled::CompiledPo
     }
 }
 
-fn report(scenario: &Scenario, contestant: Contestant, seed: u64, ledger: &Ledger) -> Report {
+fn report(scenario: &Scenario, seeds: Vec<u64>, ledger: &Ledger) -> Report {
     let classes = scenario.classes();
     let phases = scenario.phases.iter().enumerate().map(|(index, phase)| {
         let title = PhaseTitle { name: phase.name.clone(), load: phase.load.to_string() };
@@ -102,8 +117,8 @@ fn report(scenario: &Scenario, contestant: Contestant, seed: u64, ledger: &Ledge
     });
     Report {
         source: scenario.name.clone(),
-        target: format!("{contestant}, simulated"),
-        seeds: vec![seed],
+        target: "plimsoll, simulated".into(),
+        seeds,
         valid: true,
         send_lag_p99_ms: None,
         phases: phases.collect(),
@@ -113,3 +128,7 @@ fn report(scenario: &Scenario, contestant: Contestant, seed: u64, ledger: &Ledge
 #[cfg(test)]
 #[path = "world_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "peers_tests.rs"]
+mod peers_tests;

@@ -10,6 +10,7 @@
 
 use super::agenda::Agenda;
 use super::door::{Answer, Ask, Door, Gauge, News};
+use super::judge::Judge;
 use super::ledger::Ledger;
 use super::live::{Live, Requests};
 use super::shop::{Scene, Served, Shop};
@@ -63,6 +64,7 @@ struct Proxy<'a> {
 /// What a run is made of.
 pub(crate) struct World<'a> {
     scenario: &'a Scenario,
+    judge: &'a Judge,
     now: Time,
     end: Time,
     agenda: Agenda<Step>,
@@ -81,12 +83,18 @@ pub(crate) struct World<'a> {
 
 impl<'a> World<'a> {
     /// A world in which nothing has happened yet.
-    pub(crate) fn new(scenario: &'a Scenario, doors: Vec<Box<dyn Door + 'a>>, seed: u64) -> World<'a> {
+    pub(crate) fn new(
+        scenario: &'a Scenario,
+        judge: &'a Judge,
+        doors: Vec<Box<dyn Door + 'a>>,
+        seed: u64,
+    ) -> World<'a> {
         let names = scenario.classes();
         let class = |name: &str| names.iter().position(|other| *other == name).unwrap_or_default();
         let length: Duration = scenario.phases.iter().map(|phase| phase.duration).sum();
         World {
             scenario,
+            judge,
             now: Time::ZERO,
             end: Time::ZERO.after(length),
             agenda: Agenda::default(),
@@ -216,7 +224,13 @@ impl<'a> World<'a> {
 
     fn ask(&mut self, id: RequestId) {
         let Some(live) = self.requests.find(id) else { return };
-        let ask = Ask { id, template: live.template, pattern: live.pattern, shopper: live.shopper };
+        let ask = Ask {
+            id,
+            template: live.template,
+            pattern: live.pattern,
+            class: self.judge.own_class(live.template, live.pattern),
+            shopper: live.shopper,
+        };
         let door = live.door;
         self.tell(door, News::Arrived(ask));
     }
