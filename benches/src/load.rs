@@ -120,7 +120,7 @@ fn shot(scenario: &Scenario, class: usize, host: &str, cookies: &CookieJar, arri
     Shot {
         at: arrival.at,
         account: Account { phase: arrival.phase, class, cost: template.cost, slo },
-        patience: scenario.patience,
+        patience: template.patience.unwrap_or(scenario.patience),
         request: request.body(body).expect("a scenario's paths and methods are checked when it is read"),
         shopper: Some(arrival.shopper),
     }

@@ -11,6 +11,7 @@
 //! that works over sockets refuses a scenario that asks for it. It does not
 //! decide when which request is sent: see `arrivals`.
 
+pub(crate) mod clients;
 pub(crate) mod named;
 pub(crate) mod origin;
 pub(crate) mod phase;
@@ -19,10 +20,11 @@ pub(crate) mod template;
 use crate::tally::Span;
 use crate::units;
 use crate::units::{Positive, Rate};
+use clients::{Bursts, Funnel, Retries};
 use origin::Origin;
 use phase::{Phase, Place};
 use serde::Deserialize;
-use serde_saphyr::Location;
+use serde_saphyr::{Location, Spanned};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use template::Template;
@@ -52,6 +54,18 @@ pub(crate) struct Scenario {
     /// Who sends the requests.
     #[serde(default)]
     pub(crate) shoppers: Shoppers,
+    /// How the load varies by itself.
+    #[serde(default)]
+    pub(crate) bursts: Option<Spanned<Bursts>>,
+    /// What clients do who were not served, in simulation.
+    #[serde(default)]
+    pub(crate) retries: Option<Retries>,
+    /// Shoppers who go from step to step, besides the requests of the mix, in simulation.
+    #[serde(default)]
+    pub(crate) funnels: Vec<Funnel>,
+    /// The traffic of each of several proxies, relative to the others, in simulation. Empty: there is one.
+    #[serde(default)]
+    pub(crate) proxies: Vec<Positive>,
     /// How long a message takes from one machine to the next, in simulation.
     #[serde(default)]
     pub(crate) wire: Wire,
@@ -151,14 +165,14 @@ impl Scenario {
             let location = error.location().unwrap_or(Location::UNKNOWN);
             mistake(location, error.without_snippet().to_string())
         })?;
-        match scenario.stray_name() {
+        match scenario.contradiction() {
             Some((location, message)) => Err(mistake(location, message)),
             None => Ok(scenario),
         }
     }
 
-    /// The first name that names nothing.
-    fn stray_name(&self) -> Option<(Location, String)> {
+    /// The first mistake that only shows when one key is held against another.
+    fn contradiction(&self) -> Option<(Location, String)> {
         let classes = self.classes();
         let needs = self.mix.iter().filter_map(|template| template.needs.as_ref());
         let needed = needs.map(|name| (name.referenced, Place::Dependency(&name.value)));
@@ -177,7 +191,16 @@ impl Scenario {
             let (name, _) = phase.weights.iter().find(|(name, _)| !classes.contains(name))?;
             Some((phase.weights.location, format!("no request of the mix has the class `{name}`")))
         });
-        stray_place.or(stray_class)
+        let steps = self.funnels.iter().flat_map(|funnel| &funnel.steps);
+        let stray_step = steps.clone().find(|step| !classes.contains(&step.value.as_str()));
+        let stray_step = stray_step
+            .map(|step| (step.referenced, format!("no request of the mix has the class `{}`", step.value)));
+        let bursts = self.bursts.as_ref().filter(|bursts| bursts.value.exceed_the_mean());
+        let too_bursty = bursts.map(|bursts| {
+            let message = "the bursts alone are more than the load: `peak` x `on` is at most `on` + `off`";
+            (bursts.referenced, message.to_owned())
+        });
+        stray_place.or(stray_class).or(stray_step).or(too_bursty)
     }
 
     /// The keys in use that only a simulation understands.
@@ -187,6 +210,14 @@ impl Scenario {
             ("origin.endpoints", self.origin.endpoints > 1),
             ("origin.dependencies", !self.origin.dependencies.is_empty()),
             ("wire", self.wire.client + self.wire.origin > Duration::ZERO),
+            ("retries", self.retries.is_some()),
+            ("funnels", !self.funnels.is_empty()),
+            ("proxies", !self.proxies.is_empty()),
+            ("mix[].upload", self.mix.iter().any(|template| template.upload.is_some())),
+            ("mix[].download", self.mix.iter().any(|template| template.download.is_some())),
+            ("phases[].misjudged", phase(|phase| phase.misjudged > 0.0)),
+            ("phases[].reload", phase(|phase| phase.reload)),
+            ("phases[].clock_jump", phase(|phase| phase.clock_jump.is_some())),
             ("phases[].workers", phase(|phase| phase.workers.0 != 1.0)),
             ("phases[].slow", phase(|phase| !phase.slow.is_empty())),
             ("phases[].failing", phase(|phase| !phase.failing.is_empty())),
@@ -228,6 +259,11 @@ impl Scenario {
             None => 0.0,
         };
         self.mix.iter().map(weight).collect()
+    }
+
+    /// The sessions of a funnel that begin per second of a phase.
+    pub(crate) fn begin_rate(&self, funnel: &Funnel, phase: &Phase) -> f64 {
+        funnel.begin.0 * self.rate(phase) / self.origin.capacity()
     }
 
     /// The arrival rate of a phase, in requests per second.

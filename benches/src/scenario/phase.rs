@@ -32,6 +32,15 @@ pub(crate) struct Phase {
     /// The share of requests that a place of the shop answers with 500, in simulation.
     #[serde(default)]
     pub(crate) failing: Named<Fraction>,
+    /// The share of requests that proxies take for another of the mix, in simulation.
+    #[serde(default, deserialize_with = "units::fraction")]
+    pub(crate) misjudged: f64,
+    /// Whether the policy is read again as the phase begins, in simulation.
+    #[serde(default)]
+    pub(crate) reload: bool,
+    /// By how much the proxies' clocks jump forward as the phase begins, in simulation.
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub(crate) clock_jump: Option<Duration>,
 }
 
 /// A place of the shop that a phase may slow down or let fail.

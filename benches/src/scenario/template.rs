@@ -35,12 +35,21 @@ pub(crate) struct Template {
     /// Overrides the scenario's.
     #[serde(default, deserialize_with = "units::some_duration")]
     pub(crate) slo: Option<Duration>,
+    /// Overrides the scenario's.
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub(crate) patience: Option<Duration>,
     /// Who sends it.
     #[serde(default)]
     pub(crate) shopper: ShopperKind,
     /// What its answer in time is worth to the shop, in simulation.
     #[serde(default, deserialize_with = "units::some_positive")]
     worth: Option<f64>,
+    /// How long its client takes to send it to the origin once it is let in, in simulation.
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub(crate) upload: Option<Duration>,
+    /// How long its answer takes from the first byte to the last, in simulation.
+    #[serde(default, deserialize_with = "units::some_duration")]
+    pub(crate) download: Option<Duration>,
     /// The dependency its worker calls before it can answer, in simulation.
     #[serde(default)]
     pub(crate) needs: Option<Spanned<String>>,
@@ -62,6 +71,8 @@ pub(crate) enum ShopperKind {
     Anyone,
     /// One of those who buy.
     Buyer,
+    /// One session that sends all of these.
+    Abuser,
 }
 
 /// A path with at most one `{n}` in it.

@@ -70,11 +70,8 @@ fn table(scenario: &Scenario, phase: usize, bound: &Bound, ledgers: &[(Contestan
         table.push_str(&row(scenario, phase, (bound, busiest), ledger));
     }
     let _ = write!(table, "\n{:<13}", "clairvoyant");
-    if let Some((_, ledger)) = ledgers.first() {
-        for (class, good) in bound.good.iter().enumerate() {
-            let offered = ledger.tally.cell(phase, class).offered;
-            let _ = write!(table, "{:>10}", share(*good, offered));
-        }
+    for (good, offered) in bound.good.iter().zip(&bound.offered) {
+        let _ = write!(table, "{:>10}", share(*good, *offered as u64));
     }
     table
 }

@@ -16,6 +16,7 @@ use super::opponents::static_limit::StaticLimit;
 use super::ours::Plimsoll;
 use super::world::World;
 use crate::scenario::Scenario;
+use crate::units::Positive;
 use std::fmt;
 use std::str::FromStr;
 
@@ -132,7 +133,11 @@ impl FromStr for Contestant {
 
 /// Runs `scenario` once, with `contestant` at the door.
 pub(crate) fn run(scenario: &Scenario, judge: &Judge, contestant: Contestant, seed: u64) -> Ledger {
-    World::new(scenario, judge, vec![contestant.door(scenario, judge, seed)], seed).run()
+    let shares = if scenario.proxies.is_empty() { &[Positive(1.0)] } else { scenario.proxies.as_slice() };
+    let door = |(index, share): (usize, &Positive)| {
+        (contestant.door(scenario, judge, seed.wrapping_add(index as u64)), share.0)
+    };
+    World::new(scenario, judge, shares.iter().enumerate().map(door).collect(), seed).run()
 }
 
 /// Runs `scenario` once per seed, and pools the counts; the course is the first run's.

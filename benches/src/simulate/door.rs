@@ -35,6 +35,8 @@ pub(crate) enum News {
     Finished { id: RequestId, outcome: Outcome },
     /// A client has left, before or after it was let in.
     Left(RequestId),
+    /// The policy was read again, and says what it said.
+    Reloaded,
     /// Time has passed.
     Woken,
 }

@@ -4,6 +4,7 @@
 //! addition there are a course over time, for the plot, and what the good answers
 //! were worth.
 
+use super::crowd::Survival;
 use super::door::Gauge;
 use crate::scenario::Scenario;
 use crate::scenario::template::Template;
@@ -56,6 +57,8 @@ pub(crate) struct Ledger {
     pub(crate) course: Course,
     /// The worth of the good answers to what each phase asked.
     pub(crate) worth: Vec<f64>,
+    /// Sessions by the phase in which they began.
+    pub(crate) survival: Vec<Survival>,
     /// By template.
     worth_of: Vec<f64>,
     current: Point,
@@ -70,6 +73,7 @@ impl Ledger {
             tally: Tally::new(scenario.spans(), classes, Expectation::Success),
             course: Course { step: STEP_MIN.max(length / POINTS_MAX), points: Vec::new() },
             worth: vec![0.0; scenario.phases.len()],
+            survival: vec![Survival::default(); scenario.phases.len()],
             worth_of: scenario.mix.iter().map(Template::worth).collect(),
             current: Point::new(classes),
         }
@@ -108,6 +112,12 @@ impl Ledger {
         self.tally.add(&other.tally);
         for (mine, theirs) in self.worth.iter_mut().zip(&other.worth) {
             *mine += theirs;
+        }
+        for (mine, theirs) in self.survival.iter_mut().zip(&other.survival) {
+            mine.begun += theirs.begun;
+            mine.admitted += theirs.admitted;
+            mine.completed += theirs.completed;
+            mine.lost += theirs.lost;
         }
     }
 

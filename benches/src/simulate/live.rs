@@ -4,7 +4,7 @@
 //! holder from one for the present. The same name goes to the controller, whose
 //! caller must keep such a table.
 
-use crate::arrivals::{Arrival, ShopperId};
+use super::crowd::Wish;
 use crate::tally::Account;
 use plimsoll_core::decision::RequestId;
 use plimsoll_core::time::Time;
@@ -24,16 +24,12 @@ pub(crate) enum Position {
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) account: Account,
-    /// Index into the scenario's mix.
-    pub(crate) template: usize,
-    /// Index into its paths.
-    pub(crate) pattern: usize,
-    pub(crate) shopper: ShopperId,
+    pub(crate) wish: Wish,
     /// Its proxy.
     pub(crate) door: usize,
     /// When its client meant to send it.
     pub(crate) intended: Time,
-    /// When its last byte was sent to the origin.
+    /// When its last byte was sent to the origin, by the clock of its proxy.
     pub(crate) sent: Time,
     /// Its service time over the mean. Drawn on arrival, so that all contestants serve the same work.
     pub(crate) work: f64,
@@ -45,17 +41,14 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// A request that `arrival` begins.
-    pub(crate) fn new(arrival: &Arrival, account: Account, work: f64) -> Live {
-        let intended = Time::ZERO.after(arrival.at);
+    /// A request that is sent now, by way of `door`.
+    pub(crate) fn new(wish: Wish, account: Account, work: f64, door: usize, now: Time) -> Live {
         Live {
             account,
-            template: arrival.template,
-            pattern: arrival.pattern,
-            shopper: arrival.shopper,
-            door: 0,
-            intended,
-            sent: intended,
+            wish,
+            door,
+            intended: now,
+            sent: now,
             work,
             position: Position::Proxy,
             endpoint: None,
@@ -113,19 +106,13 @@ impl Requests {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arrivals::ShopperId;
     use std::time::Duration;
 
     fn live() -> Live {
         let account = Account { phase: 0, class: 0, cost: 1.0, slo: Duration::from_secs(1) };
-        let arrival = Arrival {
-            at: Duration::ZERO,
-            phase: 0,
-            template: 0,
-            pattern: 0,
-            number: 1,
-            shopper: ShopperId(0),
-        };
-        Live::new(&arrival, account, 1.0)
+        let wish = Wish { template: 0, pattern: 0, shopper: ShopperId(0), session: None, attempt: 0 };
+        Live::new(wish, account, 1.0, 0, Time::ZERO)
     }
 
     #[test]

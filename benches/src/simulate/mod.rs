@@ -9,6 +9,7 @@
 //! refusal, of the proxy itself. Those are measured over sockets.
 
 mod agenda;
+mod crowd;
 mod live;
 mod shop;
 mod door;
@@ -17,6 +18,7 @@ mod memory;
 mod ours;
 mod opponents;
 mod ledger;
+mod proxies;
 mod world;
 mod contest;
 mod static_sweep;
@@ -26,13 +28,14 @@ mod picture;
 pub(crate) mod grid;
 
 use crate::load::write_json;
-use crate::report::{PhaseReport, PhaseTitle, Report};
+use crate::report::{PhaseReport, PhaseTitle, Report, ratio};
 use crate::scenario::Scenario;
 use crate::terminal;
 use against::Field;
 use anyhow::Context;
 use clap::Args;
 use contest::Contestant;
+use crowd::Survival;
 use judge::Judge;
 use ledger::Ledger;
 use plimsoll::policy;
@@ -75,6 +78,8 @@ struct Simulation {
     policy: String,
     /// What the answers in time to each phase's requests were worth.
     worth: Vec<f64>,
+    /// Sessions by the phase in which they began.
+    survival: Vec<Survival>,
 }
 
 /// Runs the command.
@@ -90,13 +95,16 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let ledger = contest::pooled(&scenario, &judge, Contestant::Plimsoll, &seeds);
     let report = report(&scenario, seeds, &ledger);
     terminal::line(&report.table());
+    if !scenario.funnels.is_empty() {
+        terminal::line(&survivals(&scenario, &ledger));
+    }
     if let Some(path) = &args.svg {
         picture::draw(path, &scenario, &ledger.course)
             .with_context(|| format!("cannot draw {}", path.display()))?;
     }
     if let Some(path) = &args.json {
         let policy = judge.policy.source.clone();
-        write_json(path, &Simulation { report, policy, worth: ledger.worth })?;
+        write_json(path, &Simulation { report, policy, worth: ledger.worth, survival: ledger.survival })?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -106,6 +114,20 @@ fn policy_at(path: Option<&Path>) -> anyhow::Result<policy::compiled::CompiledPo
         Some(path) => Ok(policy::check(path)?),
         None => Ok(policy::storefront()),
     }
+}
+
+/// What became of the sessions that began in each phase.
+fn survivals(scenario: &Scenario, ledger: &Ledger) -> String {
+    let mut text = String::from("\nsessions         begun  admitted  completed      lost  survived");
+    for (phase, Survival { begun, admitted, completed, lost }) in scenario.phases.iter().zip(&ledger.survival)
+    {
+        let share = ratio(*completed, completed + lost);
+        text.push_str(&format!(
+            "\n  {:<12}{begun:>8}{admitted:>10}{completed:>11}{lost:>10}{share:>10}",
+            phase.name
+        ));
+    }
+    text
 }
 
 fn report(scenario: &Scenario, seeds: Vec<u64>, ledger: &Ledger) -> Report {

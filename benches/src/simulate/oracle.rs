@@ -19,6 +19,8 @@ pub(crate) struct Bound {
     pub(crate) worth: f64,
     /// Requests answered, by class of the scenario.
     pub(crate) good: Vec<f64>,
+    /// Requests of the schedule: no retries, no funnels.
+    pub(crate) offered: Vec<f64>,
 }
 
 /// The requests of one phase that cost and are worth the same.
@@ -71,8 +73,13 @@ fn bound(scenario: &Scenario, judge: &Judge, counts: &[f64], capacity: f64) -> B
         })
         .collect();
     heaps.sort_by(|a, b| (b.worth / b.cost).total_cmp(&(a.worth / a.cost)));
-    let mut knapsack =
-        Knapsack { room: capacity, bound: Bound { worth: 0.0, good: vec![0.0; classes.len()] } };
+    let mut knapsack = Knapsack {
+        room: capacity,
+        bound: Bound { worth: 0.0, good: vec![0.0; classes.len()], offered: vec![0.0; classes.len()] },
+    };
+    for heap in &heaps {
+        knapsack.bound.offered[heap.class] += heap.number;
+    }
     for (class, policy) in judge.policy.core.classes().iter().enumerate() {
         let mut floor = capacity * f64::from(policy.floor.millionths()) / 1e6;
         for heap in heaps.iter_mut().filter(|heap| heap.floor_of == class) {
@@ -128,7 +135,7 @@ phases:
         let judge = Judge::new(policy::storefront(), &scenario).unwrap();
         let bounds = bounds(&scenario, &judge, &[1]);
         // 1000 units: browse has a floor of 5 %, which is 50 pages; the rest are 475 of about 2000 orders.
-        let Bound { worth, good } = &bounds[0];
+        let Bound { worth, good, .. } = &bounds[0];
         assert_eq!((good[0].round(), good[1].round(), worth.round()), (475.0, 50.0, 4_800.0));
     }
 }

@@ -13,6 +13,7 @@ use plimsoll::clients::Usage;
 use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::Decision;
+use plimsoll_core::policy::Policy;
 use plimsoll_core::time::Time;
 use std::sync::Arc;
 
@@ -79,6 +80,7 @@ impl<'a> Plimsoll<'a> {
                 Event::Finished { request: id, outcome }
             }
             News::Left(id) => Event::Abandoned { request: id },
+            News::Reloaded => Event::PolicyChanged(Arc::new(Policy::clone(&self.judge.policy.core))),
             News::Woken => Event::Woken,
         }
     }

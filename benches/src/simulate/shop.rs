@@ -157,7 +157,7 @@ impl Shop {
         let Some(live) = scene.requests.find(id) else { return Served::OnTheWay };
         let Position::Service(station) = live.position else { return Served::OnTheWay };
         live.position = Position::Proxy;
-        let need = self.needs[live.template].filter(|_| station < self.endpoints);
+        let need = self.needs[live.wish.template].filter(|_| station < self.endpoints);
         let failed =
             self.stations[station].failing > 0.0 && self.rng.random_bool(self.stations[station].failing);
         if let Some(dependency) = need.filter(|_| !failed) {

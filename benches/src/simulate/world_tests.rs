@@ -198,3 +198,88 @@ fn course_adds_up_to_the_counts() {
     assert_eq!(ledger.course.step, Duration::from_millis(100));
     assert!(ledger.course.points.iter().all(|point| point.gauge.limit == Some(4.0)));
 }
+
+#[test]
+fn refused_clients_come_back_as_often_as_they_are_told_to() {
+    let flood = "  - { name: flood, duration: 20s, load: 100x }";
+    let origin = "{ workers: 1, service: { mean: 100ms } }";
+    let offered = |retries: &str| {
+        let scenario = scenario(origin, retries, MIX, flood);
+        simulate(&scenario, Contestant::StaticLimit(1), 1).tally.phase_total(0).offered
+    };
+    let once = offered("");
+    // One in a hundred is served; the others come three times more, the last of them not before the end.
+    let ratio = offered("retries: { attempts: 3, backoff: 100ms, jitter: none }") as f64 / once as f64;
+    assert!((3.8..4.0).contains(&ratio), "{ratio}");
+    let ratio = offered("retries: { attempts: 3, backoff: 100ms, jitter: full }") as f64 / once as f64;
+    assert!((3.8..4.0).contains(&ratio), "{ratio}");
+}
+
+#[test]
+fn funnel_takes_its_steps_in_order_and_ends_where_it_is_not_served() {
+    let funnel = "funnels: [{ name: buyer, begin: 10, think: 100ms, steps: [browse, browse, checkout] }]";
+    let origin = "{ workers: 100, service: { mean: 10ms } }";
+    let phases = "  - { name: well, duration: 100s, load: 1/s, workers: 1x }";
+    let calm = scenario(origin, &funnel.replace("begin: 10", "begin: 100000"), MIX, phases);
+    let ledger = simulate(&calm, Contestant::NoControl, 1);
+    let survival = ledger.survival[0];
+    assert!(
+        survival.begun > 800 && survival.lost == 0 && survival.begun - survival.completed < 20,
+        "{survival:?}"
+    );
+    let orders = ledger.tally.cell(0, 0).offered - survival.completed;
+    assert!(orders < 60, "an order per session, and a quarter of the schedule's hundred: {orders}");
+    let flood = scenario(origin, funnel, MIX, "  - { name: flood, duration: 20s, load: 3x }");
+    let survival = simulate(&flood, Contestant::NoControl, 1).survival[0];
+    assert!(survival.completed + survival.lost <= survival.admitted && survival.admitted < survival.begun);
+}
+
+#[test]
+fn proxies_share_the_traffic_as_told_and_each_its_own_limit() {
+    let origin = "{ workers: 100, service: { mean: 100ms, distribution: deterministic } }";
+    let phases = "  - { name: flood, duration: 20s, load: 10x }";
+    let good = |more: &str| {
+        let scenario = scenario(origin, more, MIX, phases);
+        simulate(&scenario, Contestant::StaticLimit(10), 1).tally.phase_total(0).good
+    };
+    let (one, three) = (good(""), good("proxies: [1, 1, 1]"));
+    assert!(three.abs_diff(3 * one) < one / 10, "{one} {three}");
+}
+
+#[test]
+fn long_transfers_hold_a_permit_and_no_worker() {
+    let mix = "  - { name: film, class: browse, paths: [/], weight: 1, download: 3s }
+  - { name: photo, class: cart, paths: [/cart], weight: 1, upload: 3s, patience: 10s, slo: 4s }";
+    let origin = "{ workers: 4, service: { mean: 10ms } }";
+    let scenario = scenario(origin, "", mix, "  - { name: calm, duration: 30s, load: 20/s }");
+    let ledger = simulate(&scenario, Contestant::NoControl, 1);
+    let all = ledger.tally.phase_total(0);
+    assert_eq!(all.good, all.offered, "the shop is hardly asked for anything");
+    let inflight: Vec<u32> = ledger.course.points.iter().map(|point| point.gauge.inflight).collect();
+    assert!(inflight[200] > 40, "twenty a second stay for three: {}", inflight[200]);
+}
+
+#[test]
+fn jump_of_the_clock_is_seen_by_proxies_only() {
+    let origin = "{ workers: 4, service: { mean: 10ms } }";
+    let phases = "  - { name: before, duration: 10s, load: 0.2x }
+  - { name: after, duration: 30s, load: 0.2x, clock_jump: 300s }";
+    let ledger = simulate(&scenario(origin, "", MIX, phases), Contestant::Haproxy(1), 1);
+    assert!(mean_stay(&ledger.tally.phase_total(1)) < 0.2);
+    let all = ledger.tally.phase_total(1);
+    assert!(all.refusals() < 5 && all.good > 2_000, "only those who waited just then are refused: {all:?}");
+}
+
+#[test]
+fn misjudged_requests_are_treated_as_what_they_are_not() {
+    let origin = "{ workers: 16, service: { mean: 40ms } }";
+    let phases = "  - { name: right, duration: 10s, load: 3x }
+  - { name: wrong, duration: 10s, load: 3x, misjudged: 100% }";
+    let ledger = simulate(&scenario(origin, "", MIX, phases), Contestant::Haproxy(20), 1);
+    let in_time = |phase, class| {
+        let cell = ledger.tally.cell(phase, class);
+        cell.good as f64 / cell.offered as f64
+    };
+    assert!(in_time(0, 0) > 0.99 && in_time(0, 1) < 0.2, "{} {}", in_time(0, 0), in_time(0, 1));
+    assert!(in_time(1, 0) < 0.2, "an order is taken for a page: {}", in_time(1, 0));
+}

@@ -87,7 +87,7 @@ impl Door for Codel {
                     self.inside.leave(id);
                 }
             }
-            News::FirstByte { .. } | News::Woken => return,
+            News::FirstByte { .. } | News::Reloaded | News::Woken => return,
         }
         self.admit_next(now, answers);
     }

@@ -130,7 +130,7 @@ impl Door for Dagor {
                     self.inside.leave(id);
                 }
             }
-            News::FirstByte { .. } | News::Woken => return,
+            News::FirstByte { .. } | News::Reloaded | News::Woken => return,
         }
         self.admit_next(now, answers);
     }

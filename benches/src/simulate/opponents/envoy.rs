@@ -137,7 +137,7 @@ impl Door for Envoy {
             News::Left(id) => {
                 self.inside.leave(id);
             }
-            News::FirstByte { .. } => {}
+            News::FirstByte { .. } | News::Reloaded => {}
             News::Woken => self.wake(now),
         }
     }

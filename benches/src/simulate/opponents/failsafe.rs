@@ -186,7 +186,7 @@ impl Door for Failsafe {
                     self.inside.leave(id);
                 }
             }
-            News::FirstByte { .. } => return,
+            News::FirstByte { .. } | News::Reloaded => return,
             News::Woken => self.calibrate(now),
         }
         self.admit_next(now, answers);

@@ -144,7 +144,7 @@ impl Door for Gradient2 {
             News::Left(id) => {
                 self.leave(id);
             }
-            News::FirstByte { .. } | News::Woken => {}
+            News::FirstByte { .. } | News::Reloaded | News::Woken => {}
         }
     }
 

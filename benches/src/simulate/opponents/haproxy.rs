@@ -56,7 +56,7 @@ impl Door for Haproxy {
                     self.inside.leave(id);
                 }
             }
-            News::FirstByte { .. } => return,
+            News::FirstByte { .. } | News::Reloaded => return,
             News::Woken => {}
         }
         self.expire(now, answers);

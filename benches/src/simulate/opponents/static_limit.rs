@@ -33,7 +33,7 @@ impl Door for StaticLimit {
             News::Finished { id, .. } | News::Left(id) => {
                 self.inside.leave(id);
             }
-            News::FirstByte { .. } | News::Woken => {}
+            News::FirstByte { .. } | News::Reloaded | News::Woken => {}
         }
     }
 
