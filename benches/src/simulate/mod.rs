@@ -152,5 +152,9 @@ fn report(scenario: &Scenario, seeds: Vec<u64>, ledger: &Ledger) -> Report {
 mod tests;
 
 #[cfg(test)]
+#[path = "failure_modes_tests.rs"]
+mod failure_modes_tests;
+
+#[cfg(test)]
 #[path = "peers_tests.rs"]
 mod peers_tests;
