@@ -8,8 +8,7 @@
 //! Source: `folly/executors/Codel.cpp`, after Nichols and Jacobson's Controlled
 //! Delay (2012). It is blind to classes.
 
-use super::inside::Inside;
-use super::line::Line;
+use super::hall::Hall;
 use crate::simulate::door::{Answer, Door, Gauge, News};
 use plimsoll_core::time::Time;
 use std::time::Duration;
@@ -52,25 +51,22 @@ impl Delay {
 pub(crate) struct Codel {
     slots: u32,
     delay: Delay,
-    inside: Inside,
-    line: Line,
+    hall: Hall,
 }
 
 impl Codel {
     /// A proxy with so many slots.
     pub(crate) fn new(slots: u32) -> Codel {
-        Codel { slots, delay: Delay::default(), inside: Inside::default(), line: Line::new(1) }
+        Codel { slots, delay: Delay::default(), hall: Hall::new(1) }
     }
 
     fn admit_next(&mut self, now: Time, answers: &mut Vec<Answer>) {
-        while self.inside.count() < self.slots {
-            let Some(waiter) = self.line.next() else { return };
+        while let Some(waiter) = self.hall.call(self.slots) {
             if self.delay.refuses(now.since(waiter.since), now) {
                 answers.push(Answer::Refuse(waiter.id));
-                continue;
+            } else {
+                self.hall.admit(waiter, now, answers);
             }
-            self.inside.enter(waiter.id, now);
-            answers.push(Answer::Admit(waiter.id));
         }
     }
 }
@@ -78,14 +74,9 @@ impl Codel {
 impl Door for Codel {
     fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>) {
         match news {
-            News::Arrived(ask) => self.line.join(ask.id, 0, now),
-            News::Finished { id, .. } => {
-                self.inside.leave(id);
-            }
-            News::Left(id) => {
-                if !self.line.leave(id) {
-                    self.inside.leave(id);
-                }
+            News::Arrived(ask) => self.hall.line.join(ask.id, 0, now),
+            News::Finished { id, .. } | News::Left(id) => {
+                self.hall.leave(id);
             }
             News::FirstByte { .. } | News::Reloaded | News::Woken => return,
         }
@@ -93,7 +84,7 @@ impl Door for Codel {
     }
 
     fn gauge(&self, _: Time) -> Gauge {
-        Gauge { limit: Some(f64::from(self.slots)), inflight: self.inside.count() }
+        Gauge { limit: Some(f64::from(self.slots)), inflight: self.hall.inside.count() }
     }
 }
 

@@ -11,8 +11,7 @@
 //! 2018, algorithm 1 and section 4. The slots are a static number that somebody has
 //! to choose.
 
-use super::inside::Inside;
-use super::line::Line;
+use super::hall::Hall;
 use crate::simulate::door::{Answer, Ask, Door, Gauge, News};
 use plimsoll_core::time::Time;
 use std::time::Duration;
@@ -30,8 +29,7 @@ const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 #[derive(Debug)]
 pub(crate) struct Dagor {
     slots: u32,
-    inside: Inside,
-    line: Line,
+    hall: Hall,
     /// Requests of this window by priority; the lower, the more important.
     arrived: Vec<u32>,
     /// Only priorities below are let in.
@@ -49,8 +47,7 @@ impl Dagor {
         let priorities = classes * USER_PRIORITIES;
         Dagor {
             slots,
-            inside: Inside::default(),
-            line: Line::new(1),
+            hall: Hall::new(1),
             arrived: vec![0; priorities],
             cursor: priorities,
             requests: 0,
@@ -68,7 +65,7 @@ impl Dagor {
         self.arrived[priority] += 1;
         if priority < self.cursor {
             self.admitted += 1;
-            self.line.join(ask.id, 0, now);
+            self.hall.line.join(ask.id, 0, now);
         } else {
             answers.push(Answer::Refuse(ask.id));
         }
@@ -108,12 +105,10 @@ impl Dagor {
     }
 
     fn admit_next(&mut self, now: Time, answers: &mut Vec<Answer>) {
-        while self.inside.count() < self.slots {
-            let Some(waiter) = self.line.next() else { return };
+        while let Some(waiter) = self.hall.call(self.slots) {
             self.waits += now.since(waiter.since);
             self.started += 1;
-            self.inside.enter(waiter.id, now);
-            answers.push(Answer::Admit(waiter.id));
+            self.hall.admit(waiter, now, answers);
         }
     }
 }
@@ -122,13 +117,8 @@ impl Door for Dagor {
     fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>) {
         match news {
             News::Arrived(ask) => self.arrive(ask, now, answers),
-            News::Finished { id, .. } => {
-                self.inside.leave(id);
-            }
-            News::Left(id) => {
-                if !self.line.leave(id) {
-                    self.inside.leave(id);
-                }
+            News::Finished { id, .. } | News::Left(id) => {
+                self.hall.leave(id);
             }
             News::FirstByte { .. } | News::Reloaded | News::Woken => return,
         }
@@ -136,6 +126,6 @@ impl Door for Dagor {
     }
 
     fn gauge(&self, _: Time) -> Gauge {
-        Gauge { limit: Some(f64::from(self.slots)), inflight: self.inside.count() }
+        Gauge { limit: Some(f64::from(self.slots)), inflight: self.hall.inside.count() }
     }
 }

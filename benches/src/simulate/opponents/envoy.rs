@@ -124,11 +124,7 @@ impl Envoy {
 impl Door for Envoy {
     fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>) {
         match news {
-            News::Arrived(ask) if self.inside.count() >= self.limit => answers.push(Answer::Refuse(ask.id)),
-            News::Arrived(ask) => {
-                self.inside.enter(ask.id, now);
-                answers.push(Answer::Admit(ask.id));
-            }
+            News::Arrived(ask) => answers.push(self.inside.enter_below(self.limit, ask.id, now)),
             News::Finished { id, .. } => {
                 if let Some(stay) = self.inside.leave(id) {
                     self.sample(stay.since, now);

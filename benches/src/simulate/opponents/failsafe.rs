@@ -16,8 +16,8 @@
 //! Source: `adaptivelimiter.go`, `prioritylimiter.go` and `priority/` of failsafe-go,
 //! with their defaults.
 
-use super::inside::{Inside, Stay};
-use super::line::Line;
+use super::hall::Hall;
+use super::inside::Stay;
 use super::statistics::{Average, Correlation};
 use crate::simulate::door::{Answer, Ask, Door, Gauge, News};
 use plimsoll_core::decision::RequestId;
@@ -59,8 +59,7 @@ pub(crate) struct Failsafe {
     baseline: Average,
     throughput: Correlation,
     latency: Correlation,
-    inside: Inside,
-    line: Line,
+    hall: Hall,
     classes: usize,
     /// Of those admitted, the newest last.
     levels: VecDeque<u32>,
@@ -83,8 +82,7 @@ impl Failsafe {
             baseline: Average::new(BASELINE_AGE),
             throughput: Correlation::new(CORRELATED),
             latency: Correlation::new(CORRELATED),
-            inside: Inside::default(),
-            line: Line::new(1),
+            hall: Hall::new(1),
             classes,
             levels: VecDeque::new(),
             threshold: 0,
@@ -94,13 +92,13 @@ impl Failsafe {
     }
 
     fn is_full(&self) -> bool {
-        self.inside.count() >= self.limit as u32
+        self.hall.inside.count() >= self.limit as u32
     }
 
     fn arrive(&mut self, ask: Ask, now: Time, answers: &mut Vec<Answer>) {
         let lower = (self.classes - 1 - ask.class.index()) as u32 * LEVELS;
         let level = lower + self.random.random_range(0..LEVELS);
-        let is_line_full = self.line.length() >= (self.limit.floor() * QUEUE_TO) as u32;
+        let is_line_full = self.hall.line.length() >= (self.limit.floor() * QUEUE_TO) as u32;
         if self.is_full() && (is_line_full || level < self.threshold) {
             return answers.push(Answer::Refuse(ask.id));
         }
@@ -108,21 +106,19 @@ impl Failsafe {
             self.levels.pop_front();
         }
         self.levels.push_back(level);
-        self.line.join(ask.id, 0, now);
+        self.hall.line.join(ask.id, 0, now);
     }
 
     fn admit_next(&mut self, now: Time, answers: &mut Vec<Answer>) {
-        while !self.is_full() {
-            let Some(waiter) = self.line.next() else { return };
-            self.inside.enter(waiter.id, now);
-            answers.push(Answer::Admit(waiter.id));
+        while let Some(waiter) = self.hall.call(self.limit as u32) {
+            self.hall.admit(waiter, now, answers);
         }
     }
 
     fn calibrate(&mut self, now: Time) {
         self.calibrate_at = now.after(CALIBRATION);
         let (from, to) = (self.limit.floor() * QUEUE_FROM, self.limit.floor() * QUEUE_TO);
-        let rate = ((f64::from(self.line.length()) - from) / (to - from)).clamp(0.0, 1.0);
+        let rate = ((f64::from(self.hall.line.length()) - from) / (to - from)).clamp(0.0, 1.0);
         let mut levels: Vec<u32> = self.levels.iter().copied().collect();
         levels.sort_unstable();
         let at = (rate * levels.len() as f64) as usize;
@@ -131,7 +127,7 @@ impl Failsafe {
     }
 
     fn finish(&mut self, id: RequestId, now: Time) {
-        let Some(Stay { since, inflight }) = self.inside.leave(id) else { return };
+        let Some(Stay { since, inflight }) = self.hall.inside.leave(id) else { return };
         let latency = now.since(since);
         self.latencies.push(latency);
         self.shortest = self.shortest.min(latency);
@@ -182,9 +178,7 @@ impl Door for Failsafe {
             News::Arrived(ask) => self.arrive(ask, now, answers),
             News::Finished { id, .. } => self.finish(id, now),
             News::Left(id) => {
-                if !self.line.leave(id) {
-                    self.inside.leave(id);
-                }
+                self.hall.leave(id);
             }
             News::FirstByte { .. } | News::Reloaded => return,
             News::Woken => self.calibrate(now),
@@ -197,6 +191,6 @@ impl Door for Failsafe {
     }
 
     fn gauge(&self, _: Time) -> Gauge {
-        Gauge { limit: Some(self.limit), inflight: self.inside.count() }
+        Gauge { limit: Some(self.limit), inflight: self.hall.inside.count() }
     }
 }

@@ -7,8 +7,7 @@
 //! Source: HAProxy's configuration manual, `maxconn`, `set-priority-class` and
 //! `timeout queue`. With the right `maxconn` it is the honest opponent.
 
-use super::inside::Inside;
-use super::line::Line;
+use super::hall::Hall;
 use crate::simulate::door::{Answer, Door, Gauge, News};
 use plimsoll_core::time::Time;
 use std::time::Duration;
@@ -18,27 +17,26 @@ use std::time::Duration;
 pub(crate) struct Haproxy {
     maxconn: u32,
     timeout: Duration,
-    inside: Inside,
-    line: Line,
+    hall: Hall,
 }
 
 impl Haproxy {
     /// A proxy for `classes` classes.
     pub(crate) fn new(maxconn: u32, timeout: Duration, classes: usize) -> Haproxy {
-        Haproxy { maxconn, timeout, inside: Inside::default(), line: Line::new(classes) }
+        Haproxy { maxconn, timeout, hall: Hall::new(classes) }
     }
 
     fn admit_next(&mut self, now: Time, answers: &mut Vec<Answer>) {
-        while self.inside.count() < self.maxconn {
-            let Some(waiter) = self.line.next() else { return };
-            self.inside.enter(waiter.id, now);
-            answers.push(Answer::Admit(waiter.id));
+        while let Some(waiter) = self.hall.call(self.maxconn) {
+            self.hall.admit(waiter, now, answers);
         }
     }
 
     fn expire(&mut self, now: Time, answers: &mut Vec<Answer>) {
-        while let Some(waiter) = self.line.oldest().filter(|waiter| waiter.since.after(self.timeout) <= now) {
-            self.line.leave(waiter.id);
+        while let Some(waiter) =
+            self.hall.line.oldest().filter(|waiter| waiter.since.after(self.timeout) <= now)
+        {
+            self.hall.line.leave(waiter.id);
             answers.push(Answer::Refuse(waiter.id));
         }
     }
@@ -47,14 +45,9 @@ impl Haproxy {
 impl Door for Haproxy {
     fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>) {
         match news {
-            News::Arrived(ask) => self.line.join(ask.id, ask.class.index(), now),
-            News::Finished { id, .. } => {
-                self.inside.leave(id);
-            }
-            News::Left(id) => {
-                if !self.line.leave(id) {
-                    self.inside.leave(id);
-                }
+            News::Arrived(ask) => self.hall.line.join(ask.id, ask.class.index(), now),
+            News::Finished { id, .. } | News::Left(id) => {
+                self.hall.leave(id);
             }
             News::FirstByte { .. } | News::Reloaded => return,
             News::Woken => {}
@@ -64,10 +57,10 @@ impl Door for Haproxy {
     }
 
     fn next_wakeup(&mut self) -> Option<Time> {
-        self.line.oldest().map(|waiter| waiter.since.after(self.timeout))
+        self.hall.line.oldest().map(|waiter| waiter.since.after(self.timeout))
     }
 
     fn gauge(&self, _: Time) -> Gauge {
-        Gauge { limit: Some(f64::from(self.maxconn)), inflight: self.inside.count() }
+        Gauge { limit: Some(f64::from(self.maxconn)), inflight: self.hall.inside.count() }
     }
 }

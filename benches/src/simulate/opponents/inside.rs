@@ -1,5 +1,6 @@
 //! Who is inside, and since when: what every limit counts.
 
+use crate::simulate::door::Answer;
 use plimsoll_core::decision::RequestId;
 use plimsoll_core::time::Time;
 
@@ -28,6 +29,15 @@ impl Inside {
         }
         self.count += 1;
         self.stays[slot] = Some(Stay { since: now, inflight: self.count });
+    }
+
+    /// Lets a request in if fewer than `limit` are inside, else refuses it.
+    pub(crate) fn enter_below(&mut self, limit: u32, id: RequestId, now: Time) -> Answer {
+        if self.count >= limit {
+            return Answer::Refuse(id);
+        }
+        self.enter(id, now);
+        Answer::Admit(id)
     }
 
     /// Lets a request out, if it is inside.

@@ -5,6 +5,7 @@
 
 mod inside;
 mod line;
+mod hall;
 mod statistics;
 pub(crate) mod static_limit;
 pub(crate) mod haproxy;

@@ -25,11 +25,7 @@ impl StaticLimit {
 impl Door for StaticLimit {
     fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>) {
         match news {
-            News::Arrived(ask) if self.inside.count() >= self.limit => answers.push(Answer::Refuse(ask.id)),
-            News::Arrived(ask) => {
-                self.inside.enter(ask.id, now);
-                answers.push(Answer::Admit(ask.id));
-            }
+            News::Arrived(ask) => answers.push(self.inside.enter_below(self.limit, ask.id, now)),
             News::Finished { id, .. } | News::Left(id) => {
                 self.inside.leave(id);
             }
