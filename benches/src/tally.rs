@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Left out at the start of a phase when its useful work is counted.
-const SETTLING: Duration = Duration::from_secs(2);
+pub(crate) const SETTLING: Duration = Duration::from_secs(2);
 /// A refusal that takes longer was not given at the door: the project's target for refusals.
 const DOOR: Duration = Duration::from_millis(5);
 /// The longest latency told apart; no client has this much patience.

@@ -62,7 +62,7 @@ fn table(scenario: &Scenario, phase: usize, bound: &Bound, ledgers: &[(Contestan
     let busiest = busiest(scenario, phase, ledgers);
     let _ = write!(
         table,
-        "    useful  worth  refused  late refusals  refusal p99 ms  p50 ms {:>10} {:>10}",
+        "    useful  worth  inversions/M  refused  late refusals  refusal p99 ms  p50 ms {:>10} {:>10}",
         classes[0], classes[busiest]
     );
     for (contestant, ledger) in ledgers {
@@ -95,9 +95,10 @@ fn row(scenario: &Scenario, phase: usize, (bound, busiest): (&Bound, usize), led
     let served_p50 = |class| quantile(&tally.cell(phase, class).served_us, 0.5).map(millis);
     let _ = write!(
         row,
-        "{:>10}{:>7.1}{:>9}{:>15}{:>16}{:>18}{:>11}",
+        "{:>10}{:>7.1}{:>14.1}{:>9}{:>15}{:>16}{:>18}{:>11}",
         useful.map_or("-".into(), |useful| format!("{:.1}", useful * 100.0)),
         ledger.worth[phase] / bound.worth * 100.0,
+        ledger.inversions[phase] as f64 * 1e6 / all.offered.max(1) as f64,
         share(all.refusals() as f64, all.offered),
         share(all.refused_late as f64, all.refusals()),
         optional_ms(quantile(&all.refused_us, 0.99).map(millis)),

@@ -64,6 +64,11 @@ pub(crate) trait Door {
     /// Takes note of `news` and appends the answers it leads to.
     fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>);
 
+    /// What it takes a request for, by what it knows of its session.
+    fn class_of(&self, ask: &Ask, _now: Time) -> ClassId {
+        ask.class
+    }
+
     /// When to wake it, if nothing happens before.
     fn next_wakeup(&mut self) -> Option<Time> {
         None

@@ -13,12 +13,13 @@
 
 use super::contest::{Contestant, pooled};
 use super::judge::Judge;
+use super::ledger::Course;
 use super::policy_at;
 use super::static_sweep::{Best, best_static_limit};
 use crate::report::{percent, ratio};
 use crate::scenario::Scenario;
 use crate::service_time::Distribution;
-use crate::tally::Cell as Counts;
+use crate::tally::{Cell as Counts, SETTLING};
 use crate::terminal;
 use crate::units::{Rate, Times};
 use anyhow::Context;
@@ -80,7 +81,7 @@ struct Finding {
     calm: Counts,
     /// What an unlimited line did then.
     line: Counts,
-    /// Plimsoll's limit at the end, by the first seed.
+    /// Plimsoll's limit in overload, in the mean of the first seed.
     limit: f64,
 }
 
@@ -88,7 +89,8 @@ struct Finding {
 pub(crate) fn grid(args: &GridArgs) -> anyhow::Result<ExitCode> {
     let policy = policy_at(args.policy.as_deref())?;
     let seeds: Vec<u64> = (args.seed..).take(args.seeds as usize).collect();
-    terminal::line(HEADING);
+    terminal::line("useful work at 2x, and refusals at 0.8x");
+    terminal::line(&heading());
     let mut findings = Vec::new();
     for cell in cells(args) {
         let finding = examine(cell, &policy, &seeds)?;
@@ -181,16 +183,21 @@ fn examine(cell: Cell, policy: &CompiledPolicy, seeds: &[u64]) -> anyhow::Result
     let capacity = both.origin.capacity();
     let ours = pooled(&both, &judge, Contestant::Plimsoll, seeds);
     let line = pooled(&calm, &judge, Contestant::NoControl, seeds).tally;
-    // The last point but one: in the last, clients are leaving.
-    let limit = ours.course.points.iter().rev().nth(1).and_then(|point| point.gauge.limit);
     let best = best_static_limit(&double, &judge, seeds);
     Ok(Finding {
         useful: ours.tally.useful_work(1, capacity).unwrap_or(0.0),
         best,
         calm: ours.tally.phase_total(0),
         line: line.phase_total(0),
-        limit: limit.unwrap_or_default(),
+        limit: mean_limit(&ours.course, both.phases[0].duration + SETTLING),
     })
+}
+
+/// The mean limit from `since` on.
+fn mean_limit(course: &Course, since: Duration) -> f64 {
+    let skipped = (since.as_secs_f64() / course.step.as_secs_f64()) as usize;
+    let limits: Vec<f64> = course.points.iter().skip(skipped).filter_map(|point| point.gauge.limit).collect();
+    limits.iter().sum::<f64>() / limits.len().max(1) as f64
 }
 
 impl Finding {
@@ -209,12 +216,26 @@ impl Finding {
     }
 }
 
-const HEADING: &str = "workers service  distribution       useful at 2x  of the best static      limit   \
-                       refused at 0.8x             line late";
+/// What the columns of [`row`] are.
+fn heading() -> String {
+    format!(
+        "{:>7} {:>7}  {:<16}{:>9}{:>21} {:>8}{:>11}{:>8}{:>26}{:>12}",
+        "workers",
+        "service",
+        "distribution",
+        "at 2x",
+        "best static limit",
+        "of it",
+        "mean limit",
+        "error",
+        "refused at 0.8x",
+        "line late",
+    )
+}
 
 fn row(cell: Cell, finding: &Finding) -> String {
     format!(
-        "{:>7} {:>7}  {:<16}{:>9}{:>11} (at {:>4}) {:>8}{:>10.0}{:>18} {:>7}{:>12}  {}",
+        "{:>7} {:>7}  {:<16}{:>9}{:>11} (at {:>4}) {:>8}{:>11.0}{:>8}{:>18} {:>7}{:>12}  {}",
         cell.workers,
         format!("{} ms", cell.mean.as_millis()),
         cell.distribution.to_string(),
@@ -223,6 +244,7 @@ fn row(cell: Cell, finding: &Finding) -> String {
         finding.best.limit,
         percent(finding.useful_ratio()),
         finding.limit,
+        percent(finding.best.error_of(finding.limit)),
         format!("{}/{}", finding.calm.refusals(), finding.calm.offered),
         ratio(finding.calm.refusals(), finding.calm.offered),
         ratio(finding.line.offered - finding.line.good, finding.line.offered),

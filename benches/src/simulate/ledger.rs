@@ -57,6 +57,8 @@ pub(crate) struct Ledger {
     pub(crate) course: Course,
     /// The worth of the good answers to what each phase asked.
     pub(crate) worth: Vec<f64>,
+    /// Inversions by the phase in which they happened.
+    pub(crate) inversions: Vec<u64>,
     /// Sessions by the phase in which they began.
     pub(crate) survival: Vec<Survival>,
     /// By template.
@@ -73,6 +75,7 @@ impl Ledger {
             tally: Tally::new(scenario.spans(), classes, Expectation::Success),
             course: Course { step: STEP_MIN.max(length / POINTS_MAX), points: Vec::new() },
             worth: vec![0.0; scenario.phases.len()],
+            inversions: vec![0; scenario.phases.len()],
             survival: vec![Survival::default(); scenario.phases.len()],
             worth_of: scenario.mix.iter().map(Template::worth).collect(),
             current: Point::new(classes),
@@ -113,12 +116,20 @@ impl Ledger {
         for (mine, theirs) in self.worth.iter_mut().zip(&other.worth) {
             *mine += theirs;
         }
+        for (mine, theirs) in self.inversions.iter_mut().zip(&other.inversions) {
+            *mine += theirs;
+        }
         for (mine, theirs) in self.survival.iter_mut().zip(&other.survival) {
             mine.begun += theirs.begun;
             mine.admitted += theirs.admitted;
             mine.completed += theirs.completed;
             mine.lost += theirs.lost;
         }
+    }
+
+    /// How many requests there were.
+    pub(crate) fn requests(&self) -> u64 {
+        (0..self.worth.len()).map(|phase| self.tally.phase_total(phase).offered).sum()
     }
 
     /// A stretch of the course is over.

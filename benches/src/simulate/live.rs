@@ -7,6 +7,7 @@
 use super::crowd::Wish;
 use crate::tally::Account;
 use plimsoll_core::decision::RequestId;
+use plimsoll_core::policy::ClassId;
 use plimsoll_core::time::Time;
 
 /// Where a request is.
@@ -25,6 +26,9 @@ pub(crate) enum Position {
 pub(crate) struct Live {
     pub(crate) account: Account,
     pub(crate) wish: Wish,
+    /// What its proxy takes it for, once it is there.
+    pub(crate) class: Option<ClassId>,
+    pub(crate) is_inside: bool,
     /// Its proxy.
     pub(crate) door: usize,
     /// When its client meant to send it.
@@ -46,6 +50,8 @@ impl Live {
         Live {
             account,
             wish,
+            class: None,
+            is_inside: false,
             door,
             intended: now,
             sent: now,

@@ -19,6 +19,7 @@ mod ours;
 mod opponents;
 mod ledger;
 mod proxies;
+mod inversions;
 mod world;
 mod contest;
 mod static_sweep;
@@ -78,6 +79,8 @@ struct Simulation {
     policy: String,
     /// What the answers in time to each phase's requests were worth.
     worth: Vec<f64>,
+    /// Inversions in each phase.
+    inversions: Vec<u64>,
     /// Sessions by the phase in which they began.
     survival: Vec<Survival>,
 }
@@ -95,6 +98,11 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let ledger = contest::pooled(&scenario, &judge, Contestant::Plimsoll, &seeds);
     let report = report(&scenario, seeds, &ledger);
     terminal::line(&report.table());
+    let (inversions, requests) = (ledger.inversions.iter().sum::<u64>(), ledger.requests());
+    terminal::line(&format!(
+        "\n{inversions} inversions in {requests} requests, {:.1} per million",
+        inversions as f64 * 1e6 / requests.max(1) as f64
+    ));
     if !scenario.funnels.is_empty() {
         terminal::line(&survivals(&scenario, &ledger));
     }
@@ -104,7 +112,16 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(path) = &args.json {
         let policy = judge.policy.source.clone();
-        write_json(path, &Simulation { report, policy, worth: ledger.worth, survival: ledger.survival })?;
+        write_json(
+            path,
+            &Simulation {
+                report,
+                policy,
+                worth: ledger.worth,
+                inversions: ledger.inversions,
+                survival: ledger.survival,
+            },
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }

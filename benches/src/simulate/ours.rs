@@ -13,7 +13,7 @@ use plimsoll::clients::Usage;
 use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::Decision;
-use plimsoll_core::policy::Policy;
+use plimsoll_core::policy::{ClassId, Policy};
 use plimsoll_core::time::Time;
 use std::sync::Arc;
 
@@ -97,6 +97,10 @@ impl Door for Plimsoll<'_> {
                 Decision::Queue => {}
             }
         }
+    }
+
+    fn class_of(&self, ask: &Ask, now: Time) -> ClassId {
+        self.judge.class(ask.template, ask.pattern, self.memory.view(ask.shopper, now).stage)
     }
 
     fn next_wakeup(&mut self) -> Option<Time> {

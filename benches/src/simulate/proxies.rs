@@ -4,7 +4,8 @@
 //! with virtual time until a phase lets them jump, as a machine's does that was
 //! suspended; clients and shop do not notice.
 
-use super::door::{Answer, Door, Gauge, News};
+use super::door::{Answer, Ask, Door, Gauge, News};
+use plimsoll_core::policy::ClassId;
 use plimsoll_core::time::Time;
 use rand::SeedableRng;
 use rand::distr::Distribution;
@@ -67,6 +68,11 @@ impl<'a> Proxies<'a> {
     pub(crate) fn next_wakeup(&self) -> (usize, Time) {
         let due = self.proxies.iter().enumerate().min_by_key(|(_, proxy)| proxy.wake_at);
         due.map_or((0, Time::NEVER), |(index, proxy)| (index, proxy.wake_at))
+    }
+
+    /// What a proxy takes a request for.
+    pub(crate) fn class_of(&self, proxy: usize, ask: &Ask, now: Time) -> ClassId {
+        self.proxies[proxy].door.class_of(ask, self.clock(now))
     }
 
     /// Tells a proxy what happened and collects its answers.

@@ -12,6 +12,7 @@
 use super::agenda::Agenda;
 use super::crowd::{Crowd, Move, Wish};
 use super::door::{Answer, Ask, Door, News};
+use super::inversions::Inversions;
 use super::judge::Judge;
 use super::ledger::Ledger;
 use super::live::{Live, Requests};
@@ -20,7 +21,7 @@ use super::shop::{Scene, Served, Shop};
 use crate::arrivals::{Arrival, Schedule};
 use crate::scenario::Scenario;
 use crate::service_time::Distribution;
-use crate::tally::{Account, Outcome};
+use crate::tally::{Account, Outcome, SETTLING};
 use http::StatusCode;
 use plimsoll_core::controller;
 use plimsoll_core::decision::RequestId;
@@ -79,6 +80,7 @@ pub(crate) struct World<'a> {
     /// The class of each template, among those of the scenario.
     classes: Vec<usize>,
     ledger: Ledger,
+    inversions: Inversions,
     answers: Vec<Answer>,
 }
 
@@ -112,6 +114,7 @@ impl<'a> World<'a> {
             misjudging: SmallRng::seed_from_u64(stream(5)),
             classes: scenario.mix.iter().map(|template| class(&template.class)).collect(),
             ledger: Ledger::new(scenario),
+            inversions: Inversions::new(&judge.policy.core),
             answers: Vec::new(),
         }
     }
@@ -175,6 +178,7 @@ impl<'a> World<'a> {
     fn enter_phase(&mut self, index: usize) {
         let phase = &self.scenario.phases[index];
         self.phase = index;
+        self.inversions.count_from(self.now.after(SETTLING));
         self.in_shop(|shop, scene| shop.enter_phase(phase, scene));
         self.proxies.jump(phase.clock_jump.unwrap_or_default());
         if phase.reload {
@@ -262,6 +266,7 @@ impl<'a> World<'a> {
         // One that has its answer and is still downloading has no reason to leave.
         let Some(live) = self.requests.find(id).filter(|live| !live.is_settled) else { return };
         let (door, endpoint) = (live.door, live.endpoint);
+        self.go_out(id);
         self.settle(id, Outcome::TimedOut);
         self.tell(door, News::Left(id));
         match endpoint {
@@ -277,7 +282,12 @@ impl<'a> World<'a> {
         let (door, Wish { template, pattern, shopper, .. }) = (live.door, live.wish);
         let (template, pattern) = self.misjudge(template).unwrap_or((template, pattern));
         let class = self.judge.own_class(template, pattern);
-        self.tell(door, News::Arrived(Ask { id, template, pattern, class, shopper }));
+        let ask = Ask { id, template, pattern, class, shopper };
+        let class = self.proxies.class_of(door, &ask, self.now);
+        if let Some(live) = self.requests.find(id) {
+            live.class = Some(class);
+        }
+        self.tell(door, News::Arrived(ask));
     }
 
     /// What a proxy takes a request for, if it errs.
@@ -293,22 +303,32 @@ impl<'a> World<'a> {
 
     /// Tells a proxy what happened and does as it answers.
     fn tell(&mut self, proxy: usize, news: News) {
+        self.ledger.inversions[self.phase] += self.inversions.take_over(self.now);
         let mut answers = std::mem::take(&mut self.answers);
         self.proxies.tell(proxy, news, self.now, &mut answers);
         for answer in answers.drain(..) {
             match answer {
                 Answer::Admit(id) => self.admit(id),
-                Answer::Refuse(id) => {
-                    self.settle(id, Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE));
-                    self.requests.leave(id);
-                }
+                Answer::Refuse(id) => self.refuse(id),
             }
         }
         self.answers = answers;
     }
 
+    fn refuse(&mut self, id: RequestId) {
+        if let Some(class) = self.requests.find(id).and_then(|live| live.class) {
+            self.inversions.refuse(class, self.now);
+        }
+        self.settle(id, Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE));
+        self.requests.leave(id);
+    }
+
     fn admit(&mut self, id: RequestId) {
         let Some(live) = self.requests.find(id) else { return };
+        live.is_inside = true;
+        if let Some(class) = live.class {
+            self.inversions.admit(class, self.now);
+        }
         let upload = self.scenario.mix[live.wish.template].upload.unwrap_or_default();
         live.sent = self.proxies.clock(self.now).after(upload);
         self.after(upload + self.scenario.wire.origin, Step::AtShop(id));
@@ -348,14 +368,25 @@ impl<'a> World<'a> {
 
     fn finish(&mut self, id: RequestId, outcome: controller::Outcome) {
         let Some(door) = self.requests.find(id).map(|live| live.door) else { return };
+        self.go_out(id);
         self.requests.leave(id);
         self.tell(door, News::Finished { id, outcome });
+    }
+
+    /// A request gives back its permit, if it has one.
+    fn go_out(&mut self, id: RequestId) {
+        let Some(live) = self.requests.find(id) else { return };
+        if let Some(class) = live.class.filter(|_| std::mem::take(&mut live.is_inside)) {
+            self.inversions.leave(class);
+        }
     }
 
     // The course.
 
     fn turn(&mut self) {
-        self.ledger.turn(self.proxies.gauge(self.now));
+        let gauge = self.proxies.gauge(self.now);
+        self.inversions.set_limit(gauge.limit.unwrap_or_default());
+        self.ledger.turn(gauge);
         if self.now < self.end {
             self.agenda.plan(self.now.after(self.ledger.course.step), Step::Turn);
         }
