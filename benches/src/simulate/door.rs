@@ -9,6 +9,7 @@ use plimsoll_core::controller::Outcome;
 use plimsoll_core::decision::RequestId;
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::time::Time;
+use std::collections::BTreeMap;
 
 /// A request at the door.
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +60,18 @@ pub(crate) struct Gauge {
     pub(crate) inflight: u32,
 }
 
+/// How many were refused, by class of the policy and by reason.
+pub(crate) type Reasons = BTreeMap<String, BTreeMap<&'static str, u64>>;
+
+/// Adds `other` to `reasons`.
+pub(crate) fn add_reasons(reasons: &mut Reasons, other: &Reasons) {
+    for (class, counts) in other {
+        for (reason, number) in counts {
+            *reasons.entry(class.clone()).or_default().entry(reason).or_default() += number;
+        }
+    }
+}
+
 /// One proxy, of whatever make.
 pub(crate) trait Door {
     /// Takes note of `news` and appends the answers it leads to.
@@ -72,6 +85,11 @@ pub(crate) trait Door {
     /// When to wake it, if nothing happens before.
     fn next_wakeup(&mut self) -> Option<Time> {
         None
+    }
+
+    /// Why it has refused whom, if it says so.
+    fn reasons(&self) -> Reasons {
+        Reasons::new()
     }
 
     /// What a plot shows of it.

@@ -5,7 +5,7 @@
 //! were worth.
 
 use super::crowd::Survival;
-use super::door::Gauge;
+use super::door::{Gauge, Reasons, add_reasons};
 use crate::scenario::Scenario;
 use crate::scenario::template::Template;
 use crate::tally::{Account, Expectation, Outcome, Tally, Verdict};
@@ -59,6 +59,8 @@ pub(crate) struct Ledger {
     pub(crate) worth: Vec<f64>,
     /// Inversions by the phase in which they happened.
     pub(crate) inversions: Vec<u64>,
+    /// Why whom was refused, in the whole run.
+    pub(crate) reasons: Reasons,
     /// Sessions by the phase in which they began.
     pub(crate) survival: Vec<Survival>,
     /// By template.
@@ -76,6 +78,7 @@ impl Ledger {
             course: Course { step: STEP_MIN.max(length / POINTS_MAX), points: Vec::new() },
             worth: vec![0.0; scenario.phases.len()],
             inversions: vec![0; scenario.phases.len()],
+            reasons: Reasons::new(),
             survival: vec![Survival::default(); scenario.phases.len()],
             worth_of: scenario.mix.iter().map(Template::worth).collect(),
             current: Point::new(classes),
@@ -116,6 +119,7 @@ impl Ledger {
         for (mine, theirs) in self.worth.iter_mut().zip(&other.worth) {
             *mine += theirs;
         }
+        add_reasons(&mut self.reasons, &other.reasons);
         for (mine, theirs) in self.inversions.iter_mut().zip(&other.inversions) {
             *mine += theirs;
         }

@@ -37,6 +37,7 @@ use anyhow::Context;
 use clap::Args;
 use contest::Contestant;
 use crowd::Survival;
+use door::Reasons;
 use judge::Judge;
 use ledger::Ledger;
 use plimsoll::policy;
@@ -81,6 +82,8 @@ struct Simulation {
     worth: Vec<f64>,
     /// Inversions in each phase.
     inversions: Vec<u64>,
+    /// Why whom was refused, by class of the policy.
+    reasons: Reasons,
     /// Sessions by the phase in which they began.
     survival: Vec<Survival>,
 }
@@ -103,6 +106,10 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         "\n{inversions} inversions in {requests} requests, {:.1} per million",
         inversions as f64 * 1e6 / requests.max(1) as f64
     ));
+    for (class, counts) in &ledger.reasons {
+        let counts = counts.iter().map(|(reason, number)| format!("{number} {reason}"));
+        terminal::line(&format!("refused of {class}: {}", counts.collect::<Vec<_>>().join(", ")));
+    }
     if !scenario.funnels.is_empty() {
         terminal::line(&survivals(&scenario, &ledger));
     }
@@ -119,6 +126,7 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
                 policy,
                 worth: ledger.worth,
                 inversions: ledger.inversions,
+                reasons: ledger.reasons,
                 survival: ledger.survival,
             },
         )?;

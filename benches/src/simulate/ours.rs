@@ -4,7 +4,7 @@
 //! of the session, the deadline is the class's patience, and who is served is
 //! remembered. It decides nothing itself.
 
-use super::door::{Answer, Ask, Door, Gauge, News};
+use super::door::{Answer, Ask, Door, Gauge, News, Reasons};
 use super::judge::Judge;
 use super::memory::Memory;
 use crate::arrivals::ShopperId;
@@ -12,7 +12,7 @@ use plimsoll::classify::session::Visit;
 use plimsoll::clients::Usage;
 use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
-use plimsoll_core::decision::Decision;
+use plimsoll_core::decision::{Decision, Reason};
 use plimsoll_core::policy::{ClassId, Policy};
 use plimsoll_core::time::Time;
 use std::sync::Arc;
@@ -25,6 +25,8 @@ pub(crate) struct Plimsoll<'a> {
     usage: Usage,
     /// Who is at the door or inside, by slot: remembered once they are served.
     guests: Vec<Option<(ShopperId, Visit)>>,
+    /// Refusals by class and reason.
+    refusals: Vec<[u64; Reason::ALL.len()]>,
 }
 
 impl<'a> Plimsoll<'a> {
@@ -36,6 +38,7 @@ impl<'a> Plimsoll<'a> {
             memory: Memory::default(),
             usage: Usage::default(),
             guests: Vec::new(),
+            refusals: vec![[0; Reason::ALL.len()]; judge.policy.core.classes().len()],
         }
     }
 
@@ -93,7 +96,10 @@ impl Door for Plimsoll<'_> {
         while let Some(effect) = self.controller.poll_effect() {
             match effect.decision {
                 Decision::Admit | Decision::AdmitObserved(_) => answers.push(Answer::Admit(effect.request)),
-                Decision::Shed(_) => answers.push(Answer::Refuse(effect.request)),
+                Decision::Shed(reason) => {
+                    self.refusals[effect.evidence.class.index()][reason.index()] += 1;
+                    answers.push(Answer::Refuse(effect.request));
+                }
                 Decision::Queue => {}
             }
         }
@@ -105,6 +111,16 @@ impl Door for Plimsoll<'_> {
 
     fn next_wakeup(&mut self) -> Option<Time> {
         self.controller.next_wakeup()
+    }
+
+    fn reasons(&self) -> Reasons {
+        let mut reasons = Reasons::new();
+        for (class, counts) in self.judge.policy.core.classes().iter().zip(&self.refusals) {
+            for (reason, number) in Reason::ALL.iter().zip(counts).filter(|(_, number)| **number > 0) {
+                reasons.entry(class.name.clone()).or_default().insert(reason.name(), *number);
+            }
+        }
+        reasons
     }
 
     fn gauge(&self, now: Time) -> Gauge {

@@ -4,7 +4,7 @@
 //! with virtual time until a phase lets them jump, as a machine's does that was
 //! suspended; clients and shop do not notice.
 
-use super::door::{Answer, Ask, Door, Gauge, News};
+use super::door::{Answer, Ask, Door, Gauge, News, Reasons, add_reasons};
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::time::Time;
 use rand::SeedableRng;
@@ -83,6 +83,15 @@ impl<'a> Proxies<'a> {
         // Strictly later, or one that asks for a moment that has come would be woken for ever.
         let in_world = |at: Time| Time::ZERO.after(at.since(Time::ZERO).saturating_sub(self.ahead));
         *wake_at = door.next_wakeup().map_or(Time::NEVER, |at| in_world(at).max(now.after(MOMENT)));
+    }
+
+    /// Why all of them have refused whom.
+    pub(crate) fn reasons(&self) -> Reasons {
+        let mut reasons = Reasons::new();
+        for Proxy { door, .. } in &self.proxies {
+            add_reasons(&mut reasons, &door.reasons());
+        }
+        reasons
     }
 
     /// What a plot shows of all of them together.

@@ -132,6 +132,7 @@ impl<'a> World<'a> {
             self.step();
         }
         self.ledger.survival = self.crowd.survival;
+        self.ledger.reasons = self.proxies.reasons();
         self.ledger
     }
 

@@ -104,6 +104,8 @@ fn overload_without_control_serves_nobody_in_time_and_plimsoll_serves_the_checko
     let guarded = simulate(&scenario, Contestant::Plimsoll, 1);
     assert!(direct.tally.useful_work(0, 400.0).unwrap() < 0.1);
     assert!(guarded.tally.useful_work(0, 400.0).unwrap() > 0.9);
+    let reasons: u64 = guarded.reasons.values().flat_map(|counts| counts.values()).sum();
+    assert_eq!(reasons, guarded.tally.phase_total(0).refusals(), "every refusal has a reason");
     let checkout = guarded.tally.cell(0, 0);
     assert!(checkout.good * 100 >= checkout.offered * 99, "{checkout:?}");
     assert!(guarded.worth[0] > 5.0 * direct.worth[0], "{:?} {:?}", guarded.worth, direct.worth);
