@@ -9,7 +9,7 @@ DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead micro model clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead contest micro model clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -74,6 +74,10 @@ measure: build
 
 overhead: build
 	$(RELEASE)/plimsoll-bench overhead --plimsoll $(RELEASE)/plimsoll --bare $(RELEASE)/bare-pingora
+
+contest: build ## Compare controllers in simulation: the contest, then origins of every size
+	$(RELEASE)/plimsoll-bench simulate benches/scenarios/contest.yaml --against all --seeds 5
+	-$(RELEASE)/plimsoll-bench grid --seeds 3
 
 micro:
 	$(CARGO) bench --locked -p plimsoll-bench

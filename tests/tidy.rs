@@ -66,7 +66,7 @@ const CORE_ORGANS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the harness may use of the proxy: enough to judge a request, nothing that serves one.
-const HARNESS_MAY_USE: [&str; 5] = ["classify", "clock", "generation", "model", "policy"];
+const HARNESS_MAY_USE: [&str; 6] = ["classify", "clients", "clock", "generation", "model", "policy"];
 
 /// Text that may stand in these places only, and what to do elsewhere.
 const CONFINED: [Confined; 3] = [

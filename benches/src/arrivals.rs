@@ -9,7 +9,9 @@
 //! there at a time follows from the load. A shopper's requests do not follow a
 //! funnel.
 
-use crate::scenario::{Process, Scenario, ShopperKind};
+use crate::scenario::clients::Bursts;
+use crate::scenario::template::ShopperKind;
+use crate::scenario::{Process, Scenario};
 use rand::distr::Distribution;
 use rand::distr::weighted::WeightedIndex;
 use rand::rngs::SmallRng;
@@ -25,39 +27,59 @@ pub(crate) struct Arrival {
     pub(crate) phase: usize,
     /// Index into the scenario's mix.
     pub(crate) template: usize,
-    /// The path and query asked for.
-    pub(crate) path: String,
+    /// Which of the template's paths is asked for.
+    pub(crate) pattern: usize,
+    /// The number in it.
+    pub(crate) number: u32,
     /// Who asks.
     pub(crate) shopper: ShopperId,
 }
 
-/// Numbers the shoppers of a run from zero, in order of their first request.
+impl Arrival {
+    /// The path and query asked for.
+    pub(crate) fn path(&self, scenario: &Scenario) -> String {
+        scenario.mix[self.template].paths[self.pattern].fill(self.number)
+    }
+}
+
+/// Numbers the shoppers of a run: even numbers those of the schedule, in order of their first
+/// request, odd ones the sessions of funnels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ShopperId(pub(crate) usize);
+
+impl ShopperId {
+    /// The shopper of the session at `index` among all funnels.
+    pub(crate) fn of_session(index: usize) -> ShopperId {
+        ShopperId(index * 2 + 1)
+    }
+}
 
 /// The arrivals of a scenario, in order of time.
 pub(crate) struct Schedule<'a> {
     scenario: &'a Scenario,
     rng: SmallRng,
-    templates: WeightedIndex<f64>,
+    /// What to draw in each phase.
+    templates: Vec<WeightedIndex<f64>>,
     crowd: Crowd,
-    phase: usize,
-    /// Both in seconds from the start of the run.
-    phase_start: f64,
+    stretches: Vec<Stretch>,
+    stretch: usize,
+    /// In seconds from the start of the run.
     now: f64,
 }
 
 impl<'a> Schedule<'a> {
     /// The schedule that `seed` stands for.
     pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Schedule<'a> {
-        let weights = scenario.mix.iter().map(|template| template.weight);
+        let templates = scenario.phases.iter().map(|phase| {
+            WeightedIndex::new(scenario.weights(phase)).expect("a scenario's weights are positive")
+        });
         Schedule {
             scenario,
             rng: SmallRng::seed_from_u64(seed),
-            templates: WeightedIndex::new(weights).expect("a scenario's weights are positive"),
+            templates: templates.collect(),
             crowd: Crowd::default(),
-            phase: 0,
-            phase_start: 0.0,
+            stretches: stretches(scenario, seed),
+            stretch: 0,
             now: 0.0,
         }
     }
@@ -69,22 +91,90 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// The time of the next arrival, moving on to the phase it falls in.
+    /// The time of the next arrival, and the stretch it falls in.
     ///
-    /// A gap that reaches beyond its phase is drawn anew from the start of the
-    /// next one: exact for Poisson arrivals, which have no memory.
-    fn next_time(&mut self) -> Option<f64> {
+    /// A gap that reaches beyond its stretch is drawn anew from the start of the
+    /// next: exact for Poisson arrivals, which have no memory.
+    fn next_time(&mut self) -> Option<(f64, Stretch)> {
         loop {
-            let phase = self.scenario.phases.get(self.phase)?;
-            let end = self.phase_start + phase.duration.as_secs_f64();
-            let next = self.now + self.gap(self.scenario.rate(phase));
-            if next < end {
+            let stretch = *self.stretches.get(self.stretch)?;
+            let next = self.now + self.gap(stretch.rate);
+            if next < stretch.end {
                 self.now = next;
-                return Some(next);
+                return Some((next, stretch));
             }
-            self.phase += 1;
-            self.phase_start = end;
-            self.now = end;
+            self.now = stretch.end;
+            self.stretch += 1;
+        }
+    }
+}
+
+/// A stretch of a phase in which the load does not change.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    phase: usize,
+    /// In requests per second.
+    rate: f64,
+    /// In seconds from the start of the run.
+    end: f64,
+}
+
+fn stretches(scenario: &Scenario, seed: u64) -> Vec<Stretch> {
+    let mut stretches = Vec::new();
+    let mut weather = scenario.bursts.as_ref().map(|bursts| Weather::new(bursts.value, seed));
+    let mut start = 0.0;
+    for (index, phase) in scenario.phases.iter().enumerate() {
+        let length = phase.duration.as_secs_f64();
+        let pieces = phase.shape.len().max(1);
+        for piece in 0..pieces {
+            let times = phase.shape.get(piece).copied().unwrap_or_default();
+            let end = start + length * (piece + 1) as f64 / pieces as f64;
+            let steady = Stretch { phase: index, rate: scenario.rate(phase) * times.0, end };
+            match &mut weather {
+                Some(weather) => stretches.extend(weather.over(steady)),
+                None => stretches.push(steady),
+            }
+        }
+        start += length;
+    }
+    stretches
+}
+
+/// Bursts and the calm between them, for exponential times.
+struct Weather {
+    bursts: Bursts,
+    is_burst: bool,
+    changes_at: f64,
+    rng: SmallRng,
+}
+
+impl Weather {
+    fn new(bursts: Bursts, seed: u64) -> Weather {
+        // Not the stream that draws arrivals, or its first draws would decide both.
+        let rng = SmallRng::seed_from_u64(!seed);
+        let mut weather = Weather { bursts, is_burst: true, changes_at: 0.0, rng };
+        weather.change();
+        weather
+    }
+
+    fn change(&mut self) {
+        self.is_burst = !self.is_burst;
+        let mean = if self.is_burst { self.bursts.on } else { self.bursts.off };
+        self.changes_at += -(1.0 - self.rng.random::<f64>()).ln() * mean.as_secs_f64();
+    }
+
+    /// The stretches that a steady one is made of.
+    fn over(&mut self, steady: Stretch) -> Vec<Stretch> {
+        let mut stretches = Vec::new();
+        loop {
+            let times = if self.is_burst { self.bursts.peak.0 } else { self.bursts.trough() };
+            let end = steady.end.min(self.changes_at);
+            // A rate of nothing would make a gap of eternity, and no arrival after it.
+            stretches.push(Stretch { rate: (steady.rate * times).max(f64::MIN_POSITIVE), end, ..steady });
+            if end == steady.end {
+                return stretches;
+            }
+            self.change();
         }
     }
 }
@@ -93,14 +183,25 @@ impl Iterator for Schedule<'_> {
     type Item = Arrival;
 
     fn next(&mut self) -> Option<Arrival> {
-        let at = self.next_time()?;
+        let (at, Stretch { phase, rate, .. }) = self.next_time()?;
         let scenario = self.scenario;
-        let template = self.templates.sample(&mut self.rng);
+        let template = self.templates[phase].sample(&mut self.rng);
         let request = &scenario.mix[template];
-        let pattern = &request.paths[self.rng.random_range(0..request.paths.len())];
-        let path = pattern.fill(self.rng.random_range(1..=pattern.variants()));
-        let present = scenario.rate(&scenario.phases[self.phase]) * scenario.shoppers.pause.as_secs_f64();
+        let pattern = self.rng.random_range(0..request.paths.len());
+        let number = self.rng.random_range(1..=request.paths[pattern].variants());
+        let present = rate * scenario.shoppers.pause.as_secs_f64();
         let buyers = present * scenario.shoppers.buyers;
+        if request.shopper == ShopperKind::Abuser {
+            let shopper = self.crowd.abuser(template);
+            return Some(Arrival {
+                at: Duration::from_secs_f64(at),
+                phase,
+                template,
+                pattern,
+                number,
+                shopper,
+            });
+        }
         let is_buyer =
             request.shopper == ShopperKind::Buyer || self.rng.random_bool(scenario.shoppers.buyers);
         let shopper = if is_buyer {
@@ -108,7 +209,7 @@ impl Iterator for Schedule<'_> {
         } else {
             self.crowd.pick(ShopperKind::Anyone, present - buyers, scenario.shoppers.visit, &mut self.rng)
         };
-        Some(Arrival { at: Duration::from_secs_f64(at), phase: self.phase, template, path, shopper })
+        Some(Arrival { at: Duration::from_secs_f64(at), phase, template, pattern, number, shopper })
     }
 }
 
@@ -117,6 +218,8 @@ impl Iterator for Schedule<'_> {
 struct Crowd {
     buyers: Vec<Visit>,
     others: Vec<Visit>,
+    /// By template.
+    abusers: Vec<Option<ShopperId>>,
     so_far: usize,
 }
 
@@ -127,19 +230,38 @@ struct Visit {
 }
 
 impl Crowd {
+    /// The one who sends all requests of a template.
+    fn abuser(&mut self, template: usize) -> ShopperId {
+        if self.abusers.len() <= template {
+            self.abusers.resize(template + 1, None);
+        }
+        match self.abusers[template] {
+            Some(abuser) => abuser,
+            None => {
+                let abuser = self.newcomer();
+                *self.abusers[template].insert(abuser)
+            }
+        }
+    }
+
+    fn newcomer(&mut self) -> ShopperId {
+        self.so_far += 1;
+        ShopperId((self.so_far - 1) * 2)
+    }
+
     /// One of about `present` shoppers of a kind; who has finished is replaced.
     fn pick(&mut self, kind: ShopperKind, present: f64, visit: u32, rng: &mut SmallRng) -> ShopperId {
         let visits = match kind {
             ShopperKind::Buyer => &mut self.buyers,
-            ShopperKind::Anyone => &mut self.others,
+            ShopperKind::Anyone | ShopperKind::Abuser => &mut self.others,
         };
         let present = (present as usize).max(1);
         visits.truncate(present);
         let place = rng.random_range(0..present);
         let is_new = visits.get(place).is_none_or(|visit| visit.requests_left == 0);
         if is_new {
-            let newcomer = Visit { shopper: ShopperId(self.so_far), requests_left: visit };
             self.so_far += 1;
+            let newcomer = Visit { shopper: ShopperId((self.so_far - 1) * 2), requests_left: visit };
             match visits.get_mut(place) {
                 Some(finished) => *finished = newcomer,
                 None => visits.push(newcomer),
@@ -155,7 +277,9 @@ impl Crowd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashMap;
+    use crate::units::Times;
+    use serde_saphyr::{Location, Spanned};
+    use std::collections::{HashMap, HashSet};
     use std::path::Path;
 
     fn scenario(arrivals: &str) -> Scenario {
@@ -209,10 +333,54 @@ phases:
     }
 
     #[test]
+    fn shaped_phase_has_its_load_in_equal_parts() {
+        let mut shaped = scenario("constant");
+        shaped.phases[0].shape = [0.5, 0.0001, 2.0, 1.0, 1.0].map(Times).to_vec();
+        let mut parts = [0; 5];
+        for arrival in Schedule::new(&shaped, 1).filter(|arrival| arrival.phase == 0) {
+            parts[((arrival.at.as_secs_f64() / 2.0) as usize).min(4)] += 1;
+        }
+        assert_eq!(parts.map(|part: i32| (part + 2) / 10), [10, 0, 40, 20, 20], "{parts:?}");
+    }
+
+    #[test]
     fn templates_are_drawn_by_weight() {
         let counts = count_by(Schedule::new(&scenario("constant"), 1), |arrival| arrival.template);
         let share = counts[&0] as f64 / (counts[&0] + counts[&1]) as f64;
         assert!((share - 0.25).abs() < 0.035, "{share}");
+    }
+
+    #[test]
+    fn bursts_keep_the_mean_and_spread_the_counts() {
+        let count = |bursts: Option<Bursts>| {
+            let mut scenario = scenario("poisson");
+            scenario.phases.truncate(1);
+            scenario.phases[0].duration = Duration::from_secs(2_000);
+            scenario.bursts = bursts.map(|bursts| Spanned::new(bursts, Location::UNKNOWN, Location::UNKNOWN));
+            let mut seconds = vec![0.0_f64; 2_000];
+            for arrival in Schedule::new(&scenario, 1) {
+                seconds[(arrival.at.as_secs() as usize).min(1_999)] += 1.0;
+            }
+            let mean = seconds.iter().sum::<f64>() / 2_000.0;
+            let variance = seconds.iter().map(|count| (count - mean).powi(2)).sum::<f64>() / 2_000.0;
+            (mean, variance / mean)
+        };
+        let (mean, dispersion) = count(None);
+        assert!((mean - 100.0).abs() < 2.0 && (dispersion - 1.0).abs() < 0.2, "{mean} {dispersion}");
+        let (on, off) = (Duration::from_secs(2), Duration::from_secs(6));
+        let (mean, dispersion) = count(Some(Bursts { on, off, peak: Times(3.0) }));
+        assert!((mean - 100.0).abs() < 10.0 && dispersion > 20.0, "{mean} {dispersion}");
+    }
+
+    #[test]
+    fn abuser_is_one_shopper() {
+        let mut scenario = scenario("constant");
+        scenario.mix[0].shopper = ShopperKind::Abuser;
+        let arrivals: Vec<_> = Schedule::new(&scenario, 1).collect();
+        let abusers: HashSet<_> =
+            arrivals.iter().filter(|arrival| arrival.template == 0).map(|arrival| arrival.shopper).collect();
+        assert_eq!(abusers.len(), 1);
+        assert!(arrivals.iter().all(|arrival| arrival.template == 0 || !abusers.contains(&arrival.shopper)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::open_loop::{LAG_P99_MAX, Run, Shot};
 use crate::progress;
 use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::scenario::Scenario;
-use crate::tally::{Account, Expectation, Span, Tally};
+use crate::tally::{Account, Expectation, Tally};
 use crate::target::Target;
 use crate::terminal;
 use anyhow::Context;
@@ -19,6 +19,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(crate) struct LoadArgs {
 
 /// Runs the command.
 pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
-    let scenario = Scenario::read(&args.scenario)?;
+    let scenario = Scenario::read_for_sockets(&args.scenario)?;
     let target = Target::parse(&args.target, args.i_own.as_deref())?;
     terminal::line(&scenario.description);
     let seed = args.seed.unwrap_or(scenario.seed);
@@ -62,7 +63,7 @@ pub(crate) async fn run(scenario: &Scenario, seed: u64, target: &Target) -> anyh
     let client = Client::new(target.address);
     client.connect_ahead().await?;
     let classes = scenario.classes();
-    let run = Arc::new(Run::new(client, Tally::new(spans(scenario), classes.len(), Expectation::Success)));
+    let run = Arc::new(Run::new(client, Tally::new(scenario.spans(), classes.len(), Expectation::Success)));
     let mix: Vec<usize> =
         scenario.mix.iter().map(|template| class_index(&classes, &template.class)).collect();
     let shots = Schedule::new(scenario, seed)
@@ -83,7 +84,7 @@ pub(crate) fn report(scenario: &Scenario, target: String, seeds: Vec<u64>, tally
         target,
         seeds,
         valid: tally.lag_p99() <= LAG_P99_MAX,
-        send_lag_p99_ms: millis(tally.lag_p99()),
+        send_lag_p99_ms: Some(millis(tally.lag_p99())),
         phases: phases.collect(),
     }
 }
@@ -92,17 +93,22 @@ pub(crate) fn report(scenario: &Scenario, target: String, seeds: Vec<u64>, tally
 pub(crate) fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
     terminal::line(&report.table());
     if let Some(path) = json {
-        let text = serde_json::to_string_pretty(report).context("a report is valid JSON")?;
-        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        write_json(path, report)?;
     }
     Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(INVALID_RUN) })
+}
+
+/// Writes results where the user wants them.
+pub(crate) fn write_json(path: &Path, results: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(results).context("results are valid JSON")?;
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn shot(scenario: &Scenario, class: usize, host: &str, cookies: &CookieJar, arrival: Arrival) -> Shot {
     let template = &scenario.mix[arrival.template];
     let mut request = Request::builder()
         .method(template.method.clone())
-        .uri(arrival.path)
+        .uri(arrival.path(scenario))
         .header(header::HOST, host)
         .header(header::USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64) plimsoll-bench")
         .header(header::ACCEPT, "text/html,*/*;q=0.8");
@@ -114,24 +120,14 @@ fn shot(scenario: &Scenario, class: usize, host: &str, cookies: &CookieJar, arri
     Shot {
         at: arrival.at,
         account: Account { phase: arrival.phase, class, cost: template.cost, slo },
-        patience: scenario.patience,
+        patience: template.patience.unwrap_or(scenario.patience),
         request: request.body(body).expect("a scenario's paths and methods are checked when it is read"),
         shopper: Some(arrival.shopper),
     }
 }
 
-fn spans(scenario: &Scenario) -> Vec<Span> {
-    let mut start = Duration::ZERO;
-    let spans = scenario.phases.iter().map(|phase| {
-        let span = Span { start, end: start + phase.duration };
-        start = span.end;
-        span
-    });
-    spans.collect()
-}
-
 fn phase_label(scenario: &Scenario, time: Duration) -> String {
-    let current = spans(scenario).iter().position(|span| time <= span.end);
+    let current = scenario.spans().iter().position(|span| time <= span.end);
     current.map_or("last answers".into(), |index| {
         let phase = &scenario.phases[index];
         format!("{} ({})", phase.name, phase.load)

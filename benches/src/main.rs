@@ -8,6 +8,7 @@ mod clock;
 mod open_files;
 mod terminal;
 mod units;
+mod service_time;
 mod scenario;
 mod arrivals;
 mod cookies;
@@ -31,6 +32,7 @@ mod measure;
 mod cpu_time;
 mod closed_loop;
 mod overhead;
+mod simulate;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -55,6 +57,8 @@ enum Command {
     Demo(demo::DemoArgs),
     Measure(measure::MeasureArgs),
     Overhead(overhead::OverheadArgs),
+    Simulate(simulate::SimulateArgs),
+    Grid(simulate::grid::GridArgs),
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -79,6 +83,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::demo(args).await,
         Command::Measure(args) => measure::measure(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
+        Command::Simulate(args) => simulate::simulate(&args),
+        Command::Grid(args) => simulate::grid::grid(&args),
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct MeasureArgs {
 
 /// Runs the command.
 pub(crate) async fn measure(args: MeasureArgs) -> anyhow::Result<ExitCode> {
-    let mut scenario = Scenario::read(&args.scenario)?;
+    let mut scenario = Scenario::read_for_sockets(&args.scenario)?;
     scenario.origin.workers = args.workers.unwrap_or(scenario.origin.workers).max(1);
     let seeds: Vec<u64> = (scenario.seed..).take(args.seeds as usize).collect();
     let mut pooled: Option<Tally> = None;

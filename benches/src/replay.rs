@@ -70,7 +70,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         target: target.to_string(),
         seeds: Vec::new(),
         valid: tally.lag_p99() <= LAG_P99_MAX,
-        send_lag_p99_ms: millis(tally.lag_p99()),
+        send_lag_p99_ms: Some(millis(tally.lag_p99())),
         phases: vec![PhaseReport::new(&tally, 0, title, &classifier.names(), None)],
     };
     publish(&report, args.json.as_deref())

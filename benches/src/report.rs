@@ -20,8 +20,8 @@ pub(crate) struct Report {
     pub(crate) seeds: Vec<u64>,
     /// False if requests were sent too late for the results to mean anything.
     pub(crate) valid: bool,
-    /// How late requests were sent.
-    pub(crate) send_lag_p99_ms: f64,
+    /// How late requests were sent; absent where time is virtual and nobody can be late.
+    pub(crate) send_lag_p99_ms: Option<f64>,
     /// The course of the load.
     pub(crate) phases: Vec<PhaseReport>,
 }
@@ -47,6 +47,7 @@ pub(crate) struct ClassReport {
     good: u64,
     late: u64,
     refused: BTreeMap<u16, u64>,
+    refused_late: u64,
     errors: BTreeMap<u16, u64>,
     failed: u64,
     timed_out: u64,
@@ -94,7 +95,7 @@ impl PhaseReport {
     }
 }
 
-const HEADING: &str = "  class        offered            in time      late   refused    failed  timed out    \
+const HEADING: &str = "  class        offered            in time      late   refused (late)    failed  timed out    \
                        p50 ms    p99 ms  refusal p99";
 
 impl ClassReport {
@@ -105,6 +106,7 @@ impl ClassReport {
             good: cell.good,
             late: cell.late,
             refused: cell.refused.clone(),
+            refused_late: cell.refused_late,
             errors: cell.errors.clone(),
             failed: cell.failed,
             timed_out: cell.timed_out,
@@ -117,13 +119,14 @@ impl ClassReport {
 
     fn row(&self) -> String {
         let mut row = format!(
-            "  {:<10}{:>10}{:>10} {:>8}{:>10}{:>10}{:>10}{:>11}{:>10}{:>10}{:>13}",
+            "  {:<10}{:>10}{:>10} {:>8}{:>10}{:>10}{:>7}{:>10}{:>11}{:>10}{:>10}{:>13}",
             self.class,
             self.offered,
             self.good,
             ratio(self.good, self.offered),
             self.late,
             self.refused.values().sum::<u64>(),
+            format!("({})", self.refused_late),
             self.failed,
             self.timed_out,
             optional_ms(self.served_p50_ms),
@@ -148,7 +151,9 @@ impl Report {
             table.push('\n');
             table.push_str(&phase.table());
         }
-        let _ = write!(table, "\n\nsent at most {:.1} ms late (p99)", self.send_lag_p99_ms);
+        if let Some(lag) = self.send_lag_p99_ms {
+            let _ = write!(table, "\n\nsent at most {lag:.1} ms late (p99)");
+        }
         if !self.valid {
             table.push_str(": INVALID, this machine is too slow or too busy to send this load on time");
         }

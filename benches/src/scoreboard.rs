@@ -79,7 +79,7 @@ impl Contest<'_> {
     fn orders_placed(&self) -> usize {
         let is_order = |arrival: &Arrival| {
             let request = &self.scenario.mix[arrival.template];
-            Route::of(&request.method, &arrival.path) == Route::Order
+            Route::of(&request.method, &arrival.path(self.scenario)) == Route::Order
         };
         Schedule::new(self.scenario, self.scenario.seed).filter(is_order).count()
     }

@@ -6,7 +6,7 @@
 use crate::children::{ChildError, Server, free_address};
 use crate::client::{Client, ClientError};
 use crate::origin::{STATS_PATH, Stats};
-use crate::scenario;
+use crate::scenario::origin::Origin;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -44,14 +44,14 @@ pub(crate) struct OriginStage {
 
 impl OriginStage {
     /// Starts the origin that a scenario describes.
-    pub(crate) async fn start(origin: &scenario::Origin, seed: u64) -> Result<OriginStage, StageError> {
+    pub(crate) async fn start(origin: &Origin, seed: u64) -> Result<OriginStage, StageError> {
         let address = free_address()?;
         let arguments = [
             "origin".to_owned(),
             format!("--listen={address}"),
             format!("--workers={}", origin.workers),
             format!("--service-ms={}", origin.service.mean.as_secs_f64() * 1_000.0),
-            format!("--speed-spread={}", origin.service.spread),
+            format!("--distribution={}", origin.service.distribution()),
             format!("--thrash={}", origin.thrash),
             format!("--seed={seed}"),
         ];

@@ -14,7 +14,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Left out at the start of a phase when its useful work is counted.
-const SETTLING: Duration = Duration::from_secs(2);
+pub(crate) const SETTLING: Duration = Duration::from_secs(2);
+/// A refusal that takes longer was not given at the door: the project's target for refusals.
+const DOOR: Duration = Duration::from_millis(5);
 /// The longest latency told apart; no client has this much patience.
 const LATENCY_MAX: Duration = Duration::from_secs(600);
 
@@ -75,6 +77,8 @@ pub(crate) struct Cell {
     pub(crate) late: u64,
     /// Refused, by status: 503 or 429.
     pub(crate) refused: BTreeMap<u16, u64>,
+    /// Refused later than at the door.
+    pub(crate) refused_late: u64,
     /// Answered otherwise, by status.
     pub(crate) errors: BTreeMap<u16, u64>,
     /// No connection, or it broke.
@@ -94,6 +98,7 @@ impl Default for Cell {
             good: 0,
             late: 0,
             refused: BTreeMap::new(),
+            refused_late: 0,
             errors: BTreeMap::new(),
             failed: 0,
             timed_out: 0,
@@ -114,6 +119,7 @@ impl Cell {
         self.offered += other.offered;
         self.good += other.good;
         self.late += other.late;
+        self.refused_late += other.refused_late;
         self.failed += other.failed;
         self.timed_out += other.timed_out;
         add_counts(&mut self.refused, &other.refused);
@@ -133,7 +139,10 @@ impl Cell {
         }
         match verdict {
             Verdict::Good | Verdict::Late => record_latency(&mut self.served_us, latency),
-            Verdict::Refused => record_latency(&mut self.refused_us, latency),
+            Verdict::Refused => {
+                self.refused_late += u64::from(latency > DOOR);
+                record_latency(&mut self.refused_us, latency);
+            }
             Verdict::Unserved => {}
         }
     }
@@ -340,6 +349,16 @@ mod tests {
         assert_eq!(verdict(Outcome::Answered(StatusCode::NOT_FOUND), 1), Verdict::Unserved);
         assert!(Expectation::AnyAnswer.is_met_by(StatusCode::NOT_FOUND));
         assert!(!Expectation::AnyAnswer.is_met_by(StatusCode::TOO_MANY_REQUESTS));
+    }
+
+    #[test]
+    fn refusal_after_five_milliseconds_is_late() {
+        let mut tally = tally();
+        for latency_ms in [0, 5, 6, 700] {
+            let refusal = Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
+            tally.settle(CHECKOUT, refusal, Duration::from_millis(latency_ms), Duration::from_secs(5));
+        }
+        assert_eq!((tally.cell(0, 0).refusals(), tally.cell(0, 0).refused_late), (4, 2));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //!
 //! It does not check one value against another.
 
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
@@ -73,6 +74,43 @@ pub(crate) fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64
         .filter(|percent| (0.0..=100.0).contains(percent))
         .map(|percent| percent / 100.0)
         .ok_or_else(|| D::Error::custom(format!("`{text}` is not a percentage from 0% to 100%: write `25%`")))
+}
+
+/// As [`fraction`], for a key that may be absent.
+pub(crate) fn some_fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    fraction(deserializer).map(Some)
+}
+
+/// A percentage from `0%` to `100%`, in a place that cannot say how it is read.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Fraction(#[serde(deserialize_with = "fraction")] pub(crate) f64);
+
+/// A finite number above zero, in a place that cannot say how it is read.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Positive(#[serde(deserialize_with = "positive")] pub(crate) f64);
+
+/// A multiple of something: `0.5x`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Times(pub(crate) f64);
+
+impl Default for Times {
+    /// As it was.
+    fn default() -> Times {
+        Times(1.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Times {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Times, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let times = text.strip_suffix('x').and_then(positive_number).map(Times);
+        times.ok_or_else(|| D::Error::custom(format!("`{text}` is not a multiple: write `0.5x` or `10x`")))
+    }
+}
+
+/// As [`positive`], for a key that may be absent.
+pub(crate) fn some_positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    positive(deserializer).map(Some)
 }
 
 /// A finite number above zero.

@@ -283,3 +283,38 @@ fn is_running(id: &str) -> bool {
 fn scenario(directory: &TempDir) -> String {
     file(directory, "s.yaml", SCENARIO)
 }
+
+#[test]
+fn simulation_prints_counts_and_writes_results_and_picture() {
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "brief.yaml", SCENARIO.replace("50/s", "2x"));
+    let [json, svg] = ["results.json", "course.svg"].map(|name| directory.path().join(name));
+    let paths = [&json, &svg].map(|path| path.to_str().unwrap());
+    let output = bench(&["simulate", &scenario, "--seed=3", "--json", paths[0], "--svg", paths[1]]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stdout(&output).contains("brief on plimsoll, simulated, seeds [3]"), "{}", stdout(&output));
+    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let classes = results["phases"][0]["classes"].as_array().unwrap();
+    assert!(classes[0]["good"].as_u64().unwrap() > 500, "{results}");
+    assert!(results["worth"][0].as_f64().unwrap() > 1_000.0, "{results}");
+    let picture = std::fs::read_to_string(&svg).unwrap();
+    assert!(picture.starts_with("<svg") && picture.contains("limit") && picture.contains("checkout"));
+}
+
+#[test]
+fn simulation_tells_every_mistake_of_a_policy() {
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "brief.yaml", SCENARIO);
+    let policy = file(&directory, "policy.yaml", "version: 1\nclases: {}\n");
+    let output = bench(&["simulate", &scenario, "--policy", &policy]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("policy.yaml:2:1"), "{}", stderr(&output));
+}
+
+#[test]
+fn grid_compares_a_cell_with_its_best_static_limit() {
+    let output = bench(&["grid", "--workers=4", "--service-ms=40", "--distributions=uniform"]);
+    let table = stdout(&output);
+    assert!(table.contains("      4   40 ms  uniform:0.5") && table.contains("of 1 cells hold"), "{table}");
+    assert!(matches!(output.status.code(), Some(0 | 1)), "{}", stderr(&output));
+}

@@ -12,6 +12,7 @@
 pub(crate) mod pages;
 pub(crate) mod workers;
 
+use crate::service_time::Distribution;
 use crate::terminal;
 use bytes::Bytes;
 use clap::Args;
@@ -52,9 +53,13 @@ pub(crate) struct OriginArgs {
     /// The mean service time of a page, in milliseconds
     #[arg(long, default_value_t = 40.0)]
     pub(crate) service_ms: f64,
-    /// Service times are uniform in mean x (1 +- this)
-    #[arg(long, default_value_t = 0.5)]
-    pub(crate) speed_spread: f64,
+    /// How service times spread around their mean: deterministic, uniform:0.5, exponential,
+    /// lognormal:1.5 (coefficient of variation) or pareto:1.3:1000 (tail, longest over shortest)
+    #[arg(long, default_value_t)]
+    pub(crate) distribution: Distribution,
+    /// Short for --distribution uniform:THIS
+    #[arg(long, conflicts_with = "distribution")]
+    pub(crate) speed_spread: Option<f64>,
     /// By how much each waiting request prolongs the service of others
     #[arg(long, default_value_t = 0.002)]
     pub(crate) thrash: f64,
@@ -153,12 +158,14 @@ impl Shop {
     fn new(args: &OriginArgs) -> Result<Arc<Shop>, OriginError> {
         let positive = "a number above zero";
         in_range("service-ms", args.service_ms, 0.001..=3_600_000.0, positive)?;
-        in_range("speed-spread", args.speed_spread, 0.0..=1.0, "from 0 to 1")?;
+        in_range("speed-spread", args.speed_spread.unwrap_or_default(), 0.0..=1.0, "from 0 to 1")?;
         in_range("thrash", args.thrash, 0.0..=1.0, "from 0 to 1")?;
         let pace = Pace {
             workers: args.workers,
             service: Duration::from_secs_f64(args.service_ms / 1_000.0),
-            spread: args.speed_spread,
+            distribution: args
+                .speed_spread
+                .map_or(args.distribution, |spread| Distribution::Uniform { spread }),
             thrash: args.thrash,
             seed: args.seed,
         };

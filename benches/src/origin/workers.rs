@@ -10,8 +10,9 @@
 //! It knows nothing of HTTP.
 
 use crate::clock;
+use crate::service_time::Distribution;
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +27,8 @@ pub(crate) struct Pace {
     pub(crate) workers: usize,
     /// The mean service time of a request of cost 1.
     pub(crate) service: Duration,
-    /// Service is uniform in mean x (1 +- spread).
-    pub(crate) spread: f64,
+    /// How service times spread around the mean.
+    pub(crate) distribution: Distribution,
     /// By how much each waiting request prolongs a service that begins.
     pub(crate) thrash: f64,
     /// Makes the service times repeatable.
@@ -97,10 +98,11 @@ impl Workers {
     }
 
     fn service_time(&self, cost: f64) -> Duration {
-        let spread = self.pace.spread;
-        let factor = self.rng.lock().unwrap_or_else(PoisonError::into_inner).random_range(-spread..=spread);
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        let factor = self.pace.distribution.draw(&mut *rng);
+        drop(rng);
         let thrash = self.pace.thrash * self.waiting() as f64;
-        self.pace.service.mul_f64(cost * (1.0 + factor) * (1.0 + thrash))
+        self.pace.service.mul_f64(cost * factor * (1.0 + thrash))
     }
 
     /// Hands a worker that is free from `free_at` on to the next in line.
@@ -160,8 +162,13 @@ mod tests {
     use super::*;
     use tokio::task::JoinSet;
 
-    const STEADY: Pace =
-        Pace { workers: 4, service: Duration::from_millis(40), spread: 0.0, thrash: 0.0, seed: 1 };
+    const STEADY: Pace = Pace {
+        workers: 4,
+        service: Duration::from_millis(40),
+        distribution: Distribution::Deterministic,
+        thrash: 0.0,
+        seed: 1,
+    };
 
     async fn time_for(pace: Pace, requests: usize) -> Duration {
         let workers = Workers::new(pace);
@@ -190,7 +197,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn varied_service_times_keep_their_mean() {
-        let time = time_for(Pace { spread: 0.5, ..STEADY }, 4_000).await;
+        let time = time_for(Pace { distribution: Distribution::default(), ..STEADY }, 4_000).await;
         assert!((39.0..41.0).contains(&time.as_secs_f64()), "{time:?}");
     }
 

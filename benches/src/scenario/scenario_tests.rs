@@ -79,6 +79,65 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
+fn names_that_name_nothing_are_refused_where_they_stand() {
+    for (from, to, expected) in [
+        ("weight: 1", "weight: 1, needs: payment", "the origin has no `payment`"),
+        ("load: 2x", "load: 2x, slow: { payment: 2x }", "the origin has no `payment`"),
+        ("load: 2x", "load: 2x, failing: { endpoint 2: 50% }", "there is no endpoint 2: the origin has 1"),
+        ("load: 2x", "load: 2x, weights: { cart: 10 }", "no request of the mix has the class `cart`"),
+        ("slo: 1s", "slo: 1s\nfunnels: [{ name: f, begin: 1, think: 1s, steps: [pay] }]", "the class `pay`"),
+        ("slo: 1s", "slo: 1s\nretries: { attempts: 0, backoff: 1s }", "0 is no number of retries"),
+        (
+            "slo: 1s",
+            "slo: 1s\nbursts: { on: 1s, off: 1s, peak: 3x }",
+            "the bursts alone are more than the load",
+        ),
+        ("load: 2x", "load: 2x, workers: 2", "`2` is not a multiple: write `0.5x`"),
+        ("mean: 20ms", "mean: 20ms, distribution: normal", "`normal` is not a distribution"),
+    ] {
+        let error = edited(from, to);
+        assert!(error.contains(expected), "{to}: {error}");
+        assert!(!error.starts_with("s.yaml:0:"), "{to}: {error}");
+    }
+}
+
+#[test]
+fn weights_of_a_phase_replace_the_shares_of_the_classes() {
+    let mix = "weight: 1 }\n  - { name: other, class: browse, paths: [/o], weight: 3 }\n  \
+               - { name: order, class: checkout, paths: [/c], weight: 6 }";
+    let text = SMALL.replace("weight: 1 }", mix).replace("load: 2x", "load: 2x, weights: { browse: 20 }");
+    let scenario = Scenario::parse(Path::new("s.yaml"), &text).unwrap();
+    assert_eq!(scenario.weights(&scenario.phases[0]), [5.0, 15.0, 0.0]);
+}
+
+#[test]
+fn what_can_only_be_simulated_is_refused_over_sockets() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s.yaml");
+    std::fs::write(&path, SMALL).unwrap();
+    assert!(Scenario::read_for_sockets(&path).is_ok());
+    for (from, to, key) in [
+        ("workers: 2", "workers: 2, endpoints: 2", "origin.endpoints"),
+        ("slo: 1s", "slo: 1s\nwire: { client: 1ms }", "wire"),
+        ("slo: 1s", "slo: 1s\nretries: { attempts: 1, backoff: 1s }", "retries"),
+        ("slo: 1s", "slo: 1s\nproxies: [1, 2]", "proxies"),
+        ("slo: 1s", "slo: 1s\nfunnels: [{ name: f, begin: 1, think: 1s, steps: [browse] }]", "funnels"),
+        ("weight: 1", "weight: 1, upload: 2s", "mix[].upload"),
+        ("weight: 1", "weight: 1, download: 2s", "mix[].download"),
+        ("load: 2x", "load: 2x, misjudged: 2%", "phases[].misjudged"),
+        ("load: 2x", "load: 2x, reload: true", "phases[].reload"),
+        ("load: 2x", "load: 2x, clock_jump: 2s", "phases[].clock_jump"),
+        ("load: 2x", "load: 2x, workers: 0.5x", "phases[].workers"),
+        ("load: 2x", "load: 2x, slow: { origin: 2x }", "phases[].slow"),
+        ("load: 2x", "load: 2x, failing: { origin: 2% }", "phases[].failing"),
+    ] {
+        std::fs::write(&path, SMALL.replace(from, to)).unwrap();
+        let error = Scenario::read_for_sockets(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("`{key}` can only be simulated")), "{to}: {error}");
+    }
+}
+
+#[test]
 fn missing_key_and_empty_file_are_errors() {
     assert!(edited("patience: 2s\n", "").contains("patience"));
     assert!(error_of("").starts_with("s.yaml:"));
@@ -87,7 +146,11 @@ fn missing_key_and_empty_file_are_errors() {
 #[test]
 fn shipped_scenarios_are_valid() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
-    let files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<_> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .collect();
     assert!(files.len() >= 2);
     for file in files {
         let scenario = Scenario::read(&file).unwrap();

@@ -1,0 +1,101 @@
+//! What each request of a scenario is, by the policy: the proxy's own routes and model decide.
+//!
+//! A scenario has few requests and many arrivals, so each is judged once for
+//! every stage of a session before virtual time begins. Numbers in a path are one
+//! word to the classifier, so one number stands for all.
+//!
+//! The value of a request is its class's static one: the value head orders the
+//! sessions of a class among themselves, and a scenario's have no history to
+//! order them by.
+
+use crate::scenario::Scenario;
+use crate::scenario::template::{PathPattern, Template};
+use anyhow::Context;
+use http::Request;
+use plimsoll::classify::session::Stage;
+use plimsoll::classify::{graphql, head::Head, path};
+use plimsoll::clock::Clock;
+use plimsoll::generation::{ClassBy, Generation};
+use plimsoll::model::Scorer;
+use plimsoll::policy::compiled::CompiledPolicy;
+use plimsoll::policy::settings::BundleSource;
+use plimsoll_core::policy::ClassId;
+
+/// The stages of a session, in order.
+const STAGES: [Stage; 4] = [Stage::Arrived, Stage::Browsing, Stage::Cart, Stage::Checkout];
+
+/// What one request is.
+#[derive(Clone, Copy, Debug)]
+struct Verdict {
+    /// By stage.
+    classes: [ClassId; STAGES.len()],
+    /// Before any session lifts it.
+    own: ClassId,
+    /// Whether neither a route nor a model decided.
+    is_fallback: bool,
+}
+
+/// The policy, and what the requests of one scenario are by it.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    /// The policy.
+    pub(crate) policy: CompiledPolicy,
+    /// By template and pattern.
+    verdicts: Vec<Vec<Verdict>>,
+}
+
+impl Judge {
+    /// Judges every request of `scenario` by `policy`.
+    pub(crate) fn new(policy: CompiledPolicy, scenario: &Scenario) -> anyhow::Result<Judge> {
+        let mut generation = Generation::new(1, policy, None);
+        let mut verdicts = verdicts(&generation, scenario);
+        if generation.policy.model.decides_unrouted && verdicts.iter().flatten().any(|one| one.is_fallback) {
+            generation.model = Some(model(&generation.policy)?);
+            verdicts = self::verdicts(&generation, scenario);
+        }
+        Ok(Judge { policy: generation.policy, verdicts })
+    }
+
+    /// The class of a request, lifted by the stage of its session.
+    pub(crate) fn class(&self, template: usize, pattern: usize, stage: Stage) -> ClassId {
+        self.verdicts[template][pattern].classes[stage as usize]
+    }
+
+    /// Its class before that.
+    pub(crate) fn own_class(&self, template: usize, pattern: usize) -> ClassId {
+        self.verdicts[template][pattern].own
+    }
+}
+
+fn model(policy: &CompiledPolicy) -> anyhow::Result<Scorer> {
+    match &policy.model.bundle {
+        BundleSource::Embedded => Scorer::embedded().context("the built-in model cannot be used"),
+        BundleSource::Directory(directory) => Scorer::load(directory)
+            .with_context(|| format!("the model in {} cannot be used", directory.display())),
+    }
+}
+
+fn verdicts(generation: &Generation, scenario: &Scenario) -> Vec<Vec<Verdict>> {
+    let clock = Clock::start();
+    let of_template = |template: &Template| {
+        let request = |pattern: &PathPattern| {
+            let request = Request::builder().method(template.method.clone()).uri(pattern.fill(1)).body(());
+            verdict(generation, &request.expect("a scenario's paths are checked when it is read"), &clock)
+        };
+        template.paths.iter().map(request).collect()
+    };
+    scenario.mix.iter().map(of_template).collect()
+}
+
+fn verdict(generation: &Generation, request: &Request<()>, clock: &Clock) -> Verdict {
+    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let key = path::key(head.path());
+    let operation = graphql::operation_in_query(&head);
+    let judge = |stage| generation.judge(&head, &key, operation.as_deref(), stage, clock);
+    let fresh = judge(Stage::Arrived);
+    Verdict {
+        classes: STAGES.map(|stage| judge(stage).class),
+        own: fresh.own_class,
+        is_fallback: fresh.class_by == ClassBy::Fallback,
+    }
+}
