@@ -1,6 +1,5 @@
 //! The `plimsoll` command: parse, dispatch.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -22,11 +21,7 @@ enum Command {
     /// Stand in front of a shop
     Serve(serve::Arguments),
     /// Check policy files; exit 1 and tell every mistake if there is one
-    Check {
-        /// Policy files, or directories of overlays
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Check(check::Arguments),
     /// Tell what a request is, and why
     Explain(explain::Arguments),
     /// Write the feature vectors of requests, for training
@@ -39,7 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
-        Command::Check { files } => check::run(&files),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
         Command::Features(arguments) => features::run(&arguments),
         Command::Model(command) => model::run(&command),

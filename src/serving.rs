@@ -115,6 +115,7 @@ impl Serving {
         config.pools.sort_by_key(|pool| pool.name != DEFAULT_POOL);
         let policy = read_policy(&config)?;
         check_pools(&policy, &config)?;
+        log_warnings(&policy);
         let model = load_model(&policy, &config);
         let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
         let clock = Clock::start();
@@ -186,6 +187,7 @@ impl Serving {
     fn apply(&self) -> Result<u64, ReloadError> {
         let policy = read_policy(&self.config)?;
         check_pools(&policy, &self.config)?;
+        log_warnings(&policy);
         let model = load_model(&policy, &self.config)?;
         let number = self.running().generation.number + 1;
         let core = policy.core.clone();
@@ -230,6 +232,12 @@ pub(crate) fn load_model(policy: &CompiledPolicy, config: &Config) -> Result<Sco
         BundleSource::Directory(directory) => Some(directory),
     };
     config.model.as_deref().or(by_policy).map_or_else(Scorer::embedded, Scorer::load)
+}
+
+fn log_warnings(policy: &CompiledPolicy) {
+    for warning in &policy.warnings.0 {
+        log::warn!("{warning}");
+    }
 }
 
 fn check_pools(policy: &CompiledPolicy, config: &Config) -> Result<(), ReloadError> {

@@ -40,7 +40,7 @@ const LAYERS: [(&str, Imports); 16] = [
     ("classify", Only(&[])),
     ("clock", Only(&["classify"])),
     ("model", Only(&["classify"])),
-    ("policy", Only(&["classify", "yaml"])),
+    ("policy", Only(&["classify", "model", "yaml"])),
     ("clients", Only(&["policy", "classify"])),
     ("generation", Only(&["classify", "clock", "model", "policy"])),
     ("gate", Only(&["clock"])),

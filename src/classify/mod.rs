@@ -12,6 +12,7 @@ pub mod glob;
 pub mod preflight;
 pub mod graphql;
 pub mod routes;
+pub mod cover;
 pub mod cookies;
 pub mod session;
 pub mod entry;

@@ -11,6 +11,7 @@ use plimsoll_core::policy::{Class, ClassId, Policy, Share};
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
 use super::file::{self, PolicyFile};
+use super::lint::{self, RoutePlace, Whole};
 use super::route_file::RouteEntry;
 use super::settings::{ClassSettings, ModelRules};
 use crate::classify::routes::{Route, RouteTable};
@@ -25,14 +26,18 @@ use crate::yaml::source::Source;
 /// # Errors
 /// Every mistake in them.
 pub fn compile(source: &Source) -> Result<CompiledPolicy, Diagnostics> {
-    let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
+    let mistakes = Mistakes::new(source);
     let root = document::read(source, &mistakes);
     let compiled = root.as_ref().and_then(|root| policy(Field::root(root, &mistakes), source, &mistakes));
-    compiled.ok_or_else(|| mistakes.into_errors())
+    let found = mistakes.into_diagnostics();
+    match compiled {
+        Some(policy) => Ok(CompiledPolicy { warnings: found, ..policy }),
+        None => Err(found),
+    }
 }
 
 /// The policy below `root`, unless a mistake is on record by the end.
-fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes) -> Option<CompiledPolicy> {
+fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<CompiledPolicy> {
     let PolicyFile { mode, sessions, mut classes, carry, routes, model, clients, decision_header } =
         file::read(root.clone())?;
     check_classes(&classes);
@@ -46,13 +51,15 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes) -> Option<Compi
         fallback: fallback.unwrap_or(least),
         time_budget: model.time_budget,
     };
-    let routes = routes.into_iter().filter_map(|entry| route(entry, &names)).collect();
+    let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
+        routes.into_iter().filter_map(|entry| route(entry, &names)).unzip();
     let carry = carried(&carry, &names);
-    let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
-        classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
-    if !mistakes.is_empty() {
+    if mistakes.has_errors() {
         return None;
     }
+    lint::warn(&Whole { classes: &classes, routes: &routes, places: &places, model: &model, carry: &carry });
+    let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
+        classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
     let refused = |error| root.report(Mistake::new(format!("the core refuses it: {error:?}")));
     let core = Policy::new(mode, core).map_err(refused).ok()?;
     Some(CompiledPolicy {
@@ -64,6 +71,7 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes) -> Option<Compi
         clients,
         decision_header,
         source: source.name.clone(),
+        warnings: Diagnostics(Vec::new()),
         carry,
     })
 }
@@ -120,10 +128,11 @@ fn class_named(field: &Field<'_>, names: &[&str]) -> Option<ClassId> {
     ClassId::new(index?)
 }
 
-fn route(entry: RouteEntry<'_>, names: &[&str]) -> Option<Route> {
+fn route<'n>(entry: RouteEntry<'n>, names: &[&str]) -> Option<(Route, RoutePlace<'n>)> {
     let class = class_named(entry.class.as_ref()?, names)?;
-    let RouteEntry { field, conditions, pool, .. } = entry;
-    Some(Route { conditions, class, pool, defined_at: field.place().into() })
+    let RouteEntry { field, conditions, path_fields, pool, .. } = entry;
+    let route = Route { conditions, class, pool, defined_at: field.place().into() };
+    Some((route, RoutePlace { field, paths: path_fields }))
 }
 
 fn carried(carry: &[(Stage, Field<'_>)], names: &[&str]) -> [Option<ClassId>; 4] {

@@ -11,6 +11,7 @@ pub mod settings;
 mod class_file;
 mod route_file;
 mod file;
+mod lint;
 pub mod compiled;
 pub mod compile;
 pub mod watch;

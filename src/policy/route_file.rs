@@ -18,6 +18,8 @@ pub(super) const ROUTES_MAX: usize = 10_000;
 pub(super) struct RouteEntry<'n> {
     pub(super) field: Field<'n>,
     pub(super) conditions: Conditions,
+    /// Where each of the conditions' paths stands.
+    pub(super) path_fields: Vec<Field<'n>>,
     pub(super) class: Option<Field<'n>>,
     pub(super) pool: Option<Box<str>>,
 }
@@ -25,27 +27,37 @@ pub(super) struct RouteEntry<'n> {
 /// Reads a route.
 pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
     let route = field.section()?;
+    let (path_fields, paths) = all_of(&route, "path", path).into_iter().unzip();
     let conditions = Conditions {
-        methods: all_of(&route, "methods", method),
-        paths: all_of(&route, "path", path),
+        methods: values(all_of(&route, "methods", method)),
+        paths,
         host: route.get("host").and_then(|field| field.text()).map(|host| Glob::new(host, Case::Ignored)),
         headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
-        operations: all_of(&route, "graphql", |name| Ok(Glob::new(name, Case::Sensitive))),
+        operations: values(all_of(&route, "graphql", |name| Ok(Glob::new(name, Case::Sensitive)))),
     };
     let class = route.require("class", "`class: checkout`");
     let pool = route.get("pool").and_then(|field| field.text()).map(Box::from);
     route.close();
-    Some(RouteEntry { field, conditions, class, pool })
+    Some(RouteEntry { field, conditions, path_fields, class, pool })
 }
 
-fn all_of<T>(route: &Section<'_>, key: &'static str, read: impl Fn(&str) -> Result<T, Mistake>) -> Vec<T> {
+/// Each item of a list with its place.
+fn all_of<'n, T>(
+    route: &Section<'n>,
+    key: &'static str,
+    read: impl Fn(&str) -> Result<T, Mistake>,
+) -> Vec<(Field<'n>, T)> {
     let Some(field) = route.get(key) else { return Vec::new() };
     let items = field.list_or_one();
     if items.is_empty() {
         field.report(Mistake::new("nothing to match").hint("leave the key out to match everything"));
     }
-    items.iter().filter_map(|item| item.parsed(&read)).collect()
+    items.into_iter().filter_map(|item| item.parsed(&read).map(|value| (item, value))).collect()
+}
+
+fn values<T>(items: Vec<(Field<'_>, T)>) -> Vec<T> {
+    items.into_iter().map(|(_, value)| value).collect()
 }
 
 fn method(text: &str) -> Result<Method, Mistake> {

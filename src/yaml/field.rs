@@ -9,7 +9,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::diagnostic::{Mark, Mistake, Mistakes};
+use super::diagnostic::{MISSING_KEY, Mark, Mistake, Mistakes, UNKNOWN_KEY};
 use super::document::{Entry, Node, Value};
 
 /// A value with its place and its key path.
@@ -19,7 +19,7 @@ pub(crate) struct Field<'n> {
     /// Where a mistake is shown: at a single value, or at the key of anything larger.
     mark: Mark,
     key: String,
-    mistakes: &'n Mistakes,
+    mistakes: &'n Mistakes<'n>,
 }
 
 /// A mapping of known keys.
@@ -30,7 +30,7 @@ pub(crate) struct Section<'n> {
 }
 
 impl<'n> Field<'n> {
-    pub(crate) fn root(node: &'n Node, mistakes: &'n Mistakes) -> Field<'n> {
+    pub(crate) fn root(node: &'n Node, mistakes: &'n Mistakes<'n>) -> Field<'n> {
         Field { node, mark: node.mark, key: String::new(), mistakes }
     }
 
@@ -41,6 +41,11 @@ impl<'n> Field<'n> {
 
     pub(crate) fn report(&self, mistake: Mistake) {
         self.mistakes.report(self.mark, &self.key, mistake);
+    }
+
+    /// Says that this can be applied, but hardly means what it says.
+    pub(crate) fn warn(&self, mistake: Mistake) {
+        self.mistakes.warn(self.mark, &self.key, mistake);
     }
 
     fn expected(&self, what: &str, example: &str) {
@@ -153,8 +158,8 @@ impl<'n> Section<'n> {
     pub(crate) fn require(&self, key: &'static str, example: &str) -> Option<Field<'n>> {
         let found = self.get(key);
         if found.is_none() {
-            let mistake = Mistake::new(format!("`{key}` is missing")).hint(format!("for example {example}"));
-            self.field.report(mistake);
+            let mistake = Mistake::of(MISSING_KEY, format!("`{key}` is missing"));
+            self.field.report(mistake.hint(format!("for example {example}")));
         }
         found
     }
@@ -164,6 +169,7 @@ impl<'n> Section<'n> {
         let asked = self.asked.into_inner();
         for entry in self.entries.iter().filter(|entry| !asked.contains(&entry.key.as_str())) {
             let mistake = Mistake::unknown("key", &entry.key, asked.iter().copied());
+            let mistake = Mistake { rule: UNKNOWN_KEY, ..mistake };
             let child = self.field.child(entry);
             self.field.mistakes.report(entry.mark, &child.key, mistake);
         }

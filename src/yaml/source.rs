@@ -8,7 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Severity, UNREADABLE};
 
 /// A policy of ten thousand routes has 1 MB; what is longer is not a policy.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -107,10 +107,13 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
 
 fn diagnostic(path: &Path, message: &str, hint: &str) -> Diagnostic {
     Diagnostic {
+        severity: Severity::Error,
+        rule: UNREADABLE,
         file: path.display().to_string(),
         position: None,
         key: String::new(),
         message: message.to_owned(),
         hint: Some(hint.to_owned()),
+        line_text: None,
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
     // A year is beyond any sense here, and keeps every sum of durations in range.
     match count.checked_mul(millis) {
         Some(millis) if millis <= 365 * 24 * 3_600_000 => Ok(Duration::from_millis(millis)),
-        _ => Err(Mistake::new(format!("`{text}` is longer than a year"))),
+        _ => Err(Mistake::new(format!("`{text}` is longer than a year")).hint("at most 8760h")),
     }
 }
 
