@@ -16,29 +16,8 @@ use crate::classify::routes::Route;
 use crate::classify::session::{SessionView, Stage};
 use crate::clock::Clock;
 use crate::model::{Guess, ModelClass, Scorer, Status};
+pub use crate::policy::cases::ClassBy;
 use crate::policy::compiled::CompiledPolicy;
-
-/// Who decided the class of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ClassBy {
-    /// A route of the policy.
-    Route,
-    /// The model.
-    Model,
-    /// The policy's fallback: no route, and no usable model or none allowed.
-    Fallback,
-}
-
-impl ClassBy {
-    /// The name in metrics, logs and `explain`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ClassBy::Route => "route",
-            ClassBy::Model => "model",
-            ClassBy::Fallback => "fallback",
-        }
-    }
-}
 
 /// What a request is.
 #[derive(Clone, Copy, Debug)]

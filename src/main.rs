@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use plimsoll::cli::{check, explain, features, model, serve};
+use plimsoll::cli::{check, explain, features, model, policy, schema, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,8 +22,13 @@ enum Command {
     Serve(serve::Arguments),
     /// Check policy files; exit 1 and tell every mistake if there is one
     Check(check::Arguments),
+    /// Print the JSON Schema of policy files, for editors
+    Schema,
     /// Tell what a request is, and why
     Explain(explain::Arguments),
+    /// Test policies, compare them on a real log
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Write the feature vectors of requests, for training
     Features(features::Arguments),
     /// Look at a model bundle
@@ -35,7 +40,9 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Schema => schema::run(),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Policy(command) => policy::run(&command),
         Command::Features(arguments) => features::run(&arguments),
         Command::Model(command) => model::run(&command),
     };

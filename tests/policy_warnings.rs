@@ -1,5 +1,7 @@
 //! What a policy hardly means is pointed out, where it stands; what it may well mean is not.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 use std::process::{Command, Output};
 
 use plimsoll::policy::compile::compile;

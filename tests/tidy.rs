@@ -33,8 +33,9 @@ const TREES: [&str; 8] = [
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
 
 /// The modules of the proxy, and what each may import of those that stand above it here.
-const LAYERS: [(&str, Imports); 16] = [
+const LAYERS: [(&str, Imports); 20] = [
     ("lib", Only(&[])),
+    ("access_log", Only(&[])),
     ("yaml", Only(&[])),
     ("config", Only(&["yaml"])),
     ("classify", Only(&[])),
@@ -43,6 +44,9 @@ const LAYERS: [(&str, Imports); 16] = [
     ("policy", Only(&["classify", "model", "yaml"])),
     ("clients", Only(&["policy", "classify"])),
     ("generation", Only(&["classify", "clock", "model", "policy"])),
+    ("forecast", Only(&[])),
+    ("trial", Only(&["classify", "clock", "forecast", "generation", "policy"])),
+    ("rehearsal", Only(&["access_log", "classify", "clock", "forecast", "generation"])),
     ("gate", Only(&["clock"])),
     ("telemetry", Only(&["generation", "policy"])),
     ("serving", AllBut(&[])),
@@ -66,7 +70,7 @@ const CORE_ORGANS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the harness may use of the proxy: enough to judge a request, nothing that serves one.
-const HARNESS_MAY_USE: [&str; 5] = ["classify", "clock", "generation", "model", "policy"];
+const HARNESS_MAY_USE: [&str; 6] = ["access_log", "classify", "clock", "generation", "model", "policy"];
 
 /// Text that may stand in these places only, and what to do elsewhere.
 const CONFINED: [Confined; 3] = [

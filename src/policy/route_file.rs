@@ -9,7 +9,8 @@ use http::{HeaderName, Method};
 use crate::classify::glob::{Case, Glob, PathGlob};
 use crate::classify::routes::Conditions;
 use crate::yaml::diagnostic::Mistake;
-use crate::yaml::field::{Field, Section};
+use crate::yaml::field::{Field, Named, Section};
+use crate::yaml::units::Kind;
 
 /// The longest list of routes. Beyond it a policy is generated, and its generator at fault.
 pub(super) const ROUTES_MAX: usize = 10_000;
@@ -20,44 +21,48 @@ pub(super) struct RouteEntry<'n> {
     pub(super) conditions: Conditions,
     /// Where each of the conditions' paths stands.
     pub(super) path_fields: Vec<Field<'n>>,
-    pub(super) class: Option<Field<'n>>,
+    pub(super) class: Option<Named<'n>>,
     pub(super) pool: Option<Box<str>>,
 }
 
 /// Reads a route.
 pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
     let route = field.section()?;
-    let (path_fields, paths) = all_of(&route, "path", path).into_iter().unzip();
+    let (path_fields, paths) = all_of(&route, "path", &PATH).into_iter().unzip();
     let conditions = Conditions {
-        methods: values(all_of(&route, "methods", method)),
+        methods: values(all_of(&route, "methods", &METHOD)),
         paths,
         host: route.get("host").and_then(|field| field.text()).map(|host| Glob::new(host, Case::Ignored)),
         headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
-        operations: values(all_of(&route, "graphql", |name| Ok(Glob::new(name, Case::Sensitive)))),
+        operations: values(all_of(&route, "graphql", &OPERATION)),
     };
-    let class = route.require("class", "`class: checkout`");
+    let class = route.require("class", "`class: checkout`").and_then(Field::named);
     let pool = route.get("pool").and_then(|field| field.text()).map(Box::from);
     route.close();
     Some(RouteEntry { field, conditions, path_fields, class, pool })
 }
 
 /// Each item of a list with its place.
-fn all_of<'n, T>(
-    route: &Section<'n>,
-    key: &'static str,
-    read: impl Fn(&str) -> Result<T, Mistake>,
-) -> Vec<(Field<'n>, T)> {
+fn all_of<'n, T>(route: &Section<'n>, key: &'static str, kind: &Kind<T>) -> Vec<(Field<'n>, T)> {
     let Some(field) = route.get(key) else { return Vec::new() };
     let items = field.list_or_one();
     if items.is_empty() {
         field.report(Mistake::new("nothing to match").hint("leave the key out to match everything"));
     }
-    items.into_iter().filter_map(|item| item.parsed(&read).map(|value| (item, value))).collect()
+    items.into_iter().filter_map(|item| item.read_as(kind).map(|value| (item, value))).collect()
 }
 
 fn values<T>(items: Vec<(Field<'_>, T)>) -> Vec<T> {
     items.into_iter().map(|(_, value)| value).collect()
+}
+
+const METHOD: Kind<Method> = Kind { pattern: "^[!-`{-~]+$", read: method };
+const PATH: Kind<PathGlob> = Kind { pattern: "^/[^?]*$", read: path };
+const OPERATION: Kind<Glob> = Kind { pattern: "", read: operation };
+
+fn operation(text: &str) -> Result<Glob, Mistake> {
+    Ok(Glob::new(text, Case::Sensitive))
 }
 
 fn method(text: &str) -> Result<Method, Mistake> {

@@ -9,7 +9,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::diagnostic::{DUPLICATE_KEY, Mark, Mistake, Mistakes, NOT_YAML};
+use super::diagnostic::{DUPLICATE_KEY, Mark, Mistake, Mistakes, NOT_YAML, UNKNOWN_KEY};
 use super::source::Source;
 
 /// Deeper than any policy, shallow enough for recursion.
@@ -64,6 +64,23 @@ impl Node {
             (_, value) => Node { mark: over.mark, value },
         }
     }
+
+    /// Puts the tests of a file of tests behind those of this policy.
+    fn joined_by_tests(mut self, file: Node) -> Node {
+        let (Value::Map(entries), Value::Map(added)) = (&mut self.value, file.value) else { return self };
+        for entry in added.into_iter().filter(|entry| entry.key == "tests") {
+            match (entries.iter_mut().find(|old| old.key == "tests"), entry.node.value) {
+                (Some(Entry { node: Node { value: Value::List(tests), .. }, .. }), Value::List(more)) => {
+                    tests.extend(more);
+                }
+                (_, value) => {
+                    entries.retain(|old| old.key != "tests");
+                    entries.push(Entry { node: Node { mark: entry.node.mark, value }, ..entry });
+                }
+            }
+        }
+        self
+    }
 }
 
 fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
@@ -91,10 +108,29 @@ fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
 /// Reads all files of `source`, each laid over those before it; `None` if one of them cannot be read,
 /// for what the others lack would then be reported as mistakes of theirs.
 pub(crate) fn read(source: &Source, mistakes: &Mistakes<'_>) -> Option<Node> {
-    let parsed = source.files.iter().enumerate().map(|(index, file)| parse(&file.text, index, mistakes));
+    let parsed = source.files.iter().enumerate().map(|(index, file)| {
+        let root = parse(&file.text, index, mistakes)?;
+        if file.is_test {
+            check_test(&root, mistakes);
+        }
+        Some(root)
+    });
     // Every file is parsed before one that failed ends it, so that all mistakes are told.
     let roots: Vec<Option<Node>> = parsed.collect();
-    roots.into_iter().collect::<Option<Vec<Node>>>()?.into_iter().reduce(Node::overlaid_with)
+    let roots = roots.into_iter().collect::<Option<Vec<Node>>>()?;
+    let (tests, policies): (Vec<Node>, Vec<Node>) =
+        roots.into_iter().partition(|root| source.files[root.mark.file].is_test);
+    let policy = policies.into_iter().reduce(Node::overlaid_with)?;
+    Some(tests.into_iter().fold(policy, Node::joined_by_tests))
+}
+
+/// A file of tests changes nothing: it is read by `policy test` alone.
+fn check_test(root: &Node, mistakes: &Mistakes<'_>) {
+    let Value::Map(entries) = &root.value else { return };
+    for entry in entries.iter().filter(|entry| entry.key != "tests") {
+        let mistake = Mistake::of(UNKNOWN_KEY, format!("`{}` in a file of tests", entry.key));
+        mistakes.report(entry.mark, &entry.key, mistake.hint("it holds `tests:` and nothing else"));
+    }
 }
 
 /// Reads the one document of file number `file`; `None` if that is impossible.

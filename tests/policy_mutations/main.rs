@@ -4,6 +4,8 @@
 //! thinking of it. Each must be found in its line, with a message that says what to do, and
 //! a policy that holds it must never be applied.
 
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod keys;
 mod mutants;
 

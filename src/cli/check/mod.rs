@@ -7,7 +7,7 @@ mod text;
 mod json;
 mod sarif;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::policy;
@@ -48,7 +48,7 @@ struct Checked {
 /// # Errors
 /// None; mistakes are printed.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let checked: Vec<Checked> = arguments.files.iter().map(check).collect();
+    let checked: Vec<Checked> = arguments.files.iter().map(|path| check(path)).collect();
     match arguments.format {
         Format::Text => text::print(&checked),
         Format::Json => println!("{:#}", json::report(&checked)),
@@ -59,7 +59,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn check(path: &PathBuf) -> Checked {
+fn check(path: &Path) -> Checked {
     let name = path.display().to_string();
     match policy::check(path) {
         Ok(policy) => Checked { name, found: policy.warnings.0.clone(), policy: Some(policy) },
