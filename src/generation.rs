@@ -67,7 +67,7 @@ impl Generation {
         stage: Stage,
         clock: &Clock,
     ) -> Judgement<'_> {
-        let (own_class, class_by, route, guess) = self.own_class(head, key, operation, clock);
+        let (own_class, class_by, route, guess) = self.own_class(head, key, operation, stage, clock);
         let class = self.policy.carried(own_class, stage);
         Judgement { class, own_class, class_by, route, guess }
     }
@@ -77,9 +77,10 @@ impl Generation {
         head: &Head<'_>,
         key: &str,
         operation: Option<&str>,
+        stage: Stage,
         clock: &Clock,
     ) -> (ClassId, ClassBy, Option<&Route>, Option<Guess>) {
-        if let Some(route) = self.policy.routes.find(head, key, operation) {
+        if let Some(route) = self.policy.routes.find_at(head, key, operation, stage) {
             return (route.class, ClassBy::Route, Some(route), None);
         }
         let rules = &self.policy.model;

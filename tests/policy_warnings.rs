@@ -46,6 +46,7 @@ fn a_route_that_takes_anything_of_its_own_is_not() {
         "  - { query: { a: b }, class: cart }\n  - { query: { a: }, class: browse }\n",
         "  - { graphql: [cartAdd], class: cart }\n  - { path: /graphql, class: browse }\n",
         "  - { host: shop.test, class: cart }\n  - { path: /, class: browse }\n",
+        "  - { when: 'request.path == \"/a\"', class: cart }\n  - { path: /a, class: browse }\n",
     ] {
         assert_eq!(with_routes(routes), [], "{routes}");
     }

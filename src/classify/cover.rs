@@ -80,6 +80,10 @@ impl Conditions {
     /// Whether every request that meets the conditions of `other`, paths aside, meets these.
     fn demands_no_more_than(&self, other: &Conditions) -> bool {
         self.takes_methods(&other.methods)
+            && self
+                .when
+                .as_ref()
+                .is_none_or(|own| other.when.as_ref().is_some_and(|theirs| theirs.source() == own.source()))
             && covers_option(self.host.as_ref(), other.host.as_ref())
             && self.headers.iter().all(|(name, value)| {
                 other.headers.iter().any(|(theirs, narrower)| theirs == name && value.covers(narrower))

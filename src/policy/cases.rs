@@ -66,10 +66,10 @@ pub enum Expected {
 }
 
 pub(super) const STAGES: [(&str, Stage); 4] = [
-    ("none", Stage::Arrived),
-    ("browsing", Stage::Browsing),
-    ("cart", Stage::Cart),
-    ("checkout", Stage::Checkout),
+    (Stage::Arrived.name(), Stage::Arrived),
+    (Stage::Browsing.name(), Stage::Browsing),
+    (Stage::Cart.name(), Stage::Cart),
+    (Stage::Checkout.name(), Stage::Checkout),
 ];
 pub(super) const DECIDERS: [(&str, ClassBy); 3] =
     [("route", ClassBy::Route), ("model", ClassBy::Model), ("fallback", ClassBy::Fallback)];

@@ -3,11 +3,13 @@
 //! Names of classes stay names; `compile` knows which exist.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
 use crate::classify::glob::{Case, Glob, PathGlob};
 use crate::classify::routes::Conditions;
+use crate::classify::when::When;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Named, Section};
 use crate::yaml::units::Kind;
@@ -35,6 +37,7 @@ pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
         host: route.get("host").and_then(|field| field.text()).map(|host| Glob::new(host, Case::Ignored)),
         headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
+        when: route.get("when").and_then(|field| field.read_as(&WHEN)).map(Arc::new),
         operations: values(all_of(&route, "graphql", &OPERATION)),
     };
     let class = route.require("class", "`class: checkout`").and_then(Field::named);
@@ -59,10 +62,19 @@ fn values<T>(items: Vec<(Field<'_>, T)>) -> Vec<T> {
 
 const METHOD: Kind<Method> = Kind { pattern: "^[!-`{-~]+$", read: method };
 const PATH: Kind<PathGlob> = Kind { pattern: "^/[^?]*$", read: path };
+/// An expression; only its compilation tells whether it is one.
+const WHEN: Kind<When> = Kind { pattern: "", read: when };
 const OPERATION: Kind<Glob> = Kind { pattern: "", read: operation };
 
 fn operation(text: &str) -> Result<Glob, Mistake> {
     Ok(Glob::new(text, Case::Sensitive))
+}
+
+fn when(text: &str) -> Result<When, Mistake> {
+    When::new(text).map_err(|error| {
+        let example = "for example request.query.step == \"pay\" && session.stage == \"cart\"";
+        Mistake::new(error.to_string()).hint(example)
+    })
 }
 
 fn method(text: &str) -> Result<Method, Mistake> {

@@ -32,6 +32,7 @@ routes:
     headers: { x-app: "ios*" }
     query: { step: pay }
     graphql: ["checkout*"]
+    when: session.stage == "cart"
     class: checkout
     pool: payments
 clients:
