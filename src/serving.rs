@@ -62,7 +62,10 @@ pub enum ReloadError {
     #[error("model: {0}")]
     Model(#[from] ModelError),
     /// The policy does not keep what it promises.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    #[error(
+        "{}\nthe policy breaks its own tests (an overlay's `tests:` take the place of those below it)",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    )]
     Tests(Vec<Failure>),
 }
 

@@ -148,3 +148,35 @@ fn a_diff_tells_which_requests_of_a_log_change_class_and_fate() {
     assert!(same.contains("0 change their class"), "{same}");
     assert!(same.contains("0 that were served would not be, 0 that were not would be"), "{same}");
 }
+
+#[test]
+fn a_policy_that_breaks_its_own_tests_is_not_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let tests = "tests: [{ request: POST /collect, expect: { class: checkout } }]\n";
+    fs::write(
+        directory.path().join("shop.yaml"),
+        format!("{}{tests}", POLICY.replace(", pool: payments", "")),
+    )
+    .unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--policy", "shop.yaml"];
+    let output = plimsoll(directory.path(), &serve);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("expected class `checkout`, got `beacon`") && told.contains("own tests"), "{told}");
+}
+
+#[test]
+fn an_explanation_tells_what_becomes_of_a_request_at_a_load() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("shop.yaml"), POLICY).unwrap();
+    let explain = |flags: &[&str]| {
+        let arguments = [&["explain", "--policy", "shop.yaml"], flags, &["POST", "/collect"]].concat();
+        text(&plimsoll(directory.path(), &arguments).stdout)
+    };
+    let told = explain(&["--load", "0.5x", "--load", "3x"]);
+    assert!(told.contains("at 0.5x   100% of such requests are served"), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&explain(&["--load", "3x", "--json"])).unwrap();
+    let served = json["forecasts"][0]["served"].as_f64().unwrap();
+    assert!(json["forecasts"][0]["load"] == 3.0 && served < 0.2, "{json}");
+    assert!(!explain(&["--json"]).contains("forecasts"));
+}

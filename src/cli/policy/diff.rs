@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::generation;
 use crate::access_log::{AccessLog, Entry};
@@ -28,7 +28,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ACCESS_LOG")]
     replay: PathBuf,
     /// How many times its capacity the log offers the shop on average
-    #[arg(long, default_value = "2", value_parser = load)]
+    #[arg(long, default_value = "2", value_parser = super::load)]
     load: f64,
     /// How many examples of each change to show
     #[arg(long, default_value_t = 3)]
@@ -59,13 +59,6 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     print!("{}", class_changes(&log.entries, &old, &new, arguments.examples));
     print!("\n{}", fates(&old, &new, arguments.load));
     Ok(ExitCode::SUCCESS)
-}
-
-fn load(text: &str) -> anyhow::Result<f64> {
-    match text.trim_end_matches('x').parse::<f64>() {
-        Ok(load) if (0.01..=20.0).contains(&load) => Ok(load),
-        _ => bail!("a number from 0.01 to 20 is needed, like 2 or 0.8x"),
-    }
 }
 
 /// A policy, and what it made of the log.

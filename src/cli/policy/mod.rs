@@ -6,6 +6,8 @@ mod diff;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::bail;
+
 use crate::config::Config;
 use crate::generation::Generation;
 use crate::policy::compiled::CompiledPolicy;
@@ -36,4 +38,12 @@ fn generation(policy: CompiledPolicy, model: Option<&Path>) -> anyhow::Result<Ge
     let config = Config { model: model.map(PathBuf::from), ..Config::default() };
     let model = load_model(&policy, &config)?;
     Ok(Generation::new(1, policy, Some(model)))
+}
+
+/// A load as a flag: `2` or `2x`, times what the shop can carry.
+pub(super) fn load(text: &str) -> anyhow::Result<f64> {
+    match text.trim_end_matches('x').parse::<f64>() {
+        Ok(load) if (0.01..=20.0).contains(&load) => Ok(load),
+        _ => bail!("a number from 0.01 to 20 is needed, like 2x or 0.8x"),
+    }
 }
