@@ -63,6 +63,7 @@ deny:
 
 policies: build
 	$(RELEASE)/plimsoll check policies/*.yaml
+	$(RELEASE)/plimsoll policy test policies/*.yaml
 
 smoke: build
 	$(RELEASE)/plimsoll-bench demo --short --plimsoll $(RELEASE)/plimsoll

@@ -123,12 +123,12 @@ impl Config {
     /// # Errors
     /// Every mistake in it.
     pub fn parse(source: &Source) -> Result<Config, Diagnostics> {
-        let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
+        let mistakes = Mistakes::new(source);
         let root = document::read(source, &mistakes);
         let config = root.as_ref().and_then(|root| config(&Field::root(root, &mistakes)));
         match config {
-            Some(config) if mistakes.is_empty() => Ok(config),
-            _ => Err(mistakes.into_errors()),
+            Some(config) if !mistakes.has_errors() => Ok(config),
+            _ => Err(mistakes.into_diagnostics()),
         }
     }
 }

@@ -16,29 +16,8 @@ use crate::classify::routes::Route;
 use crate::classify::session::{SessionView, Stage};
 use crate::clock::Clock;
 use crate::model::{Guess, ModelClass, Scorer, Status};
+pub use crate::policy::cases::ClassBy;
 use crate::policy::compiled::CompiledPolicy;
-
-/// Who decided the class of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ClassBy {
-    /// A route of the policy.
-    Route,
-    /// The model.
-    Model,
-    /// The policy's fallback: no route, and no usable model or none allowed.
-    Fallback,
-}
-
-impl ClassBy {
-    /// The name in metrics, logs and `explain`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            ClassBy::Route => "route",
-            ClassBy::Model => "model",
-            ClassBy::Fallback => "fallback",
-        }
-    }
-}
 
 /// What a request is.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +67,7 @@ impl Generation {
         stage: Stage,
         clock: &Clock,
     ) -> Judgement<'_> {
-        let (own_class, class_by, route, guess) = self.own_class(head, key, operation, clock);
+        let (own_class, class_by, route, guess) = self.own_class(head, key, operation, stage, clock);
         let class = self.policy.carried(own_class, stage);
         Judgement { class, own_class, class_by, route, guess }
     }
@@ -98,9 +77,10 @@ impl Generation {
         head: &Head<'_>,
         key: &str,
         operation: Option<&str>,
+        stage: Stage,
         clock: &Clock,
     ) -> (ClassId, ClassBy, Option<&Route>, Option<Guess>) {
-        if let Some(route) = self.policy.routes.find(head, key, operation) {
+        if let Some(route) = self.policy.routes.find_at(head, key, operation, stage) {
             return (route.class, ClassBy::Route, Some(route), None);
         }
         let rules = &self.policy.model;

@@ -1,6 +1,7 @@
 //! Plimsoll, an edge proxy that keeps checkout alive: the library behind the `plimsoll` command.
 
 pub mod clock;
+pub mod access_log;
 pub mod yaml;
 pub mod config;
 pub mod classify;
@@ -8,6 +9,9 @@ pub mod model;
 pub mod policy;
 pub mod clients;
 pub mod generation;
+pub mod forecast;
+pub mod trial;
+pub mod rehearsal;
 pub mod gate;
 pub mod telemetry;
 pub mod serving;

@@ -1,10 +1,9 @@
 //! The `plimsoll` command: parse, dispatch.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use plimsoll::cli::{check, explain, features, model, serve};
+use plimsoll::cli::{check, explain, features, model, policy, schema, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -22,13 +21,14 @@ enum Command {
     /// Stand in front of a shop
     Serve(serve::Arguments),
     /// Check policy files; exit 1 and tell every mistake if there is one
-    Check {
-        /// Policy files, or directories of overlays
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+    Check(check::Arguments),
+    /// Print the JSON Schema of policy files, for editors
+    Schema,
     /// Tell what a request is, and why
     Explain(explain::Arguments),
+    /// Test policies, compare them on a real log
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Write the feature vectors of requests, for training
     Features(features::Arguments),
     /// Look at a model bundle
@@ -39,8 +39,10 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Serve(arguments) => serve::run(arguments),
-        Command::Check { files } => check::run(&files),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Schema => schema::run(),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Policy(command) => policy::run(&command),
         Command::Features(arguments) => features::run(&arguments),
         Command::Model(command) => model::run(&command),
     };

@@ -1,8 +1,8 @@
 //! What is running: the generation in force, the pools' gates, sessions, clients, metrics.
 //!
 //! The proxy reads it on every request; reload swaps the generation whole. A
-//! reload parses, checks, loads the model and only then swaps, so a bad file or
-//! bundle leaves everything as it was. Gates learn of a new policy a moment
+//! reload parses, checks, loads the model, runs the policy's tests and only then
+//! swaps, so a bad file or bundle leaves everything as it was. Gates learn of a new policy a moment
 //! after the swap; a request caught between the two is judged anew.
 //!
 //! It speaks no HTTP.
@@ -25,6 +25,7 @@ use crate::policy::settings::BundleSource;
 use crate::policy::{check, storefront};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{ClassMeters, Metrics};
+use crate::trial::{self, Failure};
 use crate::yaml::diagnostic::Diagnostics;
 
 /// The number of the generation that a process starts with.
@@ -60,6 +61,12 @@ pub enum ReloadError {
     /// The bundle is not usable.
     #[error("model: {0}")]
     Model(#[from] ModelError),
+    /// The policy does not keep what it promises.
+    #[error(
+        "{}\nthe policy breaks its own tests (an overlay's `tests:` take the place of those below it)",
+        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    )]
+    Tests(Vec<Failure>),
 }
 
 /// One pool and the gate before it.
@@ -115,10 +122,14 @@ impl Serving {
         config.pools.sort_by_key(|pool| pool.name != DEFAULT_POOL);
         let policy = read_policy(&config)?;
         check_pools(&policy, &config)?;
+        log_warnings(&policy);
         let model = load_model(&policy, &config);
         let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
         let clock = Clock::start();
         let metrics = Metrics::default();
+        let generation = Generation::new(FIRST, policy, model.ok());
+        check_tests(&generation, &clock)?;
+        let policy = &generation.policy;
         let gate = |pool: &Pool| PoolGate { pool: pool.clone(), gate: Gate::new(policy.core.clone(), clock) };
         Ok(Arc::new(Serving {
             clock,
@@ -127,7 +138,7 @@ impl Serving {
             usage: Usage::default(),
             access_log: AccessLog::start(config.access_log_millionths),
             pools: config.pools.iter().map(gate).collect(),
-            running: ArcSwap::from_pointee(Running::new(FIRST, policy, model.ok(), &metrics)),
+            running: ArcSwap::from_pointee(Running::new(generation, &metrics)),
             applied: watch::Sender::new(FIRST),
             metrics,
             config,
@@ -186,10 +197,13 @@ impl Serving {
     fn apply(&self) -> Result<u64, ReloadError> {
         let policy = read_policy(&self.config)?;
         check_pools(&policy, &self.config)?;
+        log_warnings(&policy);
         let model = load_model(&policy, &self.config)?;
         let number = self.running().generation.number + 1;
         let core = policy.core.clone();
-        self.running.store(Arc::new(Running::new(number, policy, Some(model), &self.metrics)));
+        let generation = Generation::new(number, policy, Some(model));
+        check_tests(&generation, &self.clock)?;
+        self.running.store(Arc::new(Running::new(generation, &self.metrics)));
         for pool in &self.pools {
             pool.gate.change_policy(core.clone());
         }
@@ -209,11 +223,11 @@ impl Serving {
 }
 
 impl Running {
-    fn new(number: u64, policy: CompiledPolicy, model: Option<Scorer>, metrics: &Metrics) -> Running {
+    fn new(generation: Generation, metrics: &Metrics) -> Running {
         Running {
-            limits: Limits::new(&policy.clients.limits),
-            meters: metrics.class_meters(&policy.core),
-            generation: Generation::new(number, policy, model),
+            limits: Limits::new(&generation.policy.clients.limits),
+            meters: metrics.class_meters(&generation.policy.core),
+            generation,
         }
     }
 }
@@ -230,6 +244,22 @@ pub(crate) fn load_model(policy: &CompiledPolicy, config: &Config) -> Result<Sco
         BundleSource::Directory(directory) => Some(directory),
     };
     config.model.as_deref().or(by_policy).map_or_else(Scorer::embedded, Scorer::load)
+}
+
+/// Holds a generation against its policy's own tests. Without a model what they say of values and
+/// of unrouted requests cannot hold, and a shop must open nevertheless.
+fn check_tests(generation: &Generation, clock: &Clock) -> Result<(), ReloadError> {
+    if generation.model.is_none() {
+        return Ok(());
+    }
+    let failures = trial::run(generation, clock).failures;
+    if failures.is_empty() { Ok(()) } else { Err(ReloadError::Tests(failures)) }
+}
+
+fn log_warnings(policy: &CompiledPolicy) {
+    for warning in &policy.warnings.0 {
+        log::warn!("{warning}");
+    }
 }
 
 fn check_pools(policy: &CompiledPolicy, config: &Config) -> Result<(), ReloadError> {

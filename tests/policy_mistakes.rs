@@ -146,6 +146,20 @@ fn mistakes_in_a_route_are_found() {
         row(route("methods: [post], class: browse"), (6, 17), "routes[0].methods[0]", "not a method", "POST"),
         row(route("methods: [], class: browse"), (6, 7), "routes[0].methods", "nothing", "leave the key out"),
         row(route("method: GET, class: browse"), (6, 7), "routes[0].method", "unknown key", "`methods`"),
+        row(
+            route("when: request.pth == '/', class: browse"),
+            (6, 13),
+            "routes[0].when",
+            "`pth` is unknown; there are method, path",
+            "for example",
+        ),
+        row(
+            route("when: 1 + 1, class: browse"),
+            (6, 13),
+            "routes[0].when",
+            "neither true nor false",
+            "session",
+        ),
         row(route("query: a, class: browse"), (6, 14), "routes[0].query", "expected a mapping", "key: value"),
     ]);
 }

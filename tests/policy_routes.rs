@@ -113,6 +113,37 @@ fn an_operation_decides_and_is_asked_for_only_where_it_matters() {
 }
 
 #[test]
+fn an_expression_decides_where_all_other_conditions_hold() {
+    let policy = routed(
+        "  - { path: /pay, when: 'request.query.step == \"3\" || \"vip\" in request.cookies', class: checkout }\n\
+         \x20 - { path: '/p/**', when: 'session.stage == \"cart\"', class: cart }\n\
+         \x20 - { when: 'request.method == \"PUT\"', class: browse }\n",
+    );
+    assert_eq!(class(&policy, "GET /pay?step=3"), Some("checkout"));
+    assert_eq!(class_with(&policy, "GET /pay", &[("cookie", "vip=1")], None), Some("checkout"));
+    assert_eq!(class(&policy, "GET /pay?step=2"), None);
+    assert_eq!(class(&policy, "GET /other?step=3"), None);
+    let at = |stage| {
+        let (parts, ()) = Request::get("/p/1").body(()).unwrap().into_parts();
+        let route = policy.routes.find_at(&Head::of(&parts), "/p/1", None, stage);
+        route.map(|route| policy.core.class(route.class).name.clone())
+    };
+    assert_eq!((at(Stage::Cart).as_deref(), at(Stage::Checkout)), (Some("cart"), None));
+    let announced = [("origin", "https://a.test"), ("access-control-request-method", "PUT")];
+    assert_eq!(class_with(&policy, "OPTIONS /x", &announced, None), Some("browse"));
+}
+
+#[test]
+fn an_operation_is_asked_for_where_an_expression_may_want_it() {
+    let policy = routed(
+        "  - { path: /g, when: 'session.stage == \"cart\"', class: browse }\n\
+         \x20 - { path: /g, when: 'session.stage == \"cart\"', graphql: [pay], class: checkout }\n",
+    );
+    let (parts, ()) = Request::post("/g").body(()).unwrap().into_parts();
+    assert!(policy.routes.wants_operation(&Head::of(&parts), "/g"));
+}
+
+#[test]
 fn a_route_tells_its_line_and_pool() {
     let policy = routed("  - { path: /a, class: cart, pool: payments }\n");
     let [route] = policy.routes.routes() else { panic!("one route") };
@@ -211,6 +242,7 @@ fn the_reference_states_what_holds_where_nothing_is_written() {
     let silent = compile(&Source::of("policy.yaml", "version: 1\nclasses: { example: {} }")).unwrap();
     let rules = |mut policy: CompiledPolicy| {
         policy.source.clear();
+        policy.warnings.0.clear();
         format!("{policy:?}")
     };
     assert_eq!(rules(stated), rules(silent));

@@ -33,16 +33,20 @@ const TREES: [&str; 8] = [
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
 
 /// The modules of the proxy, and what each may import of those that stand above it here.
-const LAYERS: [(&str, Imports); 16] = [
+const LAYERS: [(&str, Imports); 20] = [
     ("lib", Only(&[])),
+    ("access_log", Only(&[])),
     ("yaml", Only(&[])),
     ("config", Only(&["yaml"])),
     ("classify", Only(&[])),
     ("clock", Only(&["classify"])),
     ("model", Only(&["classify"])),
-    ("policy", Only(&["classify", "yaml"])),
+    ("policy", Only(&["classify", "model", "yaml"])),
     ("clients", Only(&["policy", "classify"])),
     ("generation", Only(&["classify", "clock", "model", "policy"])),
+    ("forecast", Only(&[])),
+    ("trial", Only(&["classify", "clock", "forecast", "generation", "policy"])),
+    ("rehearsal", Only(&["access_log", "classify", "clock", "forecast", "generation"])),
     ("gate", Only(&["clock"])),
     ("telemetry", Only(&["generation", "policy"])),
     ("serving", AllBut(&[])),
@@ -66,7 +70,8 @@ const CORE_ORGANS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the harness may use of the proxy: enough to judge a request, nothing that serves one.
-const HARNESS_MAY_USE: [&str; 6] = ["classify", "clients", "clock", "generation", "model", "policy"];
+const HARNESS_MAY_USE: [&str; 7] =
+    ["access_log", "classify", "clients", "clock", "generation", "model", "policy"];
 
 /// Text that may stand in these places only, and what to do elsewhere.
 const CONFINED: [Confined; 3] = [
@@ -97,7 +102,7 @@ struct SourceFile {
 
 impl SourceFile {
     fn is_test(&self) -> bool {
-        self.path.contains("tests/") || self.path.ends_with("_tests.rs")
+        self.path.contains("tests/") || self.path.ends_with("_tests.rs") || self.path.ends_with("/tests.rs")
     }
 
     /// The lines of code with their numbers: no comments, nothing from a file's own tests on.

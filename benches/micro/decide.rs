@@ -8,6 +8,7 @@
 
 mod sample;
 mod classify;
+mod routes;
 mod controller;
 mod decision;
 
@@ -16,6 +17,7 @@ use criterion::Criterion;
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     classify::measure(&mut criterion);
+    routes::measure(&mut criterion);
     controller::measure(&mut criterion);
     decision::measure(&mut criterion);
     criterion.final_summary();

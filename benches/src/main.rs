@@ -20,7 +20,6 @@ mod open_loop;
 mod progress;
 mod report;
 mod load;
-mod access_log;
 mod classes;
 mod replay;
 mod origin;

@@ -9,7 +9,6 @@
 //! An answer of any kind but 429 and 5xx counts as served, since logs ask for
 //! much that does not exist.
 
-use crate::access_log::{AccessLog, BadLines, Entry};
 use crate::classes::Classifier;
 use crate::client::Client;
 use crate::load::publish;
@@ -24,6 +23,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
+use plimsoll::access_log::{AccessLog, BadLines, Entry};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -166,6 +166,7 @@ mod tests {
     fn lines_of_one_second_are_spread_over_it_in_order() {
         let entry = |second| Entry {
             second,
+            client: "c1".into(),
             method: Method::GET,
             target: "/".parse().unwrap(),
             referer: None,

@@ -36,6 +36,11 @@ impl CookieNames {
     }
 }
 
+/// The names of the cookies that a request carries.
+pub fn names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    sent(headers).map(|(name, _)| name)
+}
+
 fn sent(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     // HTTP/2 may split cookies over several fields (RFC 9113, section 8.2.3).
     let fields = headers.get_all(COOKIE).into_iter().filter_map(|field| field.to_str().ok());

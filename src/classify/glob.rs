@@ -41,6 +41,21 @@ impl Glob {
         };
         wildcard(&self.pattern, text.as_bytes(), |pattern| *pattern == b'*', same)
     }
+
+    /// Whether it certainly matches whatever `other` matches: a star of the other may stand for
+    /// anything, so only a star takes it. Never true by mistake, now and then false by caution.
+    pub fn covers(&self, other: &Glob) -> bool {
+        let folds = self.case == Case::Ignored;
+        let same =
+            |own: &u8, byte: &u8| *byte != b'*' && (own == byte || folds && own.eq_ignore_ascii_case(byte));
+        let is_exact_enough = folds || other.case == Case::Sensitive;
+        is_exact_enough && wildcard(&self.pattern, &other.pattern, |own| *own == b'*', same)
+    }
+
+    /// The pattern as it was written, as far as that is UTF-8.
+    pub fn pattern(&self) -> &str {
+        std::str::from_utf8(&self.pattern).unwrap_or_default()
+    }
 }
 
 /// Why a text is not a path glob.
@@ -102,13 +117,19 @@ impl PathGlob {
         wildcard(&self.segments, key_segments, |segment| *segment == Segment::Deep, Segment::matches)
     }
 
+    /// Whether it certainly matches whatever `other` matches; see [`Glob::covers`].
+    pub fn covers(&self, other: &PathGlob) -> bool {
+        wildcard(&self.segments, &other.segments, |own| *own == Segment::Deep, Segment::covers)
+    }
+
+    /// The segments without a star.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(Segment::literal)
+    }
+
     /// The segments before the first one with a star, at most `limit`.
     pub fn literal_prefix(&self, limit: usize) -> Vec<&str> {
-        let literal = self.segments.iter().map_while(|segment| match segment {
-            Segment::Literal(text) => Some(text.as_ref()),
-            Segment::Pattern(_) | Segment::Deep => None,
-        });
-        literal.take(limit).collect()
+        self.segments.iter().map_while(Segment::literal).take(limit).collect()
     }
 
     /// `css` if it matches only paths that end in `.css`.
@@ -126,6 +147,23 @@ impl Segment {
             _ if text.contains("**") => Err(PathGlobError::DeepWithinSegment),
             _ if text.contains('*') => Ok(Segment::Pattern(Glob::new(text, Case::Sensitive))),
             _ => Ok(Segment::Literal(text.into())),
+        }
+    }
+
+    fn literal(&self) -> Option<&str> {
+        match self {
+            Segment::Literal(text) => Some(text),
+            Segment::Pattern(_) | Segment::Deep => None,
+        }
+    }
+
+    fn covers(&self, other: &Segment) -> bool {
+        match (self, other) {
+            (Segment::Deep, _) => true,
+            (_, Segment::Deep) => false,
+            (Segment::Pattern(own), Segment::Pattern(other)) => own.covers(other),
+            (_, Segment::Literal(text)) => self.matches(&text.as_ref()),
+            (Segment::Literal(_), Segment::Pattern(_)) => false,
         }
     }
 
@@ -206,6 +244,33 @@ mod tests {
         assert!(!Glob::new("checkout", Case::Sensitive).matches("Checkout"));
         assert!(Glob::new("*", Case::Sensitive).matches(""));
         assert!(!Glob::new("", Case::Sensitive).matches("a"));
+    }
+
+    #[test]
+    fn a_glob_covers_what_it_matches_however_the_other_is_written() {
+        let covers = |one: &str, other: &str| {
+            let glob = |text| PathGlob::new(text).unwrap();
+            glob(one).covers(&glob(other))
+        };
+        for (one, other) in [
+            ("/cart/**", "/cart"),
+            ("/cart/**", "/cart/**"),
+            ("/cart/**", "/cart/*/items/**"),
+            ("/**", "/a"),
+            ("/*/cart", "/shop-*/cart"),
+            ("/**/*.js", "/assets/**/app-*.js"),
+            ("/a*c", "/a*b*c"),
+        ] {
+            assert!(covers(one, other), "{one} covers {other}");
+        }
+        for (one, other) in
+            [("/cart", "/cart/**"), ("/cart/*", "/cart/**"), ("/a", "/*"), ("/a*b", "/a*"), ("/*.js", "/*.*")]
+        {
+            assert!(!covers(one, other), "{one} does not cover {other}");
+        }
+        let glob = |text, case| Glob::new(text, case);
+        assert!(glob("*.Shop.test", Case::Ignored).covers(&glob("www.shop.TEST", Case::Ignored)));
+        assert!(!glob("pay", Case::Sensitive).covers(&glob("Pay", Case::Sensitive)));
     }
 
     #[test]

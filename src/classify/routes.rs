@@ -4,13 +4,14 @@
 //! are indexed by the literal start of their paths and by file extension, so that
 //! a request is held against the few routes that could match, not against all.
 //! Paths are compared as keys (see [`path`](super::path)); the rest of the
-//! request is read as it came.
+//! request is read as it came. A route's `when` is asked last: it costs most.
 //!
 //! It knows class ids, not classes, and has no opinion on a request no route takes.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::{HeaderName, Method};
 use plimsoll_core::policy::ClassId;
@@ -19,6 +20,8 @@ use super::glob::{Glob, PathGlob, segments};
 use super::head::Head;
 use super::preflight::Preflight;
 use super::query;
+use super::session::Stage;
+use super::when::{Facts, When};
 
 /// How many literal segments of a path are indexed: enough to tell
 /// `/api/v2/storefront/checkout` from its siblings.
@@ -39,6 +42,8 @@ pub struct Conditions {
     pub query: Vec<(String, Glob)>,
     /// Any of these GraphQL operations.
     pub operations: Vec<Glob>,
+    /// This expression over the request and its session.
+    pub when: Option<Arc<When>>,
 }
 
 /// One line of a policy's routes.
@@ -101,17 +106,28 @@ impl RouteTable {
         &self.routes
     }
 
-    /// The first route that takes this request, whose path has this key and whose
-    /// body or query names this GraphQL operation.
-    pub fn find(&self, head: &Head<'_>, key: &str, operation: Option<&str>) -> Option<&Route> {
-        let request = Request::new(head, key, Operation::Known(operation));
+    /// The first route that takes this request of a session at `stage`, whose path has this key and
+    /// whose body or query names this GraphQL operation.
+    pub fn find_at(
+        &self,
+        head: &Head<'_>,
+        key: &str,
+        operation: Option<&str>,
+        stage: Stage,
+    ) -> Option<&Route> {
+        let request = Request::new(head, key, Operation::Known(operation), stage);
         self.first(&request)
+    }
+
+    /// [`find_at`](RouteTable::find_at) the start of a session.
+    pub fn find(&self, head: &Head<'_>, key: &str, operation: Option<&str>) -> Option<&Route> {
+        self.find_at(head, key, operation, Stage::Arrived)
     }
 
     /// Whether the route of this request depends on its GraphQL operation, so that
     /// the head of its body is worth waiting for.
     pub fn wants_operation(&self, head: &Head<'_>, key: &str) -> bool {
-        let request = Request::new(head, key, Operation::Unknown);
+        let request = Request::new(head, key, Operation::Unknown, Stage::Arrived);
         request.preflight.is_none()
             && self.first(&request).is_some_and(|route| !route.conditions.operations.is_empty())
     }
@@ -152,16 +168,19 @@ struct Request<'a> {
     key: &'a str,
     segments: Vec<&'a str>,
     operation: Operation<'a>,
+    stage: Stage,
+    facts: OnceCell<Facts>,
     query: OnceCell<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
 }
 
 impl<'a> Request<'a> {
-    fn new(head: &'a Head<'_>, key: &'a str, operation: Operation<'a>) -> Request<'a> {
+    fn new(head: &'a Head<'_>, key: &'a str, operation: Operation<'a>, stage: Stage) -> Request<'a> {
         let preflight = Preflight::of(head);
         // A preflight has no body: the operation behind it may be any.
         let operation = if preflight.is_some() { Operation::Unknown } else { operation };
         let segments = segments(key).collect();
-        Request { head, preflight, key, segments, operation, query: OnceCell::new() }
+        let (facts, query) = (OnceCell::new(), OnceCell::new());
+        Request { head, preflight, key, segments, operation, stage, facts, query }
     }
 
     /// ``, `a`, `a/b`, ... of `/a/b/...`.
@@ -182,10 +201,27 @@ impl<'a> Request<'a> {
             && conditions.headers.iter().all(|(name, value)| self.has_header(name, value))
             && conditions.query.iter().all(|(key, value)| self.has_query(key, value))
             && self.has_operation(&conditions.operations)
+            && conditions.when.as_ref().is_none_or(|when| self.makes_true(when, conditions))
+    }
+
+    fn makes_true(&self, when: &When, conditions: &Conditions) -> bool {
+        // While the operation is unknown the session is too, and the question is whether one that
+        // is wanted may decide: so it holds where there is one, and elsewhere gives way to it.
+        if matches!(self.operation, Operation::Unknown) && self.preflight.is_none() {
+            return !conditions.operations.is_empty();
+        }
+        let facts =
+            self.facts.get_or_init(|| Facts::of(self.head, self.method().as_str(), self.key, self.stage));
+        when.holds(facts)
+    }
+
+    /// Its method; of a preflight, that of the request it announces.
+    fn method(&self) -> &Method {
+        self.preflight.as_ref().map_or(self.head.method, |preflight| &preflight.method)
     }
 
     fn has_method(&self, methods: &[Method]) -> bool {
-        let method = self.preflight.as_ref().map_or(self.head.method, |preflight| &preflight.method);
+        let method = self.method();
         let head_of_get = *method == Method::HEAD && methods.contains(&Method::GET);
         methods.is_empty() || methods.contains(method) || head_of_get
     }

@@ -19,6 +19,18 @@ pub enum Stage {
     Checkout = 3,
 }
 
+impl Stage {
+    /// The name in policies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Arrived => "none",
+            Stage::Browsing => "browsing",
+            Stage::Cart => "cart",
+            Stage::Checkout => "checkout",
+        }
+    }
+}
+
 /// What a request means to the funnel of its session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Visit {

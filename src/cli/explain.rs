@@ -1,6 +1,7 @@
 //! `plimsoll explain METHOD URL`: what a request is, by the very code that serves it.
 //!
-//! A request of a fresh session is explained: no session is known here.
+//! A request of a fresh session is explained: no session is known here. What becomes of it at a
+//! stated load is forecast: all classes offer the shop alike.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, anyhow};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use plimsoll_core::admission::{Tenure, Value, standing};
+use plimsoll_core::policy::ClassId;
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -17,8 +19,10 @@ use crate::classify::session::{SessionView, Stage};
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
 use crate::config::Config;
+use crate::forecast::{Ask, share_served};
 use crate::generation::Generation;
 use crate::model::ModelClass;
+use crate::policy::compiled::CompiledPolicy;
 use crate::serving::{load_model, read_policy};
 
 /// What to explain.
@@ -33,6 +37,9 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// Forecast what becomes of it while the shop is offered so many times what it can carry (repeatable)
+    #[arg(long, value_name = "2x", value_parser = crate::cli::policy::load)]
+    load: Vec<f64>,
     /// The method
     method: String,
     /// The URL, or just its path
@@ -53,6 +60,16 @@ struct Explanation {
     scores: Json,
     rank: u8,
     standing: u16,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    forecasts: Vec<Forecast>,
+}
+
+/// What becomes of such requests at one load.
+#[derive(Debug, Serialize)]
+struct Forecast {
+    load: f64,
+    /// In [0, 1].
+    served: f64,
 }
 
 /// Explains the request.
@@ -62,7 +79,8 @@ struct Explanation {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let generation = generation(arguments)?;
     let (parts, ()) = request(arguments)?.into_parts();
-    let explanation = explain(&generation, &Head::of(&parts));
+    let mut explanation = explain(&generation, &Head::of(&parts));
+    explanation.forecasts = forecasts(&generation.policy, &explanation, &arguments.load);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
@@ -119,7 +137,20 @@ fn explain(generation: &Generation, head: &Head<'_>) -> Explanation {
         scores,
         rank: class.rank,
         standing: standing(class, Value::new(value), Tenure::Fresh, 0).0,
+        forecasts: Vec::new(),
     }
+}
+
+fn forecasts(policy: &CompiledPolicy, explanation: &Explanation, loads: &[f64]) -> Vec<Forecast> {
+    let values: Vec<Value> = policy.classes.iter().map(|class| Value::new(class.value)).collect();
+    let class = policy.core.class_named(&explanation.class).expect("it was named by this policy");
+    let forecast = |load: &f64| {
+        let share = load / values.len() as f64;
+        let offered: Vec<(ClassId, f64)> = policy.core.ids().map(|class| (class, share)).collect();
+        let ask = Ask { class, value: Value::new(explanation.value) };
+        Forecast { load: *load, served: share_served(&policy.core, &offered, ask, &values) }
+    };
+    loads.iter().map(forecast).collect()
 }
 
 fn text(explanation: &Explanation) -> String {
@@ -140,6 +171,13 @@ fn text(explanation: &Explanation) -> String {
         for (name, score) in scores.iter().take(3) {
             text.push_str(&format!("model     {name} {score:.3}\n"));
         }
+    }
+    for Forecast { load, served } in &explanation.forecasts {
+        text.push_str(&format!(
+            "{:<9} {:.0}% of such requests are served\n",
+            format!("at {load}x"),
+            served * 100.0
+        ));
     }
     text
 }

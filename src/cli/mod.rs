@@ -4,6 +4,8 @@
 
 pub mod serve;
 pub mod check;
+pub mod schema;
 pub mod explain;
+pub mod policy;
 pub mod features;
 pub mod model;

@@ -11,7 +11,7 @@ use super::settings::{ClassSettings, Refusal, RefusalBody};
 use crate::classify::session::Visit;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Section};
-use crate::yaml::units::{duration, durations, share};
+use crate::yaml::units::{DURATION, DURATIONS, Kind, SHARE, duration, share};
 
 /// A second is what shoppers put up with; the default where nothing is written.
 const LATENCY: Duration = Duration::from_secs(1);
@@ -35,15 +35,15 @@ pub(super) fn read<'n>(name: &str, position: u8, field: Field<'n>) -> Option<Cla
     check_name(name, &field);
     let section = field.section()?;
     let (slo_latency, objective) = slo(&section);
-    let patience = section.get("patience").and_then(|field| field.parsed(positive)).unwrap_or(slo_latency);
+    let patience = section.get("patience").and_then(|field| field.read_as(&POSITIVE)).unwrap_or(slo_latency);
     let rank = section.get("rank");
     let class = Class {
         name: name.to_owned(),
         rank: rank.as_ref().and_then(|field| field.number(0..=u8::MAX)).unwrap_or(position),
         slo_latency,
         patience,
-        floor: section.get("floor").and_then(|field| field.parsed(share)).unwrap_or(Share::NONE),
-        ceiling: section.get("ceiling").and_then(|field| field.parsed(share)).unwrap_or(Share::ALL),
+        floor: section.get("floor").and_then(|field| field.read_as(&SHARE)).unwrap_or(Share::NONE),
+        ceiling: section.get("ceiling").and_then(|field| field.read_as(&SHARE)).unwrap_or(Share::ALL),
         queue: queue(&section, patience),
         breaker: breaker(&section, patience),
     };
@@ -75,6 +75,9 @@ fn check_name(name: &str, field: &Field<'_>) {
     }
 }
 
+/// A time that is not nothing.
+const POSITIVE: Kind<Duration> = Kind { pattern: DURATION.pattern, read: positive };
+
 fn positive(text: &str) -> Result<Duration, Mistake> {
     match duration(text)? {
         Duration::ZERO => Err(Mistake::new(format!("`{text}` is no time at all")).hint("at least 1ms")),
@@ -88,8 +91,8 @@ fn subsection<'n>(section: &Section<'n>, key: &'static str) -> Option<Section<'n
 
 fn slo(class: &Section<'_>) -> (Duration, Share) {
     let Some(slo) = subsection(class, "slo") else { return (LATENCY, percent(OBJECTIVE_PERCENT)) };
-    let latency = slo.get("latency").and_then(|field| field.parsed(positive));
-    let objective = slo.get("objective").and_then(|field| field.parsed(share));
+    let latency = slo.get("latency").and_then(|field| field.read_as(&POSITIVE));
+    let objective = slo.get("objective").and_then(|field| field.read_as(&SHARE));
     slo.close();
     (latency.unwrap_or(LATENCY), objective.unwrap_or(percent(OBJECTIVE_PERCENT)))
 }
@@ -99,7 +102,7 @@ fn queue(class: &Section<'_>, patience: Duration) -> QueuePolicy {
     let Some(queue) = subsection(class, "queue") else { return default };
     let orders = [("fifo", QueueOrder::Fifo), ("lifo", QueueOrder::Lifo)];
     let length_max = queue.get("max_length").and_then(|field| field.number(1..=QUEUE_LENGTH_MAX));
-    let wait_max = queue.get("max_wait").and_then(|field| field.parsed(duration));
+    let wait_max = queue.get("max_wait").and_then(|field| field.read_as(&DURATION));
     let order = queue.get("order").and_then(|field| field.choice(&orders));
     queue.close();
     QueuePolicy {
@@ -125,8 +128,8 @@ fn breaker(class: &Section<'_>, patience: Duration) -> Option<BreakerPolicy> {
         return None;
     }
     let breaker = field.section()?;
-    let time = |key| breaker.get(key).and_then(|field| field.parsed(positive));
-    let ratio = |key| breaker.get(key).and_then(|field| field.parsed(some_share));
+    let time = |key| breaker.get(key).and_then(|field| field.read_as(&POSITIVE));
+    let ratio = |key| breaker.get(key).and_then(|field| field.read_as(&SOME_SHARE));
     let count = |key| breaker.get(key).and_then(|field| field.number(1..=100_000));
     let policy = BreakerPolicy {
         window: time("window").unwrap_or(default.window),
@@ -141,7 +144,9 @@ fn breaker(class: &Section<'_>, patience: Duration) -> Option<BreakerPolicy> {
     Some(policy)
 }
 
-/// A breaker at 0 % would open on success.
+/// A share that is not nothing: a breaker at 0 % would open on success.
+const SOME_SHARE: Kind<Share> = Kind { pattern: SHARE.pattern, read: some_share };
+
 fn some_share(text: &str) -> Result<Share, Mistake> {
     match share(text)? {
         Share::NONE => Err(Mistake::new("0% is always reached").hint("more than 0%, or `breaker: off`")),
@@ -158,7 +163,7 @@ fn refusal(class: &Section<'_>) -> Refusal {
     let Some(refuse) = subsection(class, "refuse") else { return default };
     let bodies = [("auto", RefusalBody::Auto), ("none", RefusalBody::None)];
     let status = refuse.get("status").and_then(|field| field.number(400..=599_u16));
-    let retry_after = refuse.get("retry_after").and_then(|field| field.parsed(durations));
+    let retry_after = refuse.get("retry_after").and_then(|field| field.read_as(&DURATIONS));
     let body = refuse.get("body").and_then(|field| field.choice(&bodies));
     refuse.close();
     Refusal {

@@ -8,16 +8,19 @@ use std::sync::Arc;
 
 use plimsoll_core::policy::{Class, ClassId, Policy, Share};
 
+use super::cases::PolicyTest;
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
 use super::file::{self, PolicyFile};
+use super::lint::{self, RoutePlace, Whole};
 use super::route_file::RouteEntry;
 use super::settings::{ClassSettings, ModelRules};
+use super::test_file::{LoadEntry, TestEntry};
 use crate::classify::routes::{Route, RouteTable};
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
 use crate::yaml::document;
-use crate::yaml::field::Field;
+use crate::yaml::field::{Field, Named};
 use crate::yaml::source::Source;
 
 /// Compiles the files of `source`, each laid over those before it.
@@ -25,34 +28,41 @@ use crate::yaml::source::Source;
 /// # Errors
 /// Every mistake in them.
 pub fn compile(source: &Source) -> Result<CompiledPolicy, Diagnostics> {
-    let mistakes = Mistakes::new(source.files.iter().map(|file| file.name.clone()).collect());
+    let mistakes = Mistakes::new(source);
     let root = document::read(source, &mistakes);
     let compiled = root.as_ref().and_then(|root| policy(Field::root(root, &mistakes), source, &mistakes));
-    compiled.ok_or_else(|| mistakes.into_errors())
+    let found = mistakes.into_diagnostics();
+    match compiled {
+        Some(policy) => Ok(CompiledPolicy { warnings: found, ..policy }),
+        None => Err(found),
+    }
 }
 
 /// The policy below `root`, unless a mistake is on record by the end.
-fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes) -> Option<CompiledPolicy> {
-    let PolicyFile { mode, sessions, mut classes, carry, routes, model, clients, decision_header } =
+fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<CompiledPolicy> {
+    let PolicyFile { mode, sessions, mut classes, carry, routes, model, clients, decision_header, tests } =
         file::read(root.clone())?;
     check_classes(&classes);
     classes.sort_by_key(|entry| entry.class.rank);
     let names: Vec<&str> = classes.iter().map(|entry| entry.class.name.as_str()).collect();
     let least = ClassId::new(names.len().checked_sub(1)?)?;
-    let fallback = model.fallback.as_ref().and_then(|field| class_named(field, &names));
+    let fallback = model.fallback.as_ref().and_then(|named| class_named(named, &names));
     let model = ModelRules {
         bundle: model.bundle,
         decides_unrouted: model.decides_unrouted,
         fallback: fallback.unwrap_or(least),
         time_budget: model.time_budget,
     };
-    let routes = routes.into_iter().filter_map(|entry| route(entry, &names)).collect();
+    let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
+        routes.into_iter().filter_map(|entry| route(entry, &names)).unzip();
     let carry = carried(&carry, &names);
-    let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
-        classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
-    if !mistakes.is_empty() {
+    let tests = tests.into_iter().map(|entry| test(entry, &names)).collect();
+    if mistakes.has_errors() {
         return None;
     }
+    lint::warn(&Whole { classes: &classes, routes: &routes, places: &places, model: &model, carry: &carry });
+    let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
+        classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
     let refused = |error| root.report(Mistake::new(format!("the core refuses it: {error:?}")));
     let core = Policy::new(mode, core).map_err(refused).ok()?;
     Some(CompiledPolicy {
@@ -63,7 +73,9 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes) -> Option<Compi
         model,
         clients,
         decision_header,
+        tests,
         source: source.name.clone(),
+        warnings: Diagnostics(Vec::new()),
         carry,
     })
 }
@@ -111,25 +123,51 @@ fn check_floors(classes: &[ClassEntry<'_>]) {
     }
 }
 
-fn class_named(field: &Field<'_>, names: &[&str]) -> Option<ClassId> {
-    let name = field.text()?;
-    let index = names.iter().position(|known| *known == name);
+fn class_named(Named { field, name }: &Named<'_>, names: &[&str]) -> Option<ClassId> {
+    let index = names.iter().position(|known| known == name);
     if index.is_none() {
         field.report(Mistake::unknown("class", name, names.iter().copied()));
     }
     ClassId::new(index?)
 }
 
-fn route(entry: RouteEntry<'_>, names: &[&str]) -> Option<Route> {
+fn route<'n>(entry: RouteEntry<'n>, names: &[&str]) -> Option<(Route, RoutePlace<'n>)> {
     let class = class_named(entry.class.as_ref()?, names)?;
-    let RouteEntry { field, conditions, pool, .. } = entry;
-    Some(Route { conditions, class, pool, defined_at: field.place().into() })
+    let RouteEntry { field, conditions, path_fields, pool, .. } = entry;
+    let route = Route { conditions, class, pool, defined_at: field.place().into() };
+    Some((route, RoutePlace { field, paths: path_fields }))
 }
 
-fn carried(carry: &[(Stage, Field<'_>)], names: &[&str]) -> [Option<ClassId>; 4] {
+fn test(entry: TestEntry<'_>, names: &[&str]) -> PolicyTest {
+    let class_of = |named: &Named<'_>| class_named(named, names);
+    let load = match &entry.load {
+        None => Vec::new(),
+        Some(LoadEntry::Even(load)) => {
+            let share = load / names.len() as f64;
+            (0..names.len()).filter_map(ClassId::new).map(|class| (class, share)).collect()
+        }
+        Some(LoadEntry::Of(loads)) => {
+            loads.iter().filter_map(|(named, load)| Some((class_of(named)?, *load))).collect()
+        }
+    };
+    PolicyTest {
+        defined_at: entry.field.place().into(),
+        request: entry.request,
+        operation: entry.operation,
+        stage: entry.stage,
+        load,
+        class: entry.expect.class.as_ref().and_then(class_of),
+        class_by: entry.expect.class_by,
+        value: entry.expect.value,
+        pool: entry.expect.pool,
+        decision: entry.expect.decision,
+    }
+}
+
+fn carried(carry: &[(Stage, Named<'_>)], names: &[&str]) -> [Option<ClassId>; 4] {
     let mut lifts = [None; 4];
-    for (stage, field) in carry {
-        lifts[*stage as usize] = class_named(field, names);
+    for (stage, named) in carry {
+        lifts[*stage as usize] = class_named(named, names);
     }
     lifts
 }

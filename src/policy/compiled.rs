@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use plimsoll_core::policy::{ClassId, Policy};
 
+use super::cases::PolicyTest;
 use super::settings::{ClassSettings, ClientRules, ModelRules, SessionRules};
 use crate::classify::routes::RouteTable;
 use crate::classify::session::Stage;
+use crate::yaml::diagnostic::Diagnostics;
 
 /// A checked, immutable policy.
 #[derive(Clone, Debug)]
@@ -27,6 +29,10 @@ pub struct CompiledPolicy {
     pub decision_header: bool,
     /// The file or directory it was read from, or that it is the built-in one.
     pub source: String,
+    /// What it promises.
+    pub tests: Vec<PolicyTest>,
+    /// What its author should look at, though it can be applied.
+    pub warnings: Diagnostics,
     pub(super) carry: [Option<ClassId>; 4],
 }
 

@@ -10,11 +10,12 @@ use plimsoll_core::policy::{CLASSES_MAX, Mode};
 use super::class_file::{self, ClassEntry};
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
 use super::settings::{BundleSource, ClientRules, LimitKey, RateLimit, SessionRules};
+use super::test_file::{self, TESTS_MAX, TestEntry};
 use crate::classify::cookies::CookieNames;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Mistake;
-use crate::yaml::field::{Field, Section};
-use crate::yaml::units::{duration, rate};
+use crate::yaml::field::{Field, Named, Section};
+use crate::yaml::units::{DURATION, RATE};
 
 /// The session cookies of well-known shops, where a policy names none.
 const COOKIES: [&str; 8] = [
@@ -37,18 +38,19 @@ pub(super) struct PolicyFile<'n> {
     pub(super) mode: Mode,
     pub(super) sessions: SessionRules,
     pub(super) classes: Vec<ClassEntry<'n>>,
-    pub(super) carry: Vec<(Stage, Field<'n>)>,
+    pub(super) carry: Vec<(Stage, Named<'n>)>,
     pub(super) routes: Vec<RouteEntry<'n>>,
     pub(super) model: ModelEntry<'n>,
     pub(super) clients: ClientRules,
     pub(super) decision_header: bool,
+    pub(super) tests: Vec<TestEntry<'n>>,
 }
 
 /// The section `model:`, its fallback class not resolved yet.
 pub(super) struct ModelEntry<'n> {
     pub(super) bundle: BundleSource,
     pub(super) decides_unrouted: bool,
-    pub(super) fallback: Option<Field<'n>>,
+    pub(super) fallback: Option<Named<'n>>,
     pub(super) time_budget: Duration,
 }
 
@@ -56,7 +58,7 @@ pub(super) struct ModelEntry<'n> {
 pub(super) fn read(root: Field<'_>) -> Option<PolicyFile<'_>> {
     let policy = root.section()?;
     if let Some(version) = policy.require("version", "`version: 1`") {
-        version.parsed(check_version);
+        check_version(&version);
     }
     let modes = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
     let classes = policy.require("classes", "`classes: { checkout: { rank: 0 } }`");
@@ -69,16 +71,17 @@ pub(super) fn read(root: Field<'_>) -> Option<PolicyFile<'_>> {
         model: model(policy.get("model")),
         clients: clients(policy.get("clients")),
         decision_header: headers(policy.get("headers")),
+        tests: policy.get("tests").map(|field| tests(&field)).unwrap_or_default(),
     };
     policy.close();
     Some(file)
 }
 
-fn check_version(text: &str) -> Result<(), Mistake> {
-    if text == "1" {
-        return Ok(());
+fn check_version(field: &Field<'_>) {
+    if let Some(text) = field.text_unless("1") {
+        let mistake = Mistake::new(format!("version `{text}` is unknown"));
+        field.report(mistake.hint("this plimsoll reads `version: 1`"));
     }
-    Err(Mistake::new(format!("version `{text}` is unknown")).hint("this plimsoll reads `version: 1`"))
 }
 
 fn section(field: Option<Field<'_>>) -> Option<Section<'_>> {
@@ -108,10 +111,10 @@ fn read_classes<'n>(field: &Field<'n>) -> Vec<ClassEntry<'n>> {
     (0..=u8::MAX).zip(entries).filter_map(read).collect()
 }
 
-fn carry<'n>(field: &Field<'n>) -> Vec<(Stage, Field<'n>)> {
+fn carry<'n>(field: &Field<'n>) -> Vec<(Stage, Named<'n>)> {
     let Some(carry) = field.section() else { return Vec::new() };
     let stages = [("browsing", Stage::Browsing), ("cart", Stage::Cart), ("checkout", Stage::Checkout)];
-    let read = |(name, stage)| Some((stage, carry.get(name)?));
+    let read = |(name, stage)| Some((stage, carry.get(name)?.named()?));
     let carried = stages.into_iter().filter_map(read).collect();
     carry.close();
     carried
@@ -123,6 +126,14 @@ fn routes<'n>(field: &Field<'n>) -> Vec<RouteEntry<'n>> {
         field.report(Mistake::new(format!("{} routes", routes.len())).hint(format!("at most {ROUTES_MAX}")));
     }
     routes.into_iter().take(ROUTES_MAX).filter_map(route_file::read).collect()
+}
+
+fn tests<'n>(field: &Field<'n>) -> Vec<TestEntry<'n>> {
+    let tests = if field.is_null() { Vec::new() } else { field.list() };
+    if tests.len() > TESTS_MAX {
+        field.report(Mistake::new(format!("{} tests", tests.len())).hint(format!("at most {TESTS_MAX}")));
+    }
+    tests.into_iter().take(TESTS_MAX).filter_map(test_file::read).collect()
 }
 
 fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
@@ -141,9 +152,9 @@ fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
         let choices = may_decide.list().into_iter().filter_map(|item| item.choice(&[("unrouted", true)]));
         entry.decides_unrouted = choices.count() > 0;
     }
-    entry.fallback = model.get("fallback_class");
+    entry.fallback = model.get("fallback_class").and_then(Field::named);
     entry.time_budget =
-        model.get("time_budget").and_then(|field| field.parsed(duration)).unwrap_or(TIME_BUDGET);
+        model.get("time_budget").and_then(|field| field.read_as(&DURATION)).unwrap_or(TIME_BUDGET);
     model.close();
     entry
 }
@@ -164,7 +175,7 @@ fn limit(field: &Field<'_>) -> Option<RateLimit> {
     let kinds = [("session", LimitKey::Session), ("address", LimitKey::Address)];
     let keys = limit.require("key", "`key: [session, address]`").map(|field| field.list_or_one());
     let keys = keys.unwrap_or_default().iter().filter_map(|field| field.choice(&kinds)).collect();
-    let rate = limit.require("rate", "`rate: 30/s`").and_then(|field| field.parsed(rate));
+    let rate = limit.require("rate", "`rate: 30/s`").and_then(|field| field.read_as(&RATE));
     let burst = limit.get("burst").and_then(|field| field.number(1..=1_000_000));
     limit.close();
     let (count, period) = rate?;

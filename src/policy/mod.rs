@@ -10,7 +10,11 @@
 pub mod settings;
 mod class_file;
 mod route_file;
+pub mod cases;
+mod test_file;
 mod file;
+mod lint;
+pub mod schema;
 pub mod compiled;
 pub mod compile;
 pub mod watch;
@@ -31,6 +35,14 @@ pub const STOREFRONT: &str = include_str!("../../policies/storefront.yaml");
 /// Every mistake, each with its file, line, column and, where it can be told, a hint.
 pub fn check(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
     compile::compile(&Source::read(path)?)
+}
+
+/// The same with the tests beside it: `*_test.yaml` in a directory, `shop_test.yaml` for `shop.yaml`.
+///
+/// # Errors
+/// Every mistake, those of the tests included.
+pub fn check_with_tests(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
+    compile::compile(&Source::read_with_tests(path)?)
 }
 
 /// The built-in storefront policy.

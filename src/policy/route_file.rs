@@ -3,13 +3,16 @@
 //! Names of classes stay names; `compile` knows which exist.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
 use crate::classify::glob::{Case, Glob, PathGlob};
 use crate::classify::routes::Conditions;
+use crate::classify::when::When;
 use crate::yaml::diagnostic::Mistake;
-use crate::yaml::field::{Field, Section};
+use crate::yaml::field::{Field, Named, Section};
+use crate::yaml::units::Kind;
 
 /// The longest list of routes. Beyond it a policy is generated, and its generator at fault.
 pub(super) const ROUTES_MAX: usize = 10_000;
@@ -18,34 +21,60 @@ pub(super) const ROUTES_MAX: usize = 10_000;
 pub(super) struct RouteEntry<'n> {
     pub(super) field: Field<'n>,
     pub(super) conditions: Conditions,
-    pub(super) class: Option<Field<'n>>,
+    /// Where each of the conditions' paths stands.
+    pub(super) path_fields: Vec<Field<'n>>,
+    pub(super) class: Option<Named<'n>>,
     pub(super) pool: Option<Box<str>>,
 }
 
 /// Reads a route.
 pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
     let route = field.section()?;
+    let (path_fields, paths) = all_of(&route, "path", &PATH).into_iter().unzip();
     let conditions = Conditions {
-        methods: all_of(&route, "methods", method),
-        paths: all_of(&route, "path", path),
+        methods: values(all_of(&route, "methods", &METHOD)),
+        paths,
         host: route.get("host").and_then(|field| field.text()).map(|host| Glob::new(host, Case::Ignored)),
         headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
-        operations: all_of(&route, "graphql", |name| Ok(Glob::new(name, Case::Sensitive))),
+        when: route.get("when").and_then(|field| field.read_as(&WHEN)).map(Arc::new),
+        operations: values(all_of(&route, "graphql", &OPERATION)),
     };
-    let class = route.require("class", "`class: checkout`");
+    let class = route.require("class", "`class: checkout`").and_then(Field::named);
     let pool = route.get("pool").and_then(|field| field.text()).map(Box::from);
     route.close();
-    Some(RouteEntry { field, conditions, class, pool })
+    Some(RouteEntry { field, conditions, path_fields, class, pool })
 }
 
-fn all_of<T>(route: &Section<'_>, key: &'static str, read: impl Fn(&str) -> Result<T, Mistake>) -> Vec<T> {
+/// Each item of a list with its place.
+fn all_of<'n, T>(route: &Section<'n>, key: &'static str, kind: &Kind<T>) -> Vec<(Field<'n>, T)> {
     let Some(field) = route.get(key) else { return Vec::new() };
     let items = field.list_or_one();
     if items.is_empty() {
         field.report(Mistake::new("nothing to match").hint("leave the key out to match everything"));
     }
-    items.iter().filter_map(|item| item.parsed(&read)).collect()
+    items.into_iter().filter_map(|item| item.read_as(kind).map(|value| (item, value))).collect()
+}
+
+fn values<T>(items: Vec<(Field<'_>, T)>) -> Vec<T> {
+    items.into_iter().map(|(_, value)| value).collect()
+}
+
+const METHOD: Kind<Method> = Kind { pattern: "^[!-`{-~]+$", read: method };
+const PATH: Kind<PathGlob> = Kind { pattern: "^/[^?]*$", read: path };
+/// An expression; only its compilation tells whether it is one.
+const WHEN: Kind<When> = Kind { pattern: "", read: when };
+const OPERATION: Kind<Glob> = Kind { pattern: "", read: operation };
+
+fn operation(text: &str) -> Result<Glob, Mistake> {
+    Ok(Glob::new(text, Case::Sensitive))
+}
+
+fn when(text: &str) -> Result<When, Mistake> {
+    When::new(text).map_err(|error| {
+        let example = "for example request.query.step == \"pay\" && session.stage == \"cart\"";
+        Mistake::new(error.to_string()).hint(example)
+    })
 }
 
 fn method(text: &str) -> Result<Method, Mistake> {

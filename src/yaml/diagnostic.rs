@@ -1,9 +1,13 @@
 //! What is wrong with a policy, where, and what to write instead.
 //!
 //! Reading goes on after a mistake, so that an operator sees all of them at once.
+//! An error keeps a policy from being applied; a warning is about one that can be,
+//! but hardly means what it says. How they are shown is the command line's.
 
 use std::cell::RefCell;
 use std::fmt;
+
+use super::source::Source;
 
 /// A place in a policy's files, both counted from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,9 +20,60 @@ pub struct Mark {
     pub column: usize,
 }
 
+/// Whether a policy can be applied in spite of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// It cannot.
+    Error,
+    /// It can, but hardly does what its author wants.
+    Warning,
+}
+
+impl Severity {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// A kind of mistake: a stable name for scripts and code scanning, and what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// In lower case with hyphens.
+    pub name: &'static str,
+    /// A sentence.
+    pub means: &'static str,
+}
+
+/// A file that cannot be had.
+pub const UNREADABLE: Rule = Rule { name: "unreadable", means: "A file cannot be read." };
+/// A text that is no YAML, or YAML of a kind that is refused.
+pub const NOT_YAML: Rule =
+    Rule { name: "not-yaml", means: "The text is not the YAML a policy is written in." };
+/// A key that does not exist.
+pub const UNKNOWN_KEY: Rule = Rule { name: "unknown-key", means: "There is no such key." };
+/// A name that nothing has.
+pub const UNKNOWN_NAME: Rule = Rule { name: "unknown-name", means: "Nothing has this name." };
+/// A key that has to be there.
+pub const MISSING_KEY: Rule = Rule { name: "missing-key", means: "A required key is missing." };
+/// A key that is there twice.
+pub const DUPLICATE_KEY: Rule = Rule { name: "duplicate-key", means: "A key stands twice in one mapping." };
+/// A value of the wrong type, unit or range, or one that contradicts another.
+pub const INVALID_VALUE: Rule = Rule {
+    name: "invalid-value",
+    means: "A value has the wrong type, unit or range, or contradicts another.",
+};
+
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Of which kind it is.
+    pub rule: Rule,
     /// The file or directory.
     pub file: String,
     /// Line and column from one, unless the whole file is meant.
@@ -29,6 +84,8 @@ pub struct Diagnostic {
     pub message: String,
     /// What to write instead, if that can be told.
     pub hint: Option<String>,
+    /// The line it stands in, unless the whole file is meant.
+    pub line_text: Option<String>,
 }
 
 impl fmt::Display for Diagnostic {
@@ -56,13 +113,18 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 /// A message and, where there is one, its hint: a mistake that does not know its place yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mistake {
+    pub(crate) rule: Rule,
     pub(crate) message: String,
     pub(crate) hint: Option<String>,
 }
 
 impl Mistake {
     pub(crate) fn new(message: impl Into<String>) -> Mistake {
-        Mistake { message: message.into(), hint: None }
+        Mistake { rule: INVALID_VALUE, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn of(rule: Rule, message: impl Into<String>) -> Mistake {
+        Mistake { rule, ..Mistake::new(message) }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> Mistake {
@@ -72,7 +134,7 @@ impl Mistake {
     /// An unknown `name` where one of `known` should stand.
     pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Mistake {
         let known: Vec<&str> = known.collect();
-        let mistake = Mistake::new(format!("unknown {what} `{name}`"));
+        let mistake = Mistake::of(UNKNOWN_NAME, format!("unknown {what} `{name}`"));
         match nearest(name, &known) {
             Some(near) => mistake.hint(format!("did you mean `{near}`?")),
             None => mistake.hint(format!("one of: {}", known.join(", "))),
@@ -89,36 +151,52 @@ fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     (best.0 >= SIMILARITY_MIN).then_some(best.1)
 }
 
-/// Collects the mistakes of one reading.
-#[derive(Debug, Default)]
-pub(crate) struct Mistakes {
-    files: Vec<String>,
+/// Collects the mistakes of one reading of a source.
+#[derive(Debug)]
+pub(crate) struct Mistakes<'s> {
+    source: &'s Source,
     found: RefCell<Vec<(Mark, Diagnostic)>>,
 }
 
-impl Mistakes {
-    pub(crate) fn new(files: Vec<String>) -> Mistakes {
-        Mistakes { files, found: RefCell::default() }
+impl<'s> Mistakes<'s> {
+    pub(crate) fn new(source: &'s Source) -> Mistakes<'s> {
+        Mistakes { source, found: RefCell::default() }
     }
 
     pub(crate) fn file(&self, mark: Mark) -> &str {
-        &self.files[mark.file]
+        &self.source.files[mark.file].name
     }
 
     pub(crate) fn report(&self, mark: Mark, key: &str, mistake: Mistake) {
-        let Mistake { message, hint } = mistake;
-        let position = Some((mark.line, mark.column));
-        let file = self.files[mark.file].clone();
-        let diagnostic = Diagnostic { file, position, key: key.to_owned(), message, hint };
+        self.record(Severity::Error, mark, key, mistake);
+    }
+
+    pub(crate) fn warn(&self, mark: Mark, key: &str, mistake: Mistake) {
+        self.record(Severity::Warning, mark, key, mistake);
+    }
+
+    fn record(&self, severity: Severity, mark: Mark, key: &str, mistake: Mistake) {
+        let Mistake { rule, message, hint } = mistake;
+        let file = &self.source.files[mark.file];
+        let diagnostic = Diagnostic {
+            severity,
+            rule,
+            file: file.name.clone(),
+            position: Some((mark.line, mark.column)),
+            key: key.to_owned(),
+            message,
+            hint,
+            line_text: file.text.lines().nth(mark.line - 1).map(str::to_owned),
+        };
         self.found.borrow_mut().push((mark, diagnostic));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.found.borrow().is_empty()
+    pub(crate) fn has_errors(&self) -> bool {
+        self.found.borrow().iter().any(|(_, diagnostic)| diagnostic.severity == Severity::Error)
     }
 
-    /// The mistakes in the order of the text.
-    pub(crate) fn into_errors(self) -> Diagnostics {
+    /// What was found, in the order of the text.
+    pub(crate) fn into_diagnostics(self) -> Diagnostics {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(mark, _)| (mark.file, mark.line, mark.column));
         Diagnostics(found.into_iter().map(|(_, diagnostic)| diagnostic).collect())

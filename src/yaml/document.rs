@@ -9,7 +9,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::diagnostic::{Mark, Mistake, Mistakes};
+use super::diagnostic::{DUPLICATE_KEY, Mark, Mistake, Mistakes, NOT_YAML, UNKNOWN_KEY};
 use super::source::Source;
 
 /// Deeper than any policy, shallow enough for recursion.
@@ -64,6 +64,23 @@ impl Node {
             (_, value) => Node { mark: over.mark, value },
         }
     }
+
+    /// Puts the tests of a file of tests behind those of this policy.
+    fn joined_by_tests(mut self, file: Node) -> Node {
+        let (Value::Map(entries), Value::Map(added)) = (&mut self.value, file.value) else { return self };
+        for entry in added.into_iter().filter(|entry| entry.key == "tests") {
+            match (entries.iter_mut().find(|old| old.key == "tests"), entry.node.value) {
+                (Some(Entry { node: Node { value: Value::List(tests), .. }, .. }), Value::List(more)) => {
+                    tests.extend(more);
+                }
+                (_, value) => {
+                    entries.retain(|old| old.key != "tests");
+                    entries.push(Entry { node: Node { mark: entry.node.mark, value }, ..entry });
+                }
+            }
+        }
+        self
+    }
 }
 
 fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
@@ -90,21 +107,40 @@ fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
 
 /// Reads all files of `source`, each laid over those before it; `None` if one of them cannot be read,
 /// for what the others lack would then be reported as mistakes of theirs.
-pub(crate) fn read(source: &Source, mistakes: &Mistakes) -> Option<Node> {
-    let parsed = source.files.iter().enumerate().map(|(index, file)| parse(&file.text, index, mistakes));
+pub(crate) fn read(source: &Source, mistakes: &Mistakes<'_>) -> Option<Node> {
+    let parsed = source.files.iter().enumerate().map(|(index, file)| {
+        let root = parse(&file.text, index, mistakes)?;
+        if file.is_test {
+            check_test(&root, mistakes);
+        }
+        Some(root)
+    });
     // Every file is parsed before one that failed ends it, so that all mistakes are told.
     let roots: Vec<Option<Node>> = parsed.collect();
-    roots.into_iter().collect::<Option<Vec<Node>>>()?.into_iter().reduce(Node::overlaid_with)
+    let roots = roots.into_iter().collect::<Option<Vec<Node>>>()?;
+    let (tests, policies): (Vec<Node>, Vec<Node>) =
+        roots.into_iter().partition(|root| source.files[root.mark.file].is_test);
+    let policy = policies.into_iter().reduce(Node::overlaid_with)?;
+    Some(tests.into_iter().fold(policy, Node::joined_by_tests))
+}
+
+/// A file of tests changes nothing: it is read by `policy test` alone.
+fn check_test(root: &Node, mistakes: &Mistakes<'_>) {
+    let Value::Map(entries) = &root.value else { return };
+    for entry in entries.iter().filter(|entry| entry.key != "tests") {
+        let mistake = Mistake::of(UNKNOWN_KEY, format!("`{}` in a file of tests", entry.key));
+        mistakes.report(entry.mark, &entry.key, mistake.hint("it holds `tests:` and nothing else"));
+    }
 }
 
 /// Reads the one document of file number `file`; `None` if that is impossible.
-fn parse(text: &str, file: usize, mistakes: &Mistakes) -> Option<Node> {
+fn parse(text: &str, file: usize, mistakes: &Mistakes<'_>) -> Option<Node> {
     let mut builder = Builder { parser: Parser::new_from_str(text), file, mistakes };
     match builder.document() {
         Ok(Some(root)) => Some(root),
         Ok(None) => {
             let mistake =
-                Mistake::new("the file is empty").hint("a policy needs `version: 1` and `classes:`");
+                Mistake::of(NOT_YAML, "the file is empty").hint("a policy needs `version: 1` and `classes:`");
             mistakes.report(Mark { file, line: 1, column: 1 }, "", mistake);
             None
         }
@@ -129,7 +165,7 @@ struct Failure {
 struct Builder<'t> {
     parser: Parser<'t, StrInput<'t>>,
     file: usize,
-    mistakes: &'t Mistakes,
+    mistakes: &'t Mistakes<'t>,
 }
 
 impl<'t> Builder<'t> {
@@ -141,8 +177,8 @@ impl<'t> Builder<'t> {
                 Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
                 Event::StreamEnd => return Ok(root),
                 _ if root.is_some() => {
-                    let mistake =
-                        Mistake::new("a second document").hint("one file holds one policy: remove `---`");
+                    let mistake = Mistake::of(NOT_YAML, "a second document")
+                        .hint("one file holds one policy: remove `---`");
                     return Err(Failure { mark, mistake });
                 }
                 event => {
@@ -165,24 +201,24 @@ impl<'t> Builder<'t> {
     }
 
     fn not_yaml(&self, error: &ScanError) -> Failure {
-        let mistake = Mistake::new(format!("not YAML: {}", error.info()));
+        let mistake = Mistake::of(NOT_YAML, format!("not YAML: {}", error.info()));
         Failure { mark: self.mark(error.marker()), mistake }
     }
 
     fn node(&mut self, event: Event<'t>, mark: Mark, depth: usize) -> Result<Node, Failure> {
         if depth > DEPTH_MAX {
-            return Err(Failure { mark, mistake: Mistake::new("nested too deeply") });
+            return Err(Failure { mark, mistake: Mistake::of(NOT_YAML, "nested too deeply") });
         }
         let value = match event {
             Event::Scalar(text, style, ..) => scalar(&text, style),
             Event::SequenceStart(..) => Value::List(self.list(depth)?),
             Event::MappingStart(..) => Value::Map(self.map(depth)?),
             Event::Alias(_) => {
-                let mistake = Mistake::new("an alias (`*name`)").hint("write the value out");
+                let mistake = Mistake::of(NOT_YAML, "an alias (`*name`)").hint("write the value out");
                 self.mistakes.report(mark, "", mistake);
                 Value::Null
             }
-            _ => return Err(Failure { mark, mistake: Mistake::new("not YAML") }),
+            _ => return Err(Failure { mark, mistake: Mistake::of(NOT_YAML, "not YAML") }),
         };
         Ok(Node { mark, value })
     }
@@ -205,14 +241,14 @@ impl<'t> Builder<'t> {
                 return Ok(entries);
             }
             let Value::Text(key) = self.node(event, mark, depth + 1)?.value else {
-                let mistake = Mistake::new("a key is a plain word");
+                let mistake = Mistake::of(NOT_YAML, "a key is a plain word");
                 return Err(Failure { mark, mistake });
             };
             let (event, value_mark) = self.next()?;
             let node = self.node(event, value_mark, depth + 1)?;
             match entries.iter().find(|entry| entry.key == key) {
                 Some(first) => {
-                    let mistake = Mistake::new("the key stands here a second time")
+                    let mistake = Mistake::of(DUPLICATE_KEY, "the key stands here a second time")
                         .hint(format!("the first is in line {}", first.mark.line));
                     self.mistakes.report(mark, &key, mistake);
                 }

@@ -3,14 +3,19 @@
 //! A reader asks a [`Section`] for the keys it knows; whatever nobody asked for is
 //! unknown, so the schema is written once, where it is read. A getter answers
 //! `None` both for an absent key and for a mistake, which is then on record.
+//!
+//! The same reader, run over [`Field::outlined`], reads nothing and has what it asks
+//! for noted instead: every key is then there once, and holds no value.
 
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use super::diagnostic::{Mark, Mistake, Mistakes};
+use super::diagnostic::{MISSING_KEY, Mark, Mistake, Mistakes, UNKNOWN_KEY};
 use super::document::{Entry, Node, Value};
+use super::outline::Outline;
+use super::units::Kind;
 
 /// A value with its place and its key path.
 #[derive(Clone, Debug)]
@@ -19,7 +24,38 @@ pub(crate) struct Field<'n> {
     /// Where a mistake is shown: at a single value, or at the key of anything larger.
     mark: Mark,
     key: String,
-    mistakes: &'n Mistakes,
+    mistakes: &'n Mistakes<'n>,
+    /// Where to note what is asked for, instead of reading.
+    outline: Option<Outline>,
+}
+
+/// The name of something, and where it is used.
+#[derive(Clone, Debug)]
+pub(crate) struct Named<'n> {
+    pub(crate) field: Field<'n>,
+    pub(crate) name: &'n str,
+}
+
+/// A number that an operator may write.
+pub(crate) trait Number: FromStr + PartialOrd + Display {
+    /// Whether it has no decimals.
+    const IS_WHOLE: bool;
+}
+
+impl Number for u8 {
+    const IS_WHOLE: bool = true;
+}
+impl Number for u16 {
+    const IS_WHOLE: bool = true;
+}
+impl Number for u32 {
+    const IS_WHOLE: bool = true;
+}
+impl Number for usize {
+    const IS_WHOLE: bool = true;
+}
+impl Number for f32 {
+    const IS_WHOLE: bool = false;
 }
 
 /// A mapping of known keys.
@@ -30,8 +66,13 @@ pub(crate) struct Section<'n> {
 }
 
 impl<'n> Field<'n> {
-    pub(crate) fn root(node: &'n Node, mistakes: &'n Mistakes) -> Field<'n> {
-        Field { node, mark: node.mark, key: String::new(), mistakes }
+    pub(crate) fn root(node: &'n Node, mistakes: &'n Mistakes<'n>) -> Field<'n> {
+        Field { node, mark: node.mark, key: String::new(), mistakes, outline: None }
+    }
+
+    /// A field that reads nothing and notes in `outline` what it is asked for.
+    pub(crate) fn outlined(node: &'n Node, mistakes: &'n Mistakes<'n>, outline: Outline) -> Field<'n> {
+        Field { outline: Some(outline), ..Field::root(node, mistakes) }
     }
 
     /// `file:line`.
@@ -43,20 +84,50 @@ impl<'n> Field<'n> {
         self.mistakes.report(self.mark, &self.key, mistake);
     }
 
+    /// Says that this can be applied, but hardly means what it says.
+    pub(crate) fn warn(&self, mistake: Mistake) {
+        self.mistakes.warn(self.mark, &self.key, mistake);
+    }
+
     fn expected(&self, what: &str, example: &str) {
         let mistake = Mistake::new(format!("expected {what}, found {}", self.node.kind()));
         self.report(mistake.hint(format!("for example {example}")));
     }
 
     pub(crate) fn is_null(&self) -> bool {
+        if let Some(outline) = &self.outline {
+            outline.null();
+            return false;
+        }
         matches!(self.node.value, Value::Null)
     }
 
     pub(crate) fn is_word(&self, word: &str) -> bool {
+        if let Some(outline) = &self.outline {
+            outline.word(word);
+            return false;
+        }
         matches!(&self.node.value, Value::Text(text) if text == word)
     }
 
     pub(crate) fn text(&self) -> Option<&'n str> {
+        if let Some(outline) = &self.outline {
+            outline.text(None);
+            return None;
+        }
+        self.scalar()
+    }
+
+    /// The text, unless it is the one word that may stand here.
+    pub(crate) fn text_unless(&self, word: &str) -> Option<&'n str> {
+        if let Some(outline) = &self.outline {
+            outline.word(word);
+            return None;
+        }
+        self.scalar().filter(|text| *text != word)
+    }
+
+    fn scalar(&self) -> Option<&'n str> {
         let Value::Text(text) = &self.node.value else {
             self.expected("a single value", "`key: value`");
             return None;
@@ -69,8 +140,36 @@ impl<'n> Field<'n> {
         parse(self.text()?).map_err(|mistake| self.report(mistake)).ok()
     }
 
-    pub(crate) fn number<T: FromStr + PartialOrd + Display>(&self, range: RangeInclusive<T>) -> Option<T> {
-        let text = self.text()?;
+    /// The text, which is a value of that kind.
+    pub(crate) fn read_as<T>(&self, kind: &Kind<T>) -> Option<T> {
+        if let Some(outline) = &self.outline {
+            outline.text(Some(kind.pattern));
+            return None;
+        }
+        self.parsed(kind.read)
+    }
+
+    /// What a single value reads as; `None` if a list or mapping stands here instead.
+    pub(crate) fn single<T>(&self, kind: &Kind<T>) -> Option<Option<T>> {
+        if let Some(outline) = &self.outline {
+            outline.text(Some(kind.pattern));
+            return None;
+        }
+        matches!(self.node.value, Value::Text(_)).then(|| self.parsed(kind.read))
+    }
+
+    /// The text, which is the name of something that the caller knows.
+    pub(crate) fn named(self) -> Option<Named<'n>> {
+        let name = self.text()?;
+        Some(Named { field: self, name })
+    }
+
+    pub(crate) fn number<T: Number>(&self, range: RangeInclusive<T>) -> Option<T> {
+        if let Some(outline) = &self.outline {
+            outline.number(T::IS_WHOLE, &range.start().to_string(), &range.end().to_string());
+            return None;
+        }
+        let text = self.scalar()?;
         let bounds = format!("a number from {} to {}", range.start(), range.end());
         let mistake = match text.parse::<T>() {
             Ok(number) if range.contains(&number) => return Some(number),
@@ -82,7 +181,11 @@ impl<'n> Field<'n> {
     }
 
     pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text()?;
+        if let Some(outline) = &self.outline {
+            choices.iter().for_each(|(name, _)| outline.word(name));
+            return None;
+        }
+        let text = self.scalar()?;
         let found = choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice);
         if found.is_none() {
             self.report(Mistake::unknown("value", text, choices.iter().map(|(name, _)| *name)));
@@ -95,24 +198,33 @@ impl<'n> Field<'n> {
     }
 
     pub(crate) fn list(&self) -> Vec<Field<'n>> {
+        if let Some(outline) = &self.outline {
+            return vec![self.noted(outline.list())];
+        }
         let Value::List(items) = &self.node.value else {
             self.expected("a list", "`[one, two]`");
             return Vec::new();
         };
         let field = |(index, node): (usize, &'n Node)| {
             let key = format!("{}[{index}]", self.key);
-            Field { node, mark: node.mark, key, mistakes: self.mistakes }
+            Field { node, mark: node.mark, key, mistakes: self.mistakes, outline: None }
         };
         items.iter().enumerate().map(field).collect()
     }
 
     /// A list, or one item without its brackets.
     pub(crate) fn list_or_one(&self) -> Vec<Field<'n>> {
+        if let Some(outline) = &self.outline {
+            return vec![self.noted(outline.list_or_one())];
+        }
         if matches!(self.node.value, Value::Text(_)) { vec![self.clone()] } else { self.list() }
     }
 
     /// Keys of the operator's choice.
     pub(crate) fn entries(&self) -> Option<Vec<(&'n str, Field<'n>)>> {
+        if let Some(outline) = &self.outline {
+            return Some(vec![("any", self.noted(outline.map()))]);
+        }
         let Value::Map(entries) = &self.node.value else {
             self.expected("a mapping", "`{ key: value }`");
             return None;
@@ -121,6 +233,9 @@ impl<'n> Field<'n> {
     }
 
     pub(crate) fn section(&self) -> Option<Section<'n>> {
+        if let Some(outline) = &self.outline {
+            outline.section();
+        }
         let entries = match &self.node.value {
             Value::Map(entries) => entries.as_slice(),
             // `checkout:` alone is a class with nothing but defaults.
@@ -137,13 +252,21 @@ impl<'n> Field<'n> {
         let dot = if self.key.is_empty() { "" } else { "." };
         let Entry { key, mark, node } = entry;
         let mark = if matches!(node.value, Value::Text(_)) { node.mark } else { *mark };
-        Field { node, mark, key: format!("{}{dot}{key}", self.key), mistakes: self.mistakes }
+        Field { node, mark, key: format!("{}{dot}{key}", self.key), mistakes: self.mistakes, outline: None }
+    }
+
+    /// A field below this one, while an outline is made.
+    fn noted(&self, outline: Outline) -> Field<'n> {
+        Field { outline: Some(outline), ..self.clone() }
     }
 }
 
 impl<'n> Section<'n> {
     /// The value of `key`, unless it is absent.
     pub(crate) fn get(&self, key: &'static str) -> Option<Field<'n>> {
+        if let Some(outline) = &self.field.outline {
+            return Some(self.field.noted(outline.key(key)));
+        }
         self.asked.borrow_mut().push(key);
         let entry = self.entries.iter().find(|entry| entry.key == key)?;
         Some(self.field.child(entry))
@@ -151,10 +274,13 @@ impl<'n> Section<'n> {
 
     /// The value of `key`, whose absence is a mistake.
     pub(crate) fn require(&self, key: &'static str, example: &str) -> Option<Field<'n>> {
+        if let Some(outline) = &self.field.outline {
+            outline.require(key);
+        }
         let found = self.get(key);
         if found.is_none() {
-            let mistake = Mistake::new(format!("`{key}` is missing")).hint(format!("for example {example}"));
-            self.field.report(mistake);
+            let mistake = Mistake::of(MISSING_KEY, format!("`{key}` is missing"));
+            self.field.report(mistake.hint(format!("for example {example}")));
         }
         found
     }
@@ -164,6 +290,7 @@ impl<'n> Section<'n> {
         let asked = self.asked.into_inner();
         for entry in self.entries.iter().filter(|entry| !asked.contains(&entry.key.as_str())) {
             let mistake = Mistake::unknown("key", &entry.key, asked.iter().copied());
+            let mistake = Mistake { rule: UNKNOWN_KEY, ..mistake };
             let child = self.field.child(entry);
             self.field.mistakes.report(entry.mark, &child.key, mistake);
         }

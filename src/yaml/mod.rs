@@ -1,7 +1,7 @@
 //! Operators' YAML files, read so that every mistake is told at once, with its file, line, column and a hint.
 //!
 //! `source` (the text) -> `document` (a tree that knows its lines) -> `field` (typed reading, with
-//! the mistakes collected) -> the schema of whoever reads. serde stops at the first mistake and
+//! the mistakes collected) -> the schema of whoever reads, of which `outline` makes a JSON Schema. serde stops at the first mistake and
 //! forgets where a value stood; an operator on a busy day needs all of them.
 //!
 //! It knows no schema: `policy` and `config` bring theirs.
@@ -9,5 +9,6 @@
 pub mod diagnostic;
 pub mod source;
 pub(crate) mod document;
-pub(crate) mod field;
 pub(crate) mod units;
+pub(crate) mod outline;
+pub(crate) mod field;

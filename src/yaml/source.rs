@@ -2,16 +2,20 @@
 //!
 //! A directory's `*.yaml` are read in the order of their names, each laid over
 //! those before it: its keys win, its routes are tried first. Hidden files are
-//! passed over: Kubernetes keeps its own among them.
+//! passed over: Kubernetes keeps its own among them. So are those named
+//! `*_test.yaml`, which hold tests and nothing else, unless they are asked for.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, Severity, UNREADABLE};
 
 /// A policy of ten thousand routes has 1 MB; what is longer is not a policy.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// How the names of files end that hold tests only.
+const TEST_SUFFIX: &str = "_test.yaml";
 
 /// The text of a policy, and what to call it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,12 +33,14 @@ pub struct SourceFile {
     pub name: String,
     /// What it says.
     pub text: String,
+    /// Whether it may hold tests only.
+    pub is_test: bool,
 }
 
 impl Source {
     /// A policy that is already in memory.
     pub fn of(name: &str, text: &str) -> Source {
-        let file = SourceFile { name: name.to_owned(), text: text.to_owned() };
+        let file = SourceFile { name: name.to_owned(), text: text.to_owned(), is_test: false };
         Source { name: name.to_owned(), files: vec![file] }
     }
 
@@ -44,11 +50,31 @@ impl Source {
     /// Every file that cannot be read, and why.
     pub fn read(path: &Path) -> Result<Source, Diagnostics> {
         let paths = if path.is_dir() { overlays(path)? } else { vec![path.to_owned()] };
+        Source::of_files(path, &paths)
+    }
+
+    /// Reads it with the tests beside it: every `*_test.yaml` of a directory, `shop_test.yaml` of
+    /// `shop.yaml`.
+    ///
+    /// # Errors
+    /// Every file that cannot be read, and why.
+    pub fn read_with_tests(path: &Path) -> Result<Source, Diagnostics> {
+        let mut paths = if path.is_dir() { overlays(path)? } else { vec![path.to_owned()] };
+        if path.is_dir() {
+            paths.extend(files(path)?.into_iter().filter(|path| is_test(path)));
+        } else if let Some(stem) = path.file_stem() {
+            let beside = path.with_file_name(format!("{}{TEST_SUFFIX}", stem.to_string_lossy()));
+            paths.extend(Some(beside).filter(|beside| beside.exists()));
+        }
+        Source::of_files(path, &paths)
+    }
+
+    fn of_files(path: &Path, paths: &[PathBuf]) -> Result<Source, Diagnostics> {
         let (mut files, mut errors) = (Vec::new(), Vec::new());
-        for path in &paths {
+        for path in paths {
             match file(path) {
                 Ok(file) => files.push(file),
-                Err(error) => errors.push(error),
+                Err(error) => errors.push(*error),
             }
         }
         if errors.is_empty() {
@@ -60,6 +86,21 @@ impl Source {
 }
 
 fn overlays(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    let mut paths = files(directory)?;
+    paths.retain(|path| !is_test(path));
+    if paths.is_empty() {
+        let hint = "files named `*.yaml` are read in the order of their names";
+        return Err(Diagnostics(vec![diagnostic(directory, "no policy in this directory", hint)]));
+    }
+    Ok(paths)
+}
+
+fn is_test(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(TEST_SUFFIX))
+}
+
+/// The `*.yaml` of a directory, in the order of their names.
+fn files(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     let failed = |error: &io::Error| Diagnostics(vec![unreadable(directory, error)]);
     let entries = fs::read_dir(directory).map_err(|error| failed(&error))?;
     let mut paths = Vec::new();
@@ -71,29 +112,26 @@ fn overlays(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
         }
     }
     paths.sort();
-    if paths.is_empty() {
-        let hint = "files named `*.yaml` are read in the order of their names";
-        return Err(Diagnostics(vec![diagnostic(directory, "no policy in this directory", hint)]));
-    }
     Ok(paths)
 }
 
-fn file(path: &Path) -> Result<SourceFile, Diagnostic> {
-    let length = fs::metadata(path).map_err(|error| unreadable(path, &error))?.len();
+fn file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
+    let length = fs::metadata(path).map_err(|error| Box::new(unreadable(path, &error)))?.len();
     if length > FILE_BYTES_MAX {
-        return Err(diagnostic(path, "the file is too long for a policy", "at most 4 MiB"));
+        return Err(Box::new(diagnostic(path, "the file is too long for a policy", "at most 4 MiB")));
     }
-    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    let bytes = fs::read(path).map_err(|error| Box::new(unreadable(path, &error)))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
             .iter()
             .filter(|byte| **byte == b'\n')
             .count();
-        Diagnostic { position: Some((line, 1)), ..diagnostic(path, "not UTF-8", "save the file as UTF-8") }
+        let not_text = diagnostic(path, "not UTF-8", "save the file as UTF-8");
+        Box::new(Diagnostic { position: Some((line, 1)), ..not_text })
     })?;
     // Editors on Windows put a byte order mark in front; YAML allows it.
     let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-    Ok(SourceFile { name: path.display().to_string(), text })
+    Ok(SourceFile { name: path.display().to_string(), text, is_test: is_test(path) })
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
@@ -107,10 +145,13 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
 
 fn diagnostic(path: &Path, message: &str, hint: &str) -> Diagnostic {
     Diagnostic {
+        severity: Severity::Error,
+        rule: UNREADABLE,
         file: path.display().to_string(),
         position: None,
         key: String::new(),
         message: message.to_owned(),
         hint: Some(hint.to_owned()),
+        line_text: None,
     }
 }

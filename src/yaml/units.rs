@@ -11,6 +11,26 @@ use plimsoll_core::policy::Share;
 
 use super::diagnostic::Mistake;
 
+/// A kind of single value: how it is read, and how it looks.
+pub(crate) struct Kind<T> {
+    /// A regular expression (ECMA 262, as JSON Schema has it) that whatever `read` takes matches.
+    pub(crate) pattern: &'static str,
+    /// Reads it.
+    pub(crate) read: fn(&str) -> Result<T, Mistake>,
+}
+
+/// See [`duration`].
+pub(crate) const DURATION: Kind<Duration> = Kind { pattern: "^[0-9]+ *(ms|s|m|h)$", read: duration };
+/// See [`durations`].
+pub(crate) const DURATIONS: Kind<RangeInclusive<Duration>> =
+    Kind { pattern: r"^[0-9]+ *(ms|s|m|h)( *\.\. *[0-9]+ *(ms|s|m|h))?$", read: durations };
+/// See [`share`].
+pub(crate) const SHARE: Kind<Share> = Kind { pattern: r"^ *[0-9]+(\.[0-9]{0,4})? *%$", read: share };
+/// See [`rate`].
+pub(crate) const RATE: Kind<(u32, Duration)> = Kind { pattern: "^[0-9]+ */ *[smh] *$", read: rate };
+/// See [`multiple`].
+pub(crate) const MULTIPLE: Kind<f64> = Kind { pattern: r"^[0-9]*\.?[0-9]+x$", read: multiple };
+
 /// `250ms`, `2s`, `1m`, `1h`.
 pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
     let (number, unit) = split(text);
@@ -34,7 +54,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
     // A year is beyond any sense here, and keeps every sum of durations in range.
     match count.checked_mul(millis) {
         Some(millis) if millis <= 365 * 24 * 3_600_000 => Ok(Duration::from_millis(millis)),
-        _ => Err(Mistake::new(format!("`{text}` is longer than a year"))),
+        _ => Err(Mistake::new(format!("`{text}` is longer than a year")).hint("at most 8760h")),
     }
 }
 
@@ -87,6 +107,19 @@ pub(crate) fn rate(text: &str) -> Result<(u32, Duration), Mistake> {
     Ok((count, Duration::from_secs(seconds)))
 }
 
+/// So many times as much: `4x`, `0.5x`; at most twenty times.
+pub(crate) fn multiple(text: &str) -> Result<f64, Mistake> {
+    /// Black Friday is five times an ordinary day; beyond twenty nothing new is learned.
+    const MULTIPLE_MAX: f64 = 20.0;
+    let not_one = || Mistake::new(format!("`{text}` is no multiple")).hint("write it like 4x or 0.5x");
+    let number = text.strip_suffix('x').filter(|number| is_decimal(number)).ok_or_else(not_one)?;
+    match number.parse::<f64>() {
+        Ok(multiple) if multiple <= MULTIPLE_MAX => Ok(multiple),
+        Ok(_) => Err(Mistake::new(format!("`{text}` is too much to tell anything")).hint("at most 20x")),
+        Err(_) => Err(not_one()),
+    }
+}
+
 fn split(text: &str) -> (&str, &str) {
     let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     (&text[..end], text[end..].trim_start())
@@ -131,6 +164,14 @@ mod tests {
         assert!(
             ["100.0001%", "%", ".5%", "1.00000%", "-1%", "many%"].iter().all(|text| share(text).is_err())
         );
+    }
+
+    #[test]
+    fn multiples_end_at_twenty() {
+        assert_eq!(multiple("0.5x"), Ok(0.5));
+        assert_eq!(multiple("20x"), Ok(20.0));
+        assert_eq!(multiple("20.1x").unwrap_err().hint.as_deref(), Some("at most 20x"));
+        assert!(["4", "x", "-1x", "1.2.3x", "infx", "fourx"].iter().all(|text| multiple(text).is_err()));
     }
 
     #[test]

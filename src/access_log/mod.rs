@@ -7,7 +7,8 @@
 //! not what anybody wants.
 //!
 //! Compression is recognised by content, not by name. What the requests of a
-//! log mean is not decided here: see `replay`.
+//! log mean is not decided here: `plimsoll policy diff` and `plimsoll-bench replay`
+//! do. Plimsoll's own log is written by `telemetry`.
 
 use chrono::DateTime;
 use flate2::read::MultiGzDecoder;
@@ -24,68 +25,99 @@ const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// A request of a log.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// Seconds since 1970, UTC: logs have no finer time.
-    pub(crate) second: i64,
+    pub second: i64,
+    /// Who asked: an address, or what stands in its place where a log was made anonymous.
+    pub client: Box<str>,
     /// The request method.
-    pub(crate) method: Method,
+    pub method: Method,
     /// What was asked for.
-    pub(crate) target: PathAndQuery,
+    pub target: PathAndQuery,
     /// The `Referer` header, if it was logged.
-    pub(crate) referer: Option<String>,
+    pub referer: Option<String>,
     /// The `User-Agent` header, if it was logged.
-    pub(crate) user_agent: Option<String>,
+    pub user_agent: Option<String>,
 }
 
 /// A log, in the order of arrival.
 #[derive(Debug)]
-pub(crate) struct AccessLog {
+pub struct AccessLog {
     /// Its requests, sorted by their second; within a second, in the file's order.
-    pub(crate) entries: Vec<Entry>,
+    pub entries: Vec<Entry>,
     /// Lines that are no requests.
-    pub(crate) bad_lines: BadLines,
+    pub bad_lines: BadLines,
 }
 
 /// What was wrong with a log.
 #[derive(Debug, Default)]
-pub(crate) struct BadLines {
+pub struct BadLines {
     /// How many lines were bad.
-    pub(crate) count: usize,
+    pub count: usize,
     /// The first few: line number, from 1, and what is wrong.
-    pub(crate) first: Vec<(usize, Flaw)>,
+    pub first: Vec<(usize, Flaw)>,
 }
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Flaw {
+pub enum Flaw {
+    /// It has other fields, or too few.
     #[error("not in the common or combined format")]
     Format,
+    /// Its time is no time.
     #[error("the time is not like 30/Apr/2017:04:28:11 +0000")]
     Time,
+    /// What is quoted is no request.
     #[error("the request is not like GET /path HTTP/1.1")]
     Request,
+    /// It asks for no path.
     #[error("it asks for no path, as `OPTIONS *` and CONNECT do")]
     NoPath,
+    /// It is no text.
     #[error("not UTF-8")]
     Encoding,
 }
 
 /// Why a log cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum AccessLogError {
+pub enum AccessLogError {
+    /// It cannot be read.
     #[error("cannot read the log {path}")]
-    Read { path: PathBuf, source: std::io::Error },
+    Read {
+        /// The log.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It is a directory.
     #[error("{path} is a directory, not a log")]
-    Directory { path: PathBuf },
+    Directory {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// There is nothing in it.
     #[error("{path} is empty")]
-    Empty { path: PathBuf },
+    Empty {
+        /// The log.
+        path: PathBuf,
+    },
+    /// No line of it is a request.
     #[error("{path} is not an access log: none of its {lines} lines is a request; line {line}: {flaw}")]
-    NotALog { path: PathBuf, lines: usize, line: usize, flaw: Flaw },
+    NotALog {
+        /// The file.
+        path: PathBuf,
+        /// How many lines it has.
+        lines: usize,
+        /// The number of the first.
+        line: usize,
+        /// What is wrong with that one.
+        flaw: Flaw,
+    },
 }
 
 impl AccessLog {
     /// The log in the file at `path`, plain or compressed with gzip.
-    pub(crate) fn read(path: &Path) -> Result<AccessLog, AccessLogError> {
+    pub fn read(path: &Path) -> Result<AccessLog, AccessLogError> {
         if path.is_dir() {
             return Err(AccessLogError::Directory { path: path.into() });
         }
@@ -141,7 +173,7 @@ fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
 /// The request in a line: `host ident user [time] "request" status bytes "referer" "user agent"`.
 fn parse_line(line: &[u8]) -> Result<Entry, Flaw> {
     let line = std::str::from_utf8(line).map_err(|_| Flaw::Encoding)?;
-    let (_client, rest) = line.split_once(" [").ok_or(Flaw::Format)?;
+    let (who, rest) = line.split_once(" [").ok_or(Flaw::Format)?;
     let (time, rest) = rest.split_once("] ").ok_or(Flaw::Format)?;
     let (request, rest) = quoted(rest).ok_or(Flaw::Format)?;
     let mut numbers = rest.split_ascii_whitespace();
@@ -157,6 +189,7 @@ fn parse_line(line: &[u8]) -> Result<Entry, Flaw> {
     let (method, target) = parse_request(request)?;
     Ok(Entry {
         second: time.timestamp(),
+        client: who.split(' ').next().unwrap_or_default().into(),
         method,
         target,
         referer: referer.and_then(present),
@@ -199,5 +232,5 @@ fn present(field: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "access_log_tests.rs"]
+#[path = "log_tests.rs"]
 mod tests;

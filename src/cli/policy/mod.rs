@@ -1,0 +1,49 @@
+//! `plimsoll policy ...`: what operators do with policies besides running them.
+
+mod test;
+mod diff;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::config::Config;
+use crate::generation::Generation;
+use crate::policy::compiled::CompiledPolicy;
+use crate::serving::load_model;
+
+/// What to do.
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Run the tests of policies; exit 1 if one does not hold
+    Test(test::Arguments),
+    /// Tell which requests of an access log another policy would treat otherwise
+    Diff(diff::Arguments),
+}
+
+/// Does it.
+///
+/// # Errors
+/// Policies, models and logs that cannot be used.
+pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Test(arguments) => test::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
+    }
+}
+
+/// The generation of `policy` with the bundle in `model`, or else its own.
+fn generation(policy: CompiledPolicy, model: Option<&Path>) -> anyhow::Result<Generation> {
+    let config = Config { model: model.map(PathBuf::from), ..Config::default() };
+    let model = load_model(&policy, &config)?;
+    Ok(Generation::new(1, policy, Some(model)))
+}
+
+/// A load as a flag: `2` or `2x`, times what the shop can carry.
+pub(super) fn load(text: &str) -> anyhow::Result<f64> {
+    match text.trim_end_matches('x').parse::<f64>() {
+        Ok(load) if (0.01..=20.0).contains(&load) => Ok(load),
+        _ => bail!("a number from 0.01 to 20 is needed, like 2x or 0.8x"),
+    }
+}

@@ -1,0 +1,171 @@
+//! What can be applied, but hardly does what its author wants.
+//!
+//! A policy comes here without errors, so that nothing is guessed about half of one. Each check is
+//! about the shop, not about YAML: a line that takes no request, a payment that is given up before
+//! a search. It warns and never refuses: on a busy day the operator may know better.
+
+use plimsoll_core::policy::{BreakerPolicy, ClassId};
+
+use super::class_file::ClassEntry;
+use super::settings::ModelRules;
+use crate::classify::cover::{Covered, covered};
+use crate::classify::glob::Glob;
+use crate::classify::routes::{Conditions, Route};
+use crate::classify::session::Visit;
+use crate::model::ModelClass;
+use crate::yaml::diagnostic::{Mistake, Rule};
+use crate::yaml::field::Field;
+
+/// No line of the route can ever decide.
+const UNREACHABLE_ROUTE: Rule =
+    Rule { name: "unreachable-route", means: "Earlier routes take every request of this route." };
+/// One path of a route is taken earlier.
+const SHADOWED_PATH: Rule =
+    Rule { name: "shadowed-path", means: "An earlier route takes every request of this path." };
+/// A payment that is shed before a search.
+const PAYMENT_AT_RISK: Rule =
+    Rule { name: "payment-at-risk", means: "What looks like a payment may be shed before a search." };
+/// A breaker that never opens.
+const IDLE_BREAKER: Rule = Rule { name: "idle-breaker", means: "The breaker can never trip." };
+/// A class that no request gets.
+const UNUSED_CLASS: Rule = Rule { name: "unused-class", means: "No request ever gets this class." };
+/// A value that another one always overrides.
+const VOID_VALUE: Rule = Rule { name: "void-value", means: "Another value makes this one meaningless." };
+
+/// Words of paths, queries and operations by which shops and payment providers name a payment.
+const PAYMENT_WORDS: [&str; 12] = [
+    "checkout",
+    "checkouts",
+    "payment",
+    "payments",
+    "pay",
+    "order-pay",
+    "paypal",
+    "stripe",
+    "klarna",
+    "adyen",
+    "mollie",
+    "ipn",
+];
+/// More results a second than one class of the largest shops has.
+const RESULTS_PER_SECOND_MAX: u128 = 5_000;
+
+/// Where a route and its paths stand.
+pub(super) struct RoutePlace<'n> {
+    pub(super) field: Field<'n>,
+    pub(super) paths: Vec<Field<'n>>,
+}
+
+/// A policy without errors.
+pub(super) struct Whole<'a, 'n> {
+    /// In order of rank.
+    pub(super) classes: &'a [ClassEntry<'n>],
+    pub(super) routes: &'a [Route],
+    /// In the order of `routes`.
+    pub(super) places: &'a [RoutePlace<'n>],
+    pub(super) model: &'a ModelRules,
+    pub(super) carry: &'a [Option<ClassId>],
+}
+
+/// Reports everything that is odd about `policy`.
+pub(super) fn warn(policy: &Whole<'_, '_>) {
+    warn_of_covered(policy);
+    warn_of_payments(policy);
+    for (index, entry) in policy.classes.iter().enumerate() {
+        warn_of_times(entry);
+        warn_of_breaker(entry);
+        if ClassId::new(index).is_some_and(|class| !is_used(policy, class)) {
+            let mistake = Mistake::of(UNUSED_CLASS, "no route, no carry and no model leads to this class");
+            entry.field.warn(mistake.hint("add a route with `class: ...`, or remove the class"));
+        }
+    }
+}
+
+fn warn_of_covered(policy: &Whole<'_, '_>) {
+    let covered = covered(policy.routes);
+    for of_route in covered.chunk_by(|one, other| one.route == other.route) {
+        let Covered { route, by, .. } = of_route[0];
+        let is_whole = of_route.len() >= policy.routes[route].conditions.paths.len();
+        if is_whole {
+            let mistake = Mistake::of(UNREACHABLE_ROUTE, "no request ever reaches this route");
+            let by = &policy.routes[by].defined_at;
+            policy.places[route].field.warn(mistake.hint(format!("{by} takes them all: move this one up")));
+            continue;
+        }
+        for Covered { path, by, .. } in of_route {
+            let Some(field) = path.and_then(|path| policy.places[route].paths.get(path)) else { continue };
+            let mistake = Mistake::of(SHADOWED_PATH, "no request ever reaches this path of the route");
+            field.warn(mistake.hint(format!("{} takes them all", policy.routes[*by].defined_at)));
+        }
+    }
+}
+
+fn warn_of_payments(policy: &Whole<'_, '_>) {
+    let Some(search) = policy.classes.iter().find(|entry| entry.settings.visit == Visit::Search) else {
+        return;
+    };
+    let (name, rank) = (&search.class.name, search.class.rank);
+    let at_risk = |what: String| {
+        let mistake =
+            Mistake::of(PAYMENT_AT_RISK, format!("{what} may be shed before `{name}` (rank {rank})"));
+        mistake.hint(format!("rank 0 is shed last: it needs a rank below {rank}"))
+    };
+    for entry in policy.classes.iter().filter(|entry| entry.settings.visit == Visit::Checkout) {
+        if entry.class.rank > rank {
+            let place = entry.rank.as_ref().unwrap_or(&entry.field);
+            place.warn(at_risk(format!("the checkout (rank {})", entry.class.rank)));
+        }
+    }
+    for (route, place) in policy.routes.iter().zip(policy.places) {
+        let class = &policy.classes[route.class.index()];
+        let is_named = class.settings.visit == Visit::Checkout;
+        if let Some(word) = payment_word(&route.conditions).filter(|_| !is_named && class.class.rank > rank) {
+            let what = format!("`{word}` (class `{}`, rank {})", class.class.name, class.class.rank);
+            place.field.warn(at_risk(what));
+        }
+    }
+}
+
+/// The word by which a route looks like one for payments.
+fn payment_word(conditions: &Conditions) -> Option<&'static str> {
+    let in_paths = conditions.paths.iter().flat_map(|path| path.literals());
+    let in_query = conditions.query.iter().map(|(_, value)| value.pattern());
+    let in_operations = conditions.operations.iter().map(Glob::pattern);
+    let mut words = in_paths.chain(in_query).chain(in_operations);
+    words.find_map(|word| PAYMENT_WORDS.into_iter().find(|known| *known == word.trim_end_matches('*')))
+}
+
+fn warn_of_times(entry: &ClassEntry<'_>) {
+    let class = &entry.class;
+    if class.patience < class.slo_latency {
+        let mistake = Mistake::of(VOID_VALUE, "the patience ends before an answer is late");
+        let hint = format!("`patience` is {:?}, `slo.latency` {:?}", class.patience, class.slo_latency);
+        entry.field.warn(mistake.hint(hint));
+    }
+    if class.queue.wait_max > class.patience {
+        let mistake = Mistake::of(VOID_VALUE, "`queue.max_wait` is longer than the patience, which ends it");
+        let hint = format!("`max_wait` is {:?}, `patience` {:?}", class.queue.wait_max, class.patience);
+        entry.field.warn(mistake.hint(hint));
+    }
+}
+
+fn warn_of_breaker(entry: &ClassEntry<'_>) {
+    let Some(BreakerPolicy { window, requests_min, .. }) = entry.class.breaker else { return };
+    let reachable = window.as_millis() * RESULTS_PER_SECOND_MAX / 1_000;
+    if u128::from(requests_min) > reachable.max(1) {
+        let mistake = Mistake::of(IDLE_BREAKER, "the breaker can never trip: it waits for too many results");
+        let hint =
+            format!("`min_requests` is {requests_min} within {window:?}; write fewer, or `breaker: off`");
+        entry.field.warn(mistake.hint(hint));
+    }
+}
+
+fn is_used(policy: &Whole<'_, '_>, class: ClassId) -> bool {
+    let name = &policy.classes[class.index()].class.name;
+    let by_model =
+        || policy.model.decides_unrouted && ModelClass::ALL.iter().any(|known| known.name() == name);
+    policy.model.fallback == class
+        || policy.carry.contains(&Some(class))
+        || policy.routes.iter().any(|route| route.class == class)
+        || by_model()
+}

@@ -1,0 +1,132 @@
+//! One entry under `tests:`: a request, and what the policy should make of it.
+//!
+//! Tests are part of a policy, so that what it promises stands beside what it says and is read in
+//! the same way, with every mistake at once. Names of classes are resolved in `compile`; running
+//! the tests takes a model and a shop, and is not done here.
+
+use std::ops::RangeInclusive;
+
+use http::{HeaderName, HeaderValue, Request};
+
+use super::cases::{ClassBy, DECIDERS, DECISIONS, Expected, STAGES};
+use crate::classify::session::Stage;
+use crate::yaml::diagnostic::Mistake;
+use crate::yaml::field::{Field, Named, Section};
+use crate::yaml::units::{Kind, MULTIPLE};
+
+/// Two for each route of the longest policy.
+pub(super) const TESTS_MAX: usize = 20_000;
+
+/// A test as its file describes it, names of classes not resolved yet.
+pub(super) struct TestEntry<'n> {
+    pub(super) field: Field<'n>,
+    pub(super) request: Request<()>,
+    pub(super) operation: Option<String>,
+    pub(super) stage: Stage,
+    pub(super) load: Option<LoadEntry<'n>>,
+    pub(super) expect: ExpectEntry<'n>,
+}
+
+/// The section `expect:`.
+pub(super) struct ExpectEntry<'n> {
+    pub(super) class: Option<Named<'n>>,
+    pub(super) class_by: Option<ClassBy>,
+    pub(super) value: Option<RangeInclusive<f32>>,
+    pub(super) pool: Option<String>,
+    pub(super) decision: Option<Expected>,
+}
+
+/// What the shop is offered, in multiples of its capacity.
+pub(super) enum LoadEntry<'n> {
+    /// All classes offer the same.
+    Even(f64),
+    /// These classes offer so much, and the others nothing.
+    Of(Vec<(Named<'n>, f64)>),
+}
+
+/// `GET /path`, as in a log.
+const REQUEST: Kind<Request<()>> = Kind { pattern: "^[A-Z]+ +/", read: request };
+/// A value, or the lowest and the highest.
+const VALUES: Kind<RangeInclusive<f32>> =
+    Kind { pattern: r"^[01](\.[0-9]+)?( *\.\. *[01](\.[0-9]+)?)?$", read: values };
+
+/// Reads a test.
+pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
+    let test = field.section()?;
+    let request = test.require("request", "`request: POST /checkout`");
+    let mut request = request.and_then(|field| field.read_as(&REQUEST));
+    for (name, value) in test.get("headers").map(|field| headers(&field)).unwrap_or_default() {
+        request.as_mut().map(|request| request.headers_mut().append(name, value));
+    }
+    let operation = test.get("graphql").and_then(|field| field.text()).map(str::to_owned);
+    let stage = test.get("session").and_then(|field| field.choice(&STAGES)).unwrap_or_default();
+    let load = test.get("load");
+    let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| field.section());
+    let expect = expect.map(|section| expected(section, load.is_some()));
+    let load = load.and_then(|field| load_entry(&field));
+    test.close();
+    Some(TestEntry { field, request: request?, operation, stage, load, expect: expect? })
+}
+
+fn expected(expect: Section<'_>, has_load: bool) -> ExpectEntry<'_> {
+    let decision = expect.get("decision");
+    let entry = ExpectEntry {
+        class: expect.get("class").and_then(Field::named),
+        class_by: expect.get("class_by").and_then(|field| field.choice(&DECIDERS)),
+        value: expect.get("value").and_then(|field| field.read_as(&VALUES)),
+        pool: expect.get("pool").and_then(|field| field.text()).map(str::to_owned),
+        decision: decision.as_ref().and_then(|field| field.choice(&DECISIONS)),
+    };
+    if let Some(field) = decision.filter(|_| !has_load) {
+        let mistake = Mistake::new("what becomes of a request depends on the load, and the test states none");
+        field.report(mistake.hint("add `load: 4x` to the test"));
+    }
+    expect.close();
+    entry
+}
+
+fn load_entry<'n>(field: &Field<'n>) -> Option<LoadEntry<'n>> {
+    if let Some(load) = field.single(&MULTIPLE) {
+        return load.map(LoadEntry::Even);
+    }
+    let of = |(name, field): (&'n str, Field<'n>)| {
+        let load = field.read_as(&MULTIPLE)?;
+        Some((Named { field, name }, load))
+    };
+    Some(LoadEntry::Of(field.entries()?.into_iter().filter_map(of).collect()))
+}
+
+fn headers(field: &Field<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    let read = |(name, value): (&str, Field<'_>)| {
+        let Ok(name) = name.parse::<HeaderName>() else {
+            let mistake = Mistake::new(format!("`{name}` is not a header name"));
+            value.report(mistake.hint("write it like user-agent"));
+            return None;
+        };
+        let header = HeaderValue::from_str(value.text()?);
+        let mistake = || Mistake::new("not a header value").hint("visible ASCII letters");
+        Some((name, header.map_err(|_| value.report(mistake())).ok()?))
+    };
+    field.entries().into_iter().flatten().filter_map(read).collect()
+}
+
+fn request(text: &str) -> Result<Request<()>, Mistake> {
+    let not_one =
+        || Mistake::new(format!("`{text}` is not a request")).hint("write it like POST /checkout?step=pay");
+    let (method, target) = text.split_once(' ').ok_or_else(not_one)?;
+    let target = target.trim_start();
+    let is_upper = method.bytes().all(|byte| byte.is_ascii_uppercase());
+    if !is_upper || !target.starts_with('/') {
+        return Err(not_one());
+    }
+    Request::builder().method(method).uri(target).body(()).map_err(|_| not_one())
+}
+
+fn values(text: &str) -> Result<RangeInclusive<f32>, Mistake> {
+    let not_one =
+        || Mistake::new(format!("`{text}` is not a value")).hint("from 0 to 1, or a range: 0.5..0.9");
+    let (from, to) = text.split_once("..").unwrap_or((text, text));
+    let value = |text: &str| text.trim().parse::<f32>().ok().filter(|value| (0.0..=1.0).contains(value));
+    let (from, to) = (value(from).ok_or_else(not_one)?, value(to).ok_or_else(not_one)?);
+    if from > to { Err(not_one()) } else { Ok(from..=to) }
+}

@@ -1,0 +1,162 @@
+//! A day of a real shop under a policy that was not there: each request of an access log, judged
+//! and decided by the code that serves.
+//!
+//! Judged in the log's own time, so that sessions move through the funnel as they did. Decided in
+//! compressed time: the log is played so fast that on average it offers the shop a stated multiple
+//! of its capacity, with the order and the bursts it had. A log holds no cookies and no bodies, so
+//! a session is a client with its browser, and no GraphQL operation is known but those in a query.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use http::Request;
+use http::header::{HeaderValue, REFERER, USER_AGENT};
+use plimsoll_core::admission::Value;
+use plimsoll_core::policy::ClassId;
+use plimsoll_core::time::Time;
+
+use crate::access_log::Entry;
+use crate::classify::entry::entry as funnel_entry;
+use crate::classify::head::Head;
+use crate::classify::sessions::SessionTable;
+use crate::classify::{graphql, path};
+use crate::clock::{Clock, hour_and_weekday};
+use crate::forecast::{Ask, Fate, Shop, capacity};
+use crate::generation::{ClassBy, Generation};
+
+/// What a policy made of one request of a log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rehearsed {
+    /// Its class.
+    pub class: ClassId,
+    /// Who decided that.
+    pub class_by: ClassBy,
+    /// The line of the route that did, if one did.
+    pub route: Option<Box<str>>,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// Plays `entries`, which are in order of time, at `load` times the capacity of the shop.
+pub fn rehearse(generation: &Generation, entries: &[Entry], load: f64) -> Vec<Rehearsed> {
+    let clock = Clock::start();
+    let first = entries.first().map_or(0, |entry| entry.second);
+    let sessions = SessionTable::new(generation.policy.sessions.sessions_max);
+    let judge = |entry: &Entry| {
+        let now = Duration::from_secs(entry.second.abs_diff(first));
+        judge(generation, &sessions, entry, Time::ZERO.after(now), &clock)
+    };
+    let judged: Vec<_> = entries.iter().map(judge).collect();
+    let mut shop = Shop::new(&generation.policy.core);
+    for (at, (_, ask)) in arrivals(entries, load).zip(&judged) {
+        shop.arrive(at, *ask);
+    }
+    let fates = shop.close();
+    judged.into_iter().zip(fates).map(|((rehearsed, _), fate)| Rehearsed { fate, ..rehearsed }).collect()
+}
+
+fn judge(
+    generation: &Generation,
+    sessions: &SessionTable,
+    entry: &Entry,
+    now: Time,
+    clock: &Clock,
+) -> (Rehearsed, Ask) {
+    let policy = &generation.policy;
+    let (parts, ()) = request(entry).into_parts();
+    let head = Head::of(&parts);
+    let session = sessions.identify(&head, &policy.sessions.cookies, address(&entry.client));
+    let view = sessions.view(&session, now).view;
+    let (key, operation) = (path::key(head.path()), graphql::operation_in_query(&head));
+    let judgement = generation.judge(&head, &key, operation.as_deref(), view.stage, clock);
+    sessions.record(&session, policy.settings(judgement.own_class).visit, funnel_entry(&head), now);
+    // In UTC: a log does not say where its shop is.
+    let wall = Duration::from_secs(u64::try_from(entry.second).unwrap_or_default());
+    let value = generation.value(judgement.class, &view, hour_and_weekday(wall), clock);
+    let rehearsed = Rehearsed {
+        class: judgement.class,
+        class_by: judgement.class_by,
+        route: judgement.route.map(|route| route.defined_at.clone()),
+        fate: Fate::Served,
+    };
+    (rehearsed, Ask { class: judgement.class, value: Value::new(value) })
+}
+
+fn request(entry: &Entry) -> Request<()> {
+    let mut request = Request::builder().method(entry.method.clone()).uri(entry.target.as_str());
+    for (name, value) in [(REFERER, &entry.referer), (USER_AGENT, &entry.user_agent)] {
+        // What was logged of a header may not be a valid one: browsers send many things.
+        if let Some(value) = value.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
+            request = request.header(name, value);
+        }
+    }
+    request.body(()).expect("the parts of a log entry are valid")
+}
+
+/// The client's address, or one that stands for its name.
+fn address(client: &str) -> IpAddr {
+    client.parse().unwrap_or_else(|_| {
+        let hasher = BuildHasherDefault::<DefaultHasher>::default();
+        // The upper half is the network: it is what sessions are told apart by.
+        IpAddr::V6(Ipv6Addr::from(u128::from(hasher.hash_one(client)) << 64))
+    })
+}
+
+/// When each entry arrives at the shop: those of one second are spread over it, then time is
+/// compressed.
+fn arrivals(entries: &[Entry], load: f64) -> impl Iterator<Item = Time> {
+    let first = entries.first().map_or(0, |entry| entry.second);
+    let last = entries.last().map_or(0, |entry| entry.second);
+    let lasts = entries.len() as f64 / (capacity() * load);
+    let pace = lasts / (last - first + 1) as f64;
+    entries.chunk_by(|one, other| one.second == other.second).flat_map(move |second| {
+        let start = (second[0].second - first) as f64;
+        let gap = 1.0 / second.len() as f64;
+        (0..second.len())
+            .map(move |place| Time::ZERO.after(Duration::from_secs_f64((start + place as f64 * gap) * pace)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::storefront;
+
+    fn entry(second: i64, client: &str, target: &str) -> Entry {
+        Entry {
+            second,
+            client: client.into(),
+            method: http::Method::GET,
+            target: target.parse().unwrap(),
+            referer: None,
+            user_agent: None,
+        }
+    }
+
+    #[test]
+    fn sessions_move_through_the_funnel_as_the_log_says() {
+        let generation = Generation::new(1, storefront(), None);
+        let log = [
+            entry(100, "c1", "/logo.png"),
+            entry(101, "c1", "/checkout"),
+            entry(102, "c1", "/logo.png"),
+            entry(103, "c2", "/logo.png"),
+        ];
+        let rehearsed = rehearse(&generation, &log, 0.5);
+        let names: Vec<_> =
+            rehearsed.iter().map(|one| generation.policy.core.class(one.class).name.as_str()).collect();
+        assert_eq!(names, ["static", "checkout", "account", "static"]);
+        assert!(rehearsed.iter().all(|one| one.fate == Fate::Served));
+    }
+
+    #[test]
+    fn a_log_is_compressed_to_the_load_that_is_asked_for() {
+        let log: Vec<_> = (0..800).map(|second| entry(second / 2, "c1", "/")).collect();
+        let at: Vec<_> = arrivals(&log, 2.0).collect();
+        // 800 requests at twice the 400 a second that the shop can answer.
+        let last = at.last().unwrap().since(Time::ZERO).as_secs_f64();
+        assert!((0.99..1.0).contains(&last), "{last}");
+        assert!(at.is_sorted());
+    }
+}

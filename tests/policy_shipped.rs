@@ -1,0 +1,104 @@
+//! The shipped policies keep what their tests promise, and the WooCommerce one knows a real shop's requests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use http::Request;
+use plimsoll::access_log::AccessLog;
+use plimsoll::classify::head::Head;
+use plimsoll::classify::path;
+use plimsoll::clock::Clock;
+use plimsoll::generation::Generation;
+use plimsoll::model::Scorer;
+use plimsoll::policy::{check, check_with_tests};
+use plimsoll::trial;
+
+fn policies() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("policies")
+}
+
+#[test]
+fn every_shipped_policy_keeps_its_promises_and_tests_all_its_routes() {
+    let mut tested = 0;
+    for entry in fs::read_dir(policies()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        let policy = check_with_tests(&path).unwrap_or_else(|errors| panic!("{errors}"));
+        let name = path.file_name().unwrap().to_string_lossy();
+        let runs_alone = name != "reference.yaml";
+        assert!(!runs_alone || policy.warnings.0.is_empty(), "{}", policy.warnings);
+        let generation = Generation::new(1, policy, Some(Scorer::embedded().unwrap()));
+        let report = trial::run(&generation, &Clock::start());
+        assert!(report.failures.is_empty(), "{:#?}", report.failures);
+        // The storefront's routes have a table of their own in policy_routes.rs.
+        if report.tests > 0 {
+            assert!(report.taken.iter().all(|taken| *taken), "{name}: {:?}", report.taken);
+            tested += 1;
+        }
+    }
+    assert!(tested >= 6, "{tested}");
+}
+
+#[test]
+fn every_emergency_overlay_can_be_laid_over_every_shop() {
+    let shops = ["storefront", "woocommerce", "magento", "shopify-headless", "medusa"];
+    for (shop, overlay) in
+        shops.iter().flat_map(|shop| ["flash-sale", "emergency-checkout-only"].map(|overlay| (shop, overlay)))
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |from: &str, to: &str| {
+            fs::copy(policies().join(format!("{from}.yaml")), directory.path().join(to)).unwrap();
+        };
+        put(shop, "00-shop.yaml");
+        put(overlay, "90-overlay.yaml");
+        let policy =
+            check(directory.path()).unwrap_or_else(|errors| panic!("{overlay} over {shop}: {errors}"));
+        let generation = Generation::new(1, policy, Some(Scorer::embedded().unwrap()));
+        let report = trial::run(&generation, &Clock::start());
+        assert!(
+            report.tests > 0 && report.failures.is_empty(),
+            "{overlay} over {shop}: {:#?}",
+            report.failures
+        );
+    }
+}
+
+#[test]
+fn a_real_woocommerce_shop_is_told_apart_as_its_policy_says() {
+    let log = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/logs/woocommerce-store.log.gz");
+    if !log.exists() {
+        println!("skipped: no access log of a real shop at hand");
+        return;
+    }
+    let policy = check(&policies().join("woocommerce.yaml")).unwrap_or_else(|errors| panic!("{errors}"));
+    let log = AccessLog::read(&log).unwrap();
+    let (mut payments, mut routed, mut background) = (0, 0, 0);
+    for entry in &log.entries {
+        let mut request = Request::builder().method(&entry.method).uri(entry.target.as_str());
+        if let Some(agent) = entry.user_agent.as_ref().filter(|agent| agent.is_ascii()) {
+            request = request.header("user-agent", agent);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        let head = Head::of(&parts);
+        let route = policy.routes.find(&head, &path::key(head.path()), None);
+        let class = route.map(|route| policy.core.class(route.class).name.as_str());
+        let expected = match (head.path(), head.query()) {
+            (_, query) if query.contains("wc-api=") => Some("checkout"),
+            (_, query) if query.contains("wc-ajax=get_refreshed_fragments") => Some("api"),
+            (_, query) if query.contains("wc-ajax=add_to_cart") => Some("cart"),
+            (path, _) if path.ends_with("wp-cron.php") || path.ends_with("wp-login.php") => {
+                Some("background")
+            }
+            _ => class,
+        };
+        assert_eq!(class, expected, "{} {}", entry.method, entry.target);
+        payments += usize::from(head.query().contains("wc-api="));
+        routed += usize::from(route.is_some());
+        background += usize::from(class == Some("background"));
+    }
+    println!("{routed} of {} requests take a route, {background} of them background work", log.entries.len());
+    assert_eq!(payments, 2);
+    assert!(background > 20_000 && routed > log.entries.len() / 2);
+}

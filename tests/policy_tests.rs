@@ -1,0 +1,182 @@
+//! A policy's own tests: what they may ask, how they fail, and what a diff over a log tells.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// One class for each answer that a test may expect.
+const POLICY: &str = "version: 1
+classes:
+  checkout: { rank: 0, visit: checkout, floor: 20% }
+  browse: { rank: 5, visit: page }
+  beacon: { rank: 7, queue: { max_wait: 100ms } }
+carry: { checkout: checkout }
+routes:
+  - { path: /pay, headers: { x-app: ios }, class: checkout, pool: payments }
+  - { path: /graphql, graphql: [pay], class: checkout }
+  - { path: /collect, class: beacon }
+  - { path: /never, class: beacon }
+model: { may_decide: [], fallback_class: browse }
+";
+
+fn plimsoll(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_plimsoll")).current_dir(directory).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Runs `tests` against the policy above.
+fn run(tests: &str) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("shop.yaml"), format!("{POLICY}tests:\n{tests}")).unwrap();
+    plimsoll(directory.path(), &["policy", "test", "--coverage", "shop.yaml"])
+}
+
+#[test]
+fn what_holds_is_counted_and_what_no_test_takes_is_listed() {
+    let output = run(
+        "  - { request: POST /pay, headers: { x-app: ios }, expect: { class: checkout, pool: payments } }
+  - { request: POST /graphql, graphql: pay, expect: { class: checkout, class_by: route } }
+  - { request: GET /, expect: { class: browse, class_by: fallback, pool: default, value: 0..1 } }
+  - { request: GET /, session: checkout, expect: { class: checkout } }
+  - { request: POST /collect, load: 3x, expect: { decision: shed } }
+  - { request: POST /collect, load: 0.5x, expect: { decision: admit } }
+  - { request: GET /, session: checkout, load: { browse: 4x }, expect: { decision: admit } }
+",
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(
+        text(&output.stdout),
+        "shop.yaml: 7 of 7 tests hold, 3 of 4 routes are tested\n  not tested: shop.yaml:11\n"
+    );
+}
+
+#[test]
+fn each_expectation_that_fails_says_what_is_so() {
+    let output =
+        run("  - { request: POST /collect, expect: { class: checkout, class_by: model, pool: payments } }
+  - { request: POST /collect, load: 4x, expect: { decision: admit } }
+  - { request: POST /pay, headers: { x-app: ios }, load: 2x, expect: { decision: shed } }
+  - { request: GET /, expect: { value: 0..0 } }
+");
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    for line in [
+        "shop.yaml:14: POST /collect: expected class `checkout`, got `beacon` (by route, shop.yaml:10)",
+        "shop.yaml:14: POST /collect: expected its class by model, got it by route, shop.yaml:10",
+        "shop.yaml:14: POST /collect: expected pool `payments`, got `default`",
+        "shop.yaml:15: POST /collect: expected to be admitted, but only ",
+        "shop.yaml:16: POST /pay: expected to be shed, but ",
+        "shop.yaml:17: GET /: expected a value of 0..0, got ",
+    ] {
+        assert!(told.contains(line), "{line}\n{told}");
+    }
+    assert!(text(&output.stdout).contains("0 of 4 tests hold"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn tests_may_stand_beside_the_policy_and_change_nothing_in_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write("shop.yaml", POLICY);
+    write("shop_test.yaml", "tests: [{ request: POST /collect, expect: { class: checkout } }]\n");
+    let output = plimsoll(directory.path(), &["policy", "test", "shop.yaml"]);
+    assert!(text(&output.stderr).contains("shop_test.yaml:1: POST /collect: expected class"), "{output:?}");
+    // As a directory of overlays: the test file is none of them.
+    assert!(plimsoll(directory.path(), &["check", "."]).status.success());
+    let output = plimsoll(directory.path(), &["policy", "test", "."]);
+    assert_eq!(output.status.code(), Some(1));
+
+    write("shop_test.yaml", "mode: observe\n");
+    let output = plimsoll(directory.path(), &["policy", "test", "shop.yaml"]);
+    assert!(text(&output.stderr).contains("it holds `tests:` and nothing else"), "{output:?}");
+}
+
+#[test]
+fn the_tests_of_an_overlay_take_the_place_of_those_below_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    write(
+        "00.yaml",
+        &format!("{POLICY}tests: [{{ request: POST /collect, expect: {{ class: beacon }} }}]\n"),
+    );
+    write("50.yaml", "routes: [{ path: /collect, class: browse }]\n");
+    let output = plimsoll(directory.path(), &["policy", "test", "."]);
+    assert!(text(&output.stderr).contains("expected class `beacon`, got `browse`"), "{output:?}");
+    write("50.yaml", "routes: [{ path: /collect, class: browse }]\ntests: []\n");
+    assert!(plimsoll(directory.path(), &["policy", "test", "."]).status.success());
+}
+
+#[test]
+fn a_diff_tells_which_requests_of_a_log_change_class_and_fate() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let line = |second: usize, path: &str| {
+        format!(
+            "c{second} - - [30/Apr/2017:04:{:02}:{:02} +0000] \"GET {path} HTTP/1.1\" 200 1",
+            second / 60,
+            second % 60
+        )
+    };
+    let log: Vec<String> = (0..600)
+        .map(|at| line(at, ["/", "/collect", "/blog/x"][at % 3]))
+        .chain(["junk".to_owned()])
+        .collect();
+    write("access.log", &log.join("\n"));
+    write("old.yaml", POLICY);
+    write("new.yaml", &POLICY.replace("path: /never", "path: /blog/**"));
+    let diff = |new: &str| {
+        let output =
+            plimsoll(directory.path(), &["policy", "diff", "old.yaml", new, "--replay", "access.log"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let told = diff("new.yaml");
+    for part in [
+        "600 requests of access.log (1 more lines are no requests)",
+        "200 change their class (33.3%)",
+        "      200  browse -> beacon\n             GET /blog/x   fallback -> new.yaml:11\n",
+        "at 2x of what the shop can carry",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    let same = diff("old.yaml");
+    assert!(same.contains("0 change their class"), "{same}");
+    assert!(same.contains("0 that were served would not be, 0 that were not would be"), "{same}");
+}
+
+#[test]
+fn a_policy_that_breaks_its_own_tests_is_not_served() {
+    let directory = tempfile::tempdir().unwrap();
+    let tests = "tests: [{ request: POST /collect, expect: { class: checkout } }]\n";
+    fs::write(
+        directory.path().join("shop.yaml"),
+        format!("{}{tests}", POLICY.replace(", pool: payments", "")),
+    )
+    .unwrap();
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1", "--policy", "shop.yaml"];
+    let output = plimsoll(directory.path(), &serve);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(told.contains("expected class `checkout`, got `beacon`") && told.contains("own tests"), "{told}");
+}
+
+#[test]
+fn an_explanation_tells_what_becomes_of_a_request_at_a_load() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("shop.yaml"), POLICY).unwrap();
+    let explain = |flags: &[&str]| {
+        let arguments = [&["explain", "--policy", "shop.yaml"], flags, &["POST", "/collect"]].concat();
+        text(&plimsoll(directory.path(), &arguments).stdout)
+    };
+    let told = explain(&["--load", "0.5x", "--load", "3x"]);
+    assert!(told.contains("at 0.5x   100% of such requests are served"), "{told}");
+    let json: serde_json::Value = serde_json::from_str(&explain(&["--load", "3x", "--json"])).unwrap();
+    let served = json["forecasts"][0]["served"].as_f64().unwrap();
+    assert!(json["forecasts"][0]["load"] == 3.0 && served < 0.2, "{json}");
+    assert!(!explain(&["--json"]).contains("forecasts"));
+}

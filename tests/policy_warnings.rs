@@ -1,0 +1,139 @@
+//! What a policy hardly means is pointed out, where it stands; what it may well mean is not.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::process::{Command, Output};
+
+use plimsoll::policy::compile::compile;
+use plimsoll::yaml::source::Source;
+use serde_json::Value;
+
+/// The rules that warn of `text`, each with its line.
+fn warnings(text: &str) -> Vec<(usize, &'static str)> {
+    let policy =
+        compile(&Source::of("policy.yaml", text)).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+    let placed = |one: &plimsoll::yaml::diagnostic::Diagnostic| (one.position.unwrap().0, one.rule.name);
+    policy.warnings.0.iter().map(placed).collect()
+}
+
+fn with_routes(routes: &str) -> Vec<(usize, &'static str)> {
+    let classes =
+        "version: 1\nclasses: { checkout: {}, cart: {}, search: { visit: search }, browse: {} }\nroutes:\n";
+    warnings(&format!("{classes}{routes}"))
+}
+
+#[test]
+fn a_route_that_an_earlier_one_covers_is_unreachable() {
+    for routes in [
+        "  - { path: /cart/**, class: cart }\n  - { path: /cart/add, class: cart }\n",
+        "  - { class: cart }\n  - { methods: [GET], path: /a, class: browse }\n",
+        "  - { methods: [GET], path: /a, class: cart }\n  - { methods: [HEAD], path: /a/, class: browse }\n",
+        "  - { query: { a: }, class: cart }\n  - { path: /x, query: { a: b, c: }, class: browse }\n",
+        "  - { headers: { x-app: 'ios*' }, class: cart }\n  - { headers: { x-app: 'IOS 17' }, class: browse }\n",
+        "  - { graphql: ['cart*'], class: cart }\n  - { graphql: [cartAdd, cartSet], class: browse }\n",
+        "  - { host: '*.test', class: cart }\n  - { host: shop.test, path: /, class: browse }\n",
+    ] {
+        assert_eq!(with_routes(routes), [(5, "unreachable-route")], "{routes}");
+    }
+}
+
+#[test]
+fn a_route_that_takes_anything_of_its_own_is_not() {
+    for routes in [
+        "  - { path: /cart/*, class: cart }\n  - { path: /cart/**, class: browse }\n",
+        "  - { methods: [GET], class: cart }\n  - { path: /a, class: browse }\n",
+        "  - { methods: [HEAD], path: /a, class: cart }\n  - { methods: [GET], path: /a, class: browse }\n",
+        "  - { query: { a: b }, class: cart }\n  - { query: { a: }, class: browse }\n",
+        "  - { graphql: [cartAdd], class: cart }\n  - { path: /graphql, class: browse }\n",
+        "  - { host: shop.test, class: cart }\n  - { path: /, class: browse }\n",
+        "  - { when: 'request.path == \"/a\"', class: cart }\n  - { path: /a, class: browse }\n",
+    ] {
+        assert_eq!(with_routes(routes), [], "{routes}");
+    }
+}
+
+#[test]
+fn a_path_that_is_taken_earlier_is_shadowed() {
+    let routes = "  - { path: /cart/**, class: cart }\n  - path:\n      - /basket\n      - /cart/add\n    class: cart\n";
+    assert_eq!(with_routes(routes), [(7, "shadowed-path")]);
+}
+
+#[test]
+fn a_payment_that_goes_before_a_search_is_at_risk() {
+    assert_eq!(with_routes("  - { path: /payments/**, class: browse }\n"), [(4, "payment-at-risk")]);
+    assert_eq!(
+        with_routes("  - { query: { wc-ajax: checkout }, class: browse }\n"),
+        [(4, "payment-at-risk")]
+    );
+    assert_eq!(with_routes("  - { path: /payments/**, class: cart }\n"), []);
+    let ranks =
+        "version: 1\nclasses:\n  search: { visit: search }\n  checkout:\n    rank: 5\n    visit: checkout\n";
+    assert_eq!(warnings(ranks), [(5, "payment-at-risk")]);
+}
+
+fn with_class(keys: &str) -> Vec<(usize, &'static str)> {
+    warnings(&format!("version: 1\nclasses:\n  checkout: {{ {keys} }}\n"))
+}
+
+#[test]
+fn a_breaker_that_waits_for_more_than_comes_can_never_trip() {
+    assert_eq!(with_class("breaker: { window: 1s, min_requests: 5001 }"), [(3, "idle-breaker")]);
+    assert_eq!(with_class("breaker: { window: 1s, min_requests: 5000 }"), []);
+}
+
+#[test]
+fn a_time_that_another_one_ends_is_void() {
+    assert_eq!(with_class("patience: 999ms"), [(3, "void-value")]);
+    assert_eq!(with_class("patience: 1s"), []);
+    assert_eq!(with_class("queue: { max_wait: 1001ms }"), [(3, "void-value")]);
+    assert_eq!(with_class("queue: { max_wait: 1s }"), []);
+}
+
+#[test]
+fn a_class_that_nothing_leads_to_is_unused() {
+    let policy = |rest: &str| warnings(&format!("version: 1\nclasses: {{ vip: {{}}, other: {{}} }}\n{rest}"));
+    assert_eq!(policy(""), [(2, "unused-class")]);
+    assert_eq!(policy("routes: [{ path: /, class: vip }]"), []);
+    assert_eq!(policy("carry: { checkout: vip }"), []);
+    assert_eq!(policy("model: { fallback_class: vip }"), [(2, "unused-class")]);
+    // The model speaks of a class `cart`, if it may speak at all.
+    assert_eq!(warnings("version: 1\nclasses: { cart: {}, other: {} }\n"), []);
+    assert_eq!(
+        warnings("version: 1\nclasses: { cart: {}, other: {} }\nmodel: { may_decide: [] }\n"),
+        [(2, "unused-class")]
+    );
+}
+
+fn check(arguments: &[&str], text: &str) -> Output {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("policy.yaml");
+    std::fs::write(&path, text).unwrap();
+    Command::new(env!("CARGO_BIN_EXE_plimsoll")).arg("check").args(arguments).arg(path).output().unwrap()
+}
+
+#[test]
+fn warnings_fail_a_check_only_if_it_is_strict() {
+    let odd = "version: 1\nclasses: { checkout: { patience: 10ms } }\n";
+    assert!(check(&[], odd).status.success());
+    assert_eq!(check(&["--strict"], odd).status.code(), Some(1));
+    assert!(check(&["--strict"], "version: 1\nclasses: { checkout: {} }\n").status.success());
+}
+
+#[test]
+fn programs_get_the_same_mistakes_as_json_and_as_sarif() {
+    let wrong = "version: 1\nclasses:\n  checkout: { patience: 10 }\n";
+    let json = check(&["--format", "json"], wrong);
+    assert_eq!(json.status.code(), Some(1));
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&json["errors"], &json["warnings"]), (&Value::from(1), &Value::from(0)));
+    let one = &json["diagnostics"][0];
+    assert_eq!((&one["line"], &one["column"]), (&Value::from(3), &Value::from(25)));
+    assert_eq!((one["rule"].as_str(), one["severity"].as_str()), (Some("invalid-value"), Some("error")));
+
+    let sarif: Value = serde_json::from_slice(&check(&["--format", "sarif"], wrong).stdout).unwrap();
+    let run = &sarif["runs"][0];
+    assert_eq!(sarif["version"], "2.1.0");
+    assert_eq!(run["results"][0]["ruleId"], run["tool"]["driver"]["rules"][0]["id"]);
+    let region = &run["results"][0]["locations"][0]["physicalLocation"]["region"];
+    assert_eq!((&region["startLine"], &region["startColumn"]), (&Value::from(3), &Value::from(25)));
+}
