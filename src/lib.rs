@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod yaml;
+pub mod hygiene;
 pub mod config;
 pub mod classify;
 pub mod model;

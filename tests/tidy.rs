@@ -33,10 +33,11 @@ const TREES: [&str; 8] = [
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
 
 /// The modules of the proxy, and what each may import of those that stand above it here.
-const LAYERS: [(&str, Imports); 16] = [
+const LAYERS: [(&str, Imports); 17] = [
     ("lib", Only(&[])),
     ("yaml", Only(&[])),
-    ("config", Only(&["yaml"])),
+    ("hygiene", Only(&[])),
+    ("config", Only(&["hygiene", "yaml"])),
     ("classify", Only(&[])),
     ("clock", Only(&["classify"])),
     ("model", Only(&["classify"])),
@@ -44,7 +45,7 @@ const LAYERS: [(&str, Imports); 16] = [
     ("clients", Only(&["policy", "classify"])),
     ("generation", Only(&["classify", "clock", "model", "policy"])),
     ("gate", Only(&["clock"])),
-    ("telemetry", Only(&["generation", "policy"])),
+    ("telemetry", Only(&["generation", "hygiene", "policy"])),
     ("serving", AllBut(&[])),
     ("proxy", AllBut(&[])),
     ("admin", AllBut(&["proxy"])),
