@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::hygiene::{Leniency, Rules};
 use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
 use crate::yaml::document;
 use crate::yaml::field::{Field, Section};
@@ -33,7 +34,7 @@ const ENDPOINTS_MAX: usize = 1_024;
 pub struct Timeouts {
     /// To connect.
     pub connect: Duration,
-    /// Between two reads of a response.
+    /// To the whole head of a response, and then between two reads of its body.
     pub read: Duration,
     /// For one write of a request.
     pub write: Duration,
@@ -107,6 +108,10 @@ pub struct Config {
     pub access_log_millionths: u32,
     /// Streams and WebSockets that may be open at once, in all.
     pub streams_max: Option<usize>,
+    /// What requests may be like.
+    pub requests: Rules,
+    /// Memory for bodies that are taken in before there is a seat, in buffers of 64 KiB.
+    pub upload_buffers_max: Option<usize>,
 }
 
 impl Config {
@@ -151,6 +156,8 @@ fn config(root: &Field<'_>) -> Option<Config> {
         threads: file.get("threads").and_then(|field| field.number(1..=1_024)),
         access_log_millionths: file.get("access_log").map_or(0, |field| access_log(&field)),
         streams_max: file.get("streams_max").and_then(|field| field.number(1..=1_000_000)),
+        requests: file.get("requests").map_or_else(Rules::default, |field| requests(&field)),
+        upload_buffers_max: file.get("upload_buffers_max").and_then(|field| field.number(1..=1_000_000)),
     };
     file.close();
     Some(config)
@@ -235,6 +242,34 @@ fn health(field: &Field<'_>) -> HealthCheck {
     health
 }
 
+fn requests(field: &Field<'_>) -> Rules {
+    let defaults = Rules::default();
+    let Some(section) = field.section() else { return defaults };
+    let leniency = |key, choices: [(&str, Leniency); 2], default| {
+        section.get(key).and_then(|field| field.choice(&choices)).unwrap_or(default)
+    };
+    let size = |key, default| section.get(key).and_then(|field| field.number(1..=1 << 20)).unwrap_or(default);
+    let body = section.get("body_bytes_max").and_then(|field| field.number(0..=u64::MAX));
+    let rules = Rules {
+        underscores: leniency(
+            "underscores",
+            [("drop", Leniency::Repair), ("refuse", Leniency::Refuse)],
+            defaults.underscores,
+        ),
+        paths: leniency(
+            "paths",
+            [("resolve", Leniency::Repair), ("refuse", Leniency::Refuse)],
+            defaults.paths,
+        ),
+        target_bytes_max: size("target_bytes_max", defaults.target_bytes_max),
+        head_bytes_max: size("head_bytes_max", defaults.head_bytes_max),
+        fields_max: size("fields_max", defaults.fields_max),
+        body_bytes_max: body.unwrap_or(defaults.body_bytes_max),
+    };
+    section.close();
+    rules
+}
+
 fn access_log(field: &Field<'_>) -> u32 {
     let Some(section) = field.section() else { return 0 };
     let sample = section.require("sample", "`sample: 1%`").and_then(|field| field.parsed(share));
@@ -292,6 +327,8 @@ model: models/storefront
 threads: 2
 access_log: { sample: 1% }
 streams_max: 100
+upload_buffers_max: 16
+requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max: 1048576 }
 ",
         )
         .unwrap();
@@ -301,6 +338,14 @@ streams_max: 100
         assert_eq!(config.pools[1].timeouts.total, Duration::from_secs(20));
         assert_eq!(config.pools[1].health.path.as_deref(), Some("/up"));
         assert_eq!(config.access_log_millionths, 10_000);
+        assert_eq!((config.streams_max, config.upload_buffers_max), (Some(100), Some(16)));
+        let expected = Rules {
+            underscores: Leniency::Refuse,
+            fields_max: 50,
+            body_bytes_max: 1 << 20,
+            ..Rules::default()
+        };
+        assert_eq!(config.requests, expected);
     }
 
     #[test]

@@ -125,7 +125,7 @@ impl Serving {
             hops: TrustedHops::new(config.trusted_hops.clone()),
             sessions: SessionTable::new(policy.sessions.sessions_max),
             usage: Usage::default(),
-            access_log: AccessLog::start(config.access_log_millionths),
+            access_log: AccessLog::start(config.access_log_millionths, metrics.access_log_dropped.clone()),
             pools: config.pools.iter().map(gate).collect(),
             running: ArcSwap::from_pointee(Running::new(FIRST, policy, model.ok(), &metrics)),
             applied: watch::Sender::new(FIRST),
@@ -213,7 +213,7 @@ impl Running {
         Running {
             limits: Limits::new(&policy.clients.limits),
             meters: metrics.class_meters(&policy.core),
-            generation: Generation::new(number, policy, model),
+            generation: Generation::new(number, policy, model).timed_by(metrics.model_time.clone()),
         }
     }
 }

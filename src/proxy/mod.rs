@@ -6,7 +6,11 @@
 
 mod identity;
 mod hold;
+mod deadline;
+mod guard;
 mod context;
+mod upload;
+mod failure;
 mod intake;
 mod refuse;
 mod upstream;

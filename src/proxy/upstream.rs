@@ -74,9 +74,9 @@ impl Upstreams {
         self.endpoints.len()
     }
 
-    /// How long a request may take in all.
-    pub(super) fn total_timeout(&self) -> Duration {
-        self.timeouts.total
+    /// How long they may take.
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
     fn next_address(&self) -> Option<SocketAddr> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::{self, answering, response, scripted};
 
-/// A pace at which a download counts as slow, and no read of it times out.
+/// A pace at which no single read times out.
 const DRIP: Duration = Duration::from_millis(20);
 
 fn impatient(timeouts: &str, upstream: std::net::SocketAddr) -> Setup {
@@ -84,10 +84,53 @@ async fn a_body_that_breaks_off_breaks_off_for_the_client() {
 }
 
 #[tokio::test]
-async fn a_download_that_drips_for_ever_without_a_place_among_the_streams_ends_at_the_total_timeout() {
+async fn an_upstream_that_drips_its_head_is_a_gateway_timeout() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        let _ = wire.try_send("HTTP/1.1 200 OK\r\nX-Drip: ").await;
+        while wire.try_send("x").await.is_ok() {
+            tokio::time::sleep(DRIP).await;
+        }
+    });
+    let proxy = impatient("{ read: 300ms }", shop.await).start().await;
+    assert_answered(&proxy, 504).await;
+    // Whoever has said the next thing already cannot be told while he is not listened to; it ends all the same.
+    let mut hasty = proxy.client().await;
+    hasty.send("GET /one HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    proxy.until_pool("inflight", 1).await;
+    hasty.send("GET /two HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    hasty.rest().await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_continues_for_ever_is_a_gateway_timeout() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        while wire.try_send("HTTP/1.1 102 Processing\r\n\r\n").await.is_ok() {
+            tokio::time::sleep(DRIP).await;
+        }
+    });
+    let proxy = impatient("{ read: 300ms }", shop.await).start().await;
+    let mut client = proxy.client().await;
+    client.ask("GET /", "").await;
+    let last = loop {
+        let head = client.message().await.unwrap();
+        if head.status() != 102 {
+            break head.status();
+        }
+    };
+    assert_eq!(last, 504);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_download_without_an_end_goes_on_in_a_place_among_the_streams_and_ends_without_one() {
     let shop = scripted(|mut wire| async move {
         wire.message().await.unwrap();
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        let large = [b"50000\r\n", &vec![b'x'; 0x50000][..], b"\r\n"].concat();
+        let _ = wire.try_send(large).await;
         while wire.try_send("4\r\ndrip\r\n").await.is_ok() {
             tokio::time::sleep(DRIP).await;
         }
@@ -100,13 +143,16 @@ async fn a_download_that_drips_for_ever_without_a_place_among_the_streams_ends_a
     let mut first = proxy.client().await;
     first.ask("GET /", "").await;
     assert_eq!(first.head().await.unwrap().status(), 200);
+    // It gives its seat back.
+    while !first.chunk().await.unwrap().ends_with(b"drip") {}
     proxy.until_pool("inflight", 0).await;
     // The only place is taken now.
     let mut second = proxy.client().await;
     second.ask("GET /", "").await;
     assert!(second.message().await.is_err(), "a download without an end has ended well");
     proxy.until_idle().await;
-    assert!(!first.chunk().await.unwrap().is_empty());
+    // The total time has passed for the first one, too.
+    while first.chunk().await.unwrap() != b"drip" {}
 }
 
 #[tokio::test]
