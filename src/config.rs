@@ -62,6 +62,36 @@ pub struct HealthCheck {
     pub interval: Duration,
 }
 
+/// How many connections clients may have, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// In all.
+    pub max: usize,
+    /// From one address, or one network of IPv6. Off by default: a shop behind a CDN knows few addresses.
+    pub per_address_max: Option<usize>,
+    /// Time for a whole head, from its first byte.
+    pub head: Duration,
+    /// Time without a request.
+    pub idle: Duration,
+    /// Requests on one HTTP/1 connection, after which it is closed. Off by default: it holds no more
+    /// after many requests than after one.
+    pub requests_max: Option<u32>,
+}
+
+impl Default for Connections {
+    /// Twenty thousand take some hundred MB. Browsers send a head at once; an idle minute is Pingora's
+    /// measure for a first request.
+    fn default() -> Connections {
+        Connections {
+            max: 20_000,
+            per_address_max: None,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(60),
+            requests_max: None,
+        }
+    }
+}
+
 /// Endpoints that share one capacity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
@@ -108,6 +138,8 @@ pub struct Config {
     pub access_log_millionths: u32,
     /// Streams and WebSockets that may be open at once, in all.
     pub streams_max: Option<usize>,
+    /// How many connections there may be, and for how long.
+    pub connections: Connections,
     /// What requests may be like.
     pub requests: Rules,
     /// Memory for bodies that are taken in before there is a seat, in buffers of 64 KiB.
@@ -156,6 +188,7 @@ fn config(root: &Field<'_>) -> Option<Config> {
         threads: file.get("threads").and_then(|field| field.number(1..=1_024)),
         access_log_millionths: file.get("access_log").map_or(0, |field| access_log(&field)),
         streams_max: file.get("streams_max").and_then(|field| field.number(1..=1_000_000)),
+        connections: file.get("connections").map_or_else(Connections::default, |field| connections(&field)),
         requests: file.get("requests").map_or_else(Rules::default, |field| requests(&field)),
         upload_buffers_max: file.get("upload_buffers_max").and_then(|field| field.number(1..=1_000_000)),
     };
@@ -240,6 +273,24 @@ fn health(field: &Field<'_>) -> HealthCheck {
     };
     section.close();
     health
+}
+
+fn connections(field: &Field<'_>) -> Connections {
+    let defaults = Connections::default();
+    let Some(section) = field.section() else { return defaults };
+    let number = |key| section.get(key).and_then(|field| field.number(1..=1_000_000));
+    let timeout =
+        |key, default| section.get(key).and_then(|field| field.parsed(positive_duration)).unwrap_or(default);
+    let requests_max = section.get("requests_max").and_then(|field| field.number(1..=1_000_000_000));
+    let connections = Connections {
+        max: number("max").unwrap_or(defaults.max),
+        per_address_max: number("per_address_max"),
+        head: timeout("head", defaults.head),
+        idle: timeout("idle", defaults.idle),
+        requests_max,
+    };
+    section.close();
+    connections
 }
 
 fn requests(field: &Field<'_>) -> Rules {
@@ -328,6 +379,7 @@ threads: 2
 access_log: { sample: 1% }
 streams_max: 100
 upload_buffers_max: 16
+connections: { max: 500, per_address_max: 20, head: 5s, idle: 30s, requests_max: 100 }
 requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max: 1048576 }
 ",
         )
@@ -346,6 +398,14 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
             ..Rules::default()
         };
         assert_eq!(config.requests, expected);
+        let expected = Connections {
+            max: 500,
+            per_address_max: Some(20),
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(30),
+            requests_max: Some(100),
+        };
+        assert_eq!(config.connections, expected);
     }
 
     #[test]

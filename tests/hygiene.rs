@@ -161,7 +161,7 @@ fn sizes_are_bounded() {
 }
 
 #[test]
-fn the_origin_gets_the_path_that_was_classified() {
+fn dots_are_resolved_and_absolute_targets_shortened() {
     let rows = [
         ("/checkout", None),
         ("/a.b/c..d/.e", None),

@@ -22,7 +22,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
-use crate::clock::Clock;
 use crate::config::{Config, DEFAULT_POOL, Pool};
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::preface::EitherHttp;
@@ -166,7 +165,7 @@ async fn serve(
         let source = &serving.running().generation.policy.source;
         log::info!("listening on {}, generation 1: {source}", listener.local_addr()?);
     }
-    let service = tokio::spawn(run_service(http(proxy, serving.clock), listeners, stopped));
+    let service = tokio::spawn(run_service(http(proxy, serving.clone()), listeners, stopped));
     api.set_ready(true);
     signals.until_told_to_stop(&serving).await;
     api.set_ready(false);
@@ -194,9 +193,9 @@ async fn run_service(
     service.start_service(Some(fds), stopped, 1).await;
 }
 
-fn http(proxy: Plimsoll, clock: Clock) -> EitherHttp<HttpProxy<Plimsoll>> {
+fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {
     let settings = ServerConf { upstream_keepalive_pool_size: UPSTREAM_KEEPALIVE, ..ServerConf::default() };
-    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), clock)
+    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), serving)
 }
 
 /// Reloads when the policy's files change. Dropping it ends that.

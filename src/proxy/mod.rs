@@ -8,6 +8,7 @@ mod identity;
 mod hold;
 mod deadline;
 mod guard;
+mod places;
 mod context;
 mod upload;
 mod failure;

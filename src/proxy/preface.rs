@@ -9,7 +9,6 @@
 //! where ALPN has told already.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
@@ -19,24 +18,22 @@ use pingora_core::server::ShutdownWatch;
 
 use super::deadline::{Deadline, within};
 use super::guard::Guarded;
+use super::places::{Place, Places};
 use crate::clock::Clock;
+use crate::serving::Serving;
 
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// A connection may be idle for as long: what Pingora allows for a first request.
-const IDLE_MAX: Duration = Duration::from_secs(60);
-/// A head must be whole this long after its first byte. Browsers send it at once; a minute is only for attackers.
-const HEAD_MAX: Duration = Duration::from_secs(10);
-
 /// An application for both protocols on one port.
 pub struct EitherHttp<A> {
-    http1: Arc<A>,
-    http2: Arc<Http2<A>>,
-    clock: Clock,
+    http1: Arc<OneHttp<A>>,
+    http2: Arc<OneHttp<A>>,
+    serving: Arc<Serving>,
+    places: Arc<Places>,
 }
 
-/// The same application, told that its connections are HTTP/2.
-struct Http2<A> {
+/// The same application, told of which protocol its connections are.
+struct OneHttp<A> {
     app: Arc<A>,
     options: HttpServerOptions,
     clock: Clock,
@@ -44,23 +41,39 @@ struct Http2<A> {
 
 impl<A> EitherHttp<A> {
     /// Serves both with `app`, which is left at Pingora's defaults.
-    pub fn new(app: A, clock: Clock) -> EitherHttp<A> {
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(IDLE_MAX);
-        let http1 = Arc::new(app);
-        EitherHttp { http2: Arc::new(Http2 { app: http1.clone(), options, clock }), http1, clock }
+    pub fn new(app: A, serving: Arc<Serving>) -> EitherHttp<A> {
+        let limits = serving.config.connections;
+        let mut http1 = HttpServerOptions::default();
+        http1.keepalive_request_limit = limits.requests_max;
+        let mut http2 = HttpServerOptions::default();
+        http2.h2c = true;
+        http2.h2_idle_timeout = Some(limits.idle);
+        let (app, clock) = (Arc::new(app), serving.clock);
+        let one = |options| Arc::new(OneHttp { app: app.clone(), options, clock });
+        let (http1, http2) = (one(http1), one(http2));
+        EitherHttp { http1, http2, places: Places::new(limits), serving }
+    }
+
+    /// A place for the connection, unless there are too many.
+    fn place(&self, stream: &Stream) -> Option<Place> {
+        let digest = stream.get_socket_digest()?;
+        let address = digest.peer_addr()?.as_inet()?.ip();
+        let is_hop = self.serving.hops.contains(address);
+        let taken = self.places.take((!is_hop).then_some(address));
+        taken.inspect_err(|crowded| self.serving.metrics.refuse_connection(*crowded)).ok()
     }
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for EitherHttp<A> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        if tokio::time::timeout(IDLE_MAX, is_http2(&mut stream)).await.ok()?? {
+        let _place = self.place(&stream)?;
+        let (clock, limits) = (self.serving.clock, self.serving.config.connections);
+        if tokio::time::timeout(limits.idle, is_http2(&mut stream)).await.ok()?? {
             return self.http2.process_new(stream, shutdown).await;
         }
-        let deadline = Deadline::of_connection(self.clock, IDLE_MAX);
-        let guarded = Box::new(Guarded::new(stream, deadline.clone(), self.clock, HEAD_MAX));
+        let deadline = Deadline::of_connection(clock, limits.idle);
+        let guarded = Box::new(Guarded::new(stream, deadline.clone(), clock, limits.head));
         within(deadline, self.http1.process_new(guarded, shutdown)).await?
     }
 
@@ -82,16 +95,24 @@ async fn is_http2(stream: &mut Stream) -> Option<bool> {
 }
 
 #[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2<A> {
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for OneHttp<A> {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        if !session.is_http2() {
+            // Under the deadline of its connection.
+            return self.app.process_new_http(session, shutdown).await;
+        }
         within(Deadline::of_stream(self.clock), self.app.process_new_http(session, shutdown)).await?
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
+    }
+
+    async fn http_cleanup(&self) {
+        self.app.http_cleanup().await;
     }
 }

@@ -101,6 +101,15 @@ impl Rejection {
     }
 }
 
+/// Why a connection is closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crowded {
+    /// There are too many.
+    InAll,
+    /// There are too many from its address.
+    FromAddress,
+}
+
 /// The counters of one class, resolved.
 #[derive(Clone, Debug)]
 pub struct ClassMeters {
@@ -130,6 +139,7 @@ pub struct Metrics {
     responses: Family<StatusLabels, Counter>,
     /// By [`Rejection::index`].
     rejections: Vec<Counter>,
+    connections_refused: [Counter; 2],
     class_by: [Counter; 3],
     /// Value head runs skipped, since no decision depended on them.
     pub value_skipped: Counter,
@@ -170,6 +180,7 @@ impl Default for Metrics {
             upstream: Family::new_with_constructor(seconds_histogram),
             responses: Family::default(),
             rejections: Vec::new(),
+            connections_refused: Default::default(),
             class_by: Default::default(),
             value_skipped: Counter::default(),
             connect_failures: Counter::default(),
@@ -219,6 +230,11 @@ impl Metrics {
         let resolved =
             |rejection: Rejection| by_kind.get_or_create(&KindLabel { kind: rejection.name() }).clone();
         self.rejections = Rejection::all().map(resolved).collect();
+        let by_limit = Family::<KindLabel, Counter>::default();
+        for (index, kind) in ["total", "address"].into_iter().enumerate() {
+            self.connections_refused[index] = by_limit.get_or_create(&KindLabel { kind }).clone();
+        }
+        registry.register("connections_refused", "Connections closed at once, by limit", by_limit);
         registry.register("rejections", "Requests rejected before any decision", by_kind);
         let by_decider = Family::<KindLabel, Counter>::default();
         for by in [ClassBy::Route, ClassBy::Model, ClassBy::Fallback] {
@@ -282,6 +298,11 @@ impl Metrics {
     /// Counts a request that was rejected before any decision.
     pub fn reject(&self, rejection: Rejection) {
         self.rejections[rejection.index()].inc();
+    }
+
+    /// Counts a connection that was closed at once.
+    pub fn refuse_connection(&self, crowded: Crowded) {
+        self.connections_refused[crowded as usize].inc();
     }
 
     /// Counts who decided a request's class.

@@ -13,6 +13,7 @@ mod harness;
 
 mod startup;
 mod upstreams;
+mod connections;
 mod clients;
 mod uploads;
 mod streams;
