@@ -90,6 +90,8 @@ pub struct Context {
     pub(super) body_bytes: u64,
     /// The memory that the beginning of its body takes.
     pub(super) taken: Option<Taken>,
+    /// The index of the endpoint that was tried last.
+    pub(super) endpoint: Option<usize>,
     /// How often an upstream was tried.
     pub(super) tries: usize,
     /// Whether its response has no end: events, or an upgraded connection.
@@ -121,6 +123,7 @@ impl Context {
             hold: Hold::default(),
             body_bytes: 0,
             taken: None,
+            endpoint: None,
             tries: 0,
             is_endless: false,
             busy,

@@ -14,6 +14,7 @@ mod upload;
 mod failure;
 mod intake;
 mod refuse;
+mod outliers;
 mod upstream;
 mod record;
 pub mod service;

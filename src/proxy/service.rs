@@ -26,6 +26,7 @@ use super::context::{Context, Fate};
 use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::identity::{self, Forwarding};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
+use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
 use super::upload::{Room, expects_continue};
@@ -152,6 +153,14 @@ impl Plimsoll {
         Err(Error::new(ErrorType::HTTPStatus(Flaw::BodySize.status().as_u16())).into_down())
     }
 
+    fn observe_endpoint(&self, ctx: &Context, fared: Fared, now: Time) {
+        if let Some(index) = ctx.endpoint
+            && self.upstreams(ctx).observe(index, fared, now)
+        {
+            self.serving.metrics.ejections.inc();
+        }
+    }
+
     /// When to come back after an answer that says that there is no room, as the class has it.
     fn time_to_retry(&self, status: StatusCode, ctx: &Context) -> Option<Duration> {
         let judged = ctx.judged.as_ref().filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)?;
@@ -196,13 +205,15 @@ impl ProxyHttp for Plimsoll {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Context>) -> Result<Box<HttpPeer>> {
-        let left = self.time_left(ctx, self.serving.clock.now());
+        let now = self.serving.clock.now();
+        let left = self.time_left(ctx, now);
         if left.is_zero() {
             return Err(Error::new(ErrorType::ConnectTimedout).into_up());
         }
         ctx.tries += 1;
-        let peer = self.upstreams(ctx).next(left);
-        let mut peer = peer.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
+        let next = self.upstreams(ctx).next(left, now);
+        let (index, mut peer) = next.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
+        ctx.endpoint = Some(index);
         // Before HTTP/1 clients the deadline does it, with an answer. An HTTP/2 stream can only be dropped
         // by it, so that Pingora's timeout comes first where silence is not what was asked for.
         if !session.is_http2() || accepts_events(session.req_header()) {
@@ -264,6 +275,7 @@ impl ProxyHttp for Plimsoll {
         }
         let now = self.serving.clock.now();
         ctx.first_byte = Some(now);
+        self.observe_endpoint(ctx, Fared::Answered, now);
         ctx.outcome = outcome_of_status(response.status);
         if response.status.as_u16() < 400 {
             intake::remember(&self.serving, session, ctx);
@@ -347,6 +359,7 @@ impl ProxyHttp for Plimsoll {
         mut error: Box<Error>,
     ) -> Box<Error> {
         self.serving.metrics.connect_failures.inc();
+        self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
         // Nothing was sent, so another endpoint may be asked whatever the method.
         error.set_retry(ctx.tries < self.upstreams(ctx).tries_max());
         error
@@ -375,6 +388,9 @@ impl ProxyHttp for Plimsoll {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<Context>) {
+        if error.is_some_and(|error| is_endpoints(error, ctx)) {
+            self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
+        }
         match error {
             None => ctx.finish(ctx.outcome),
             Some(_) if ctx.is_upstream_late() => ctx.finish(Outcome::Overloaded),
@@ -394,6 +410,12 @@ impl ProxyHttp for Plimsoll {
     fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Context>, error: &Error) -> bool {
         *error.esource() == ErrorSource::Downstream
     }
+}
+
+/// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.
+fn is_endpoints(error: &Error, ctx: &Context) -> bool {
+    let is_upstreams = *error.esource() == ErrorSource::Upstream && !is_unreachable(error);
+    ctx.is_sent && ctx.first_byte.is_none() && (is_upstreams || ctx.is_upstream_late())
 }
 
 fn is_event_stream(response: &ResponseHeader) -> bool {

@@ -145,6 +145,8 @@ pub struct Metrics {
     pub value_skipped: Counter,
     /// Connections to upstreams that failed.
     pub connect_failures: Counter,
+    /// Endpoints left alone for failing.
+    pub ejections: Counter,
     reloads: [Counter; 2],
     limit: Family<PoolLabel, Gauge>,
     inflight: Family<PoolLabel, Gauge>,
@@ -184,6 +186,7 @@ impl Default for Metrics {
             class_by: Default::default(),
             value_skipped: Counter::default(),
             connect_failures: Counter::default(),
+            ejections: Counter::default(),
             reloads: Default::default(),
             limit: Family::default(),
             inflight: Family::default(),
@@ -226,6 +229,8 @@ impl Metrics {
         registry.register("value_skipped", "Value head runs nobody needed", self.value_skipped.clone());
         let help = "Connections to upstreams that failed";
         registry.register("connect_failures", help, self.connect_failures.clone());
+        let help = "Endpoints left alone, because requests failed there";
+        registry.register("ejections", help, self.ejections.clone());
         let by_kind = Family::<KindLabel, Counter>::default();
         let resolved =
             |rejection: Rejection| by_kind.get_or_create(&KindLabel { kind: rejection.name() }).clone();

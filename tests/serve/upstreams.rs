@@ -156,6 +156,111 @@ async fn a_download_without_an_end_goes_on_in_a_place_among_the_streams_and_ends
 }
 
 #[tokio::test]
+async fn of_two_upstreams_the_one_that_resets_is_left_alone_after_five_requests() {
+    let broken = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.reset();
+    });
+    let alive = answering(response("200 OK", "", b"ok")).await;
+    let proxy = Setup::before(&[broken.await, alive]).start().await;
+    let mut failed = 0;
+    for _ in 0..40 {
+        // A connection of its own, for one is closed after a failure.
+        let status = proxy.ask("POST /checkout", "Content-Length: 0\r\n").await.status();
+        assert!(matches!(status, 200 | 502), "{status}");
+        failed += usize::from(status == 502);
+    }
+    assert_eq!(failed, 5);
+    assert_eq!(proxy.metric("plimsoll_ejections_total").await, 1.0);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn the_only_upstream_is_never_left_alone() {
+    let broken = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.reset();
+    });
+    let proxy = Process::before(broken.await).await;
+    for _ in 0..7 {
+        assert_eq!(proxy.ask("GET /collect", "").await.status(), 502);
+    }
+    assert_eq!(proxy.metric("plimsoll_ejections_total").await, 0.0);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_a_bad_gateway() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        let _ = wire.try_send("HTTP/1.1 200 OK\r\n").await;
+        let field = format!("X-Flood: {}\r\n", "x".repeat(8_000));
+        while wire.try_send(&field).await.is_ok() {}
+    });
+    let proxy = Process::before(shop.await).await;
+    assert_answered(&proxy, 502).await;
+}
+
+/// A shop that answers in `answer`, whose first word on each connection is the connection's number.
+async fn numbered(answer: &'static str) -> std::net::SocketAddr {
+    let connections = Arc::new(AtomicUsize::new(0));
+    scripted(move |mut wire| {
+        let number = connections.fetch_add(1, Ordering::Relaxed);
+        async move {
+            while wire.message().await.is_ok() {
+                if wire.try_send(answer.replace('#', &number.to_string())).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_only_if_nothing_is_left_on_it() {
+    for (answer, is_kept) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n#", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n#more", false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n#", false),
+    ] {
+        let proxy = Process::before(numbered(answer).await).await;
+        let first = proxy.ask("GET /", "").await;
+        let second = proxy.ask("GET /", "").await;
+        assert_eq!((first.status(), second.status()), (200, 200), "{answer}");
+        assert_eq!(first.body == second.body, is_kept, "{answer}: {} then {}", first.text(), second.text());
+    }
+}
+
+#[tokio::test]
+async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_an_order() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.send(response("200 OK", "", b"ok")).await;
+        // The second request on a connection finds it closing.
+        let _ = wire.message().await;
+        wire.reset();
+    });
+    let proxy = Process::before(shop.await).await;
+    let mut client = proxy.client().await;
+    for _ in 0..4 {
+        assert_eq!(client.exchange("GET /", "").await.status(), 200);
+    }
+    proxy.until_idle().await;
+    let order = "POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\npay";
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let mut client = proxy.client().await;
+        client.send(order).await;
+        statuses.push(client.message().await.unwrap().status());
+    }
+    // One of both came upon a fresh connection, the other upon the one it left behind.
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502]);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn of_two_upstreams_one_dead_the_other_answers_everything() {
     let (_socket, dead) = upstream::refusing();
     let alive = answering(response("200 OK", "", b"ok")).await;
