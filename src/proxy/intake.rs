@@ -125,15 +125,14 @@ fn clean(rules: &Rules, session: &mut Session) -> Result<Result<(), Flaw>> {
 }
 
 /// Finds out what the request is, under the generation in force.
-fn judge(serving: &Serving, session: &mut Session, ctx: &mut Context) {
+fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let running = serving.running_for_long();
     let generation = &running.generation;
     let policy = &generation.policy;
-    let body = session.as_downstream_mut().get_retry_buffer();
     let header = session.req_header();
     let head = Head::of(header);
     let key = path::key(head.path());
-    let in_body = || graphql::operation_in_body(body.as_deref()?);
+    let in_body = || graphql::operation_in_body(&session.as_downstream().get_retry_buffer()?);
     let operation = match graphql::operation_in_query(&head) {
         Some(operation) => Some(operation.into_owned()),
         None if policy.routes.wants_operation(&head, &key) || key.ends_with("graphql") => in_body(),
