@@ -9,6 +9,12 @@
 //! pools:
 //!   default: { endpoints: [10.0.0.11:3000], timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
 //! admin: { listen: 127.0.0.1:8081 }
+//! access_log: { sample: 1% }
+//! connections: { max: 20000, per_address_max: 50, head: 10s, idle: 75s, requests_max: 1000 }
+//! requests: { underscores: drop, paths: resolve, target_bytes_max: 8192, head_bytes_max: 32768,
+//!             fields_max: 100, body_bytes_max: 1073741824 }
+//! streams_max: 10000
+//! upload_buffers_max: 1024
 //! ```
 
 use std::net::{IpAddr, SocketAddr};
@@ -79,14 +85,14 @@ pub struct Connections {
 }
 
 impl Default for Connections {
-    /// Twenty thousand take some hundred MB. Browsers send a head at once; an idle minute is Pingora's
-    /// measure for a first request.
+    /// Twenty thousand take some hundred MB. Browsers send a head at once. A load balancer before us
+    /// keeps its connections for a minute and must be the first to let go: 75 s, as nginx has it.
     fn default() -> Connections {
         Connections {
             max: 20_000,
             per_address_max: None,
             head: Duration::from_secs(10),
-            idle: Duration::from_secs(60),
+            idle: Duration::from_secs(75),
             requests_max: None,
         }
     }
