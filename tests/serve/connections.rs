@@ -1,10 +1,8 @@
 //! Connections that are slow, idle, long-lived or too many: they end, and others do not notice.
 
-use std::time::Duration;
-
 use crate::harness::process::{Process, Setup};
 use crate::harness::until;
-use crate::harness::upstream::echo;
+use crate::harness::upstream::{DRIP, echo};
 use crate::harness::wire::Wire;
 
 async fn limited(connections: &str) -> Process {
@@ -14,7 +12,7 @@ async fn limited(connections: &str) -> Process {
 /// Says the next byte of a head that never ends, now and then, until it is not listened to any more.
 async fn drip(client: &mut Wire) {
     while client.try_send("x").await.is_ok() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(DRIP).await;
     }
 }
 

@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version};
@@ -15,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{Stalled, echo, scripted};
+use crate::harness::upstream::{Stalled, dripping_head, echo};
 use crate::harness::{bounded, until};
 
 async fn connect<B>(proxy: &Process) -> SendRequest<B>
@@ -121,15 +120,10 @@ async fn a_client_that_leaves_while_its_whole_upload_is_queued_leaves_the_queue(
 
 #[tokio::test]
 async fn a_stream_whose_upstream_drips_its_head_is_reset() {
-    let shop = scripted(|mut wire| async move {
-        wire.message().await.unwrap();
-        let _ = wire.try_send("HTTP/1.1 200 OK\r\nX-Drip: ").await;
-        while wire.try_send("x").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    let pool =
-        format!("pools: {{ default: {{ endpoints: [\"{}\"], timeouts: {{ read: 300ms }} }} }}\n", shop.await);
+    let pool = format!(
+        "pools: {{ default: {{ endpoints: [\"{}\"], timeouts: {{ read: 300ms }} }} }}\n",
+        dripping_head().await
+    );
     let proxy = Setup::before(&[]).config(&pool).start().await;
     let mut client = connect(&proxy).await;
     let answer = bounded("the end", client.send_request(request("GET", "/", ""))).await;

@@ -1,17 +1,13 @@
 //! Bodies of any length and framing pass whole, as they come; what lasts long holds no seat.
 
-use std::time::Duration;
-
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{echo, response, scripted};
+use crate::harness::upstream::{DRIP, echo, response, scripted};
 use crate::harness::wire::Wire;
 
 const LARGE: usize = 10 << 20;
 /// More of a body than is waited for.
 const BEGINNING: usize = 64 << 10;
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
-/// The pace of a shop that flushes what it has.
-const DRIP: Duration = Duration::from_millis(20);
 
 /// Bytes whose order tells.
 fn noise(length: usize) -> Vec<u8> {

@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{self, answering, response, scripted};
-
-/// A pace at which no single read times out.
-const DRIP: Duration = Duration::from_millis(20);
+use crate::harness::upstream::{self, DRIP, answering, response, scripted};
 
 fn impatient(timeouts: &str, upstream: std::net::SocketAddr) -> Setup {
     let pool = format!("pools: {{ default: {{ endpoints: [\"{upstream}\"], timeouts: {timeouts} }} }}\n");
@@ -85,14 +81,7 @@ async fn a_body_that_breaks_off_breaks_off_for_the_client() {
 
 #[tokio::test]
 async fn an_upstream_that_drips_its_head_is_a_gateway_timeout() {
-    let shop = scripted(|mut wire| async move {
-        wire.message().await.unwrap();
-        let _ = wire.try_send("HTTP/1.1 200 OK\r\nX-Drip: ").await;
-        while wire.try_send("x").await.is_ok() {
-            tokio::time::sleep(DRIP).await;
-        }
-    });
-    let proxy = impatient("{ read: 300ms }", shop.await).start().await;
+    let proxy = impatient("{ read: 300ms }", upstream::dripping_head().await).start().await;
     assert_answered(&proxy, 504).await;
     // Whoever has said the next thing already cannot be told while he is not listened to; it ends all the same.
     let mut hasty = proxy.client().await;
@@ -157,12 +146,8 @@ async fn a_download_without_an_end_goes_on_in_a_place_among_the_streams_and_ends
 
 #[tokio::test]
 async fn of_two_upstreams_the_one_that_resets_is_left_alone_after_five_requests() {
-    let broken = scripted(|mut wire| async move {
-        wire.message().await.unwrap();
-        wire.reset();
-    });
     let alive = answering(response("200 OK", "", b"ok")).await;
-    let proxy = Setup::before(&[broken.await, alive]).start().await;
+    let proxy = Setup::before(&[upstream::resetting().await, alive]).start().await;
     let mut failed = 0;
     for _ in 0..40 {
         // A connection of its own, for one is closed after a failure.
@@ -177,11 +162,7 @@ async fn of_two_upstreams_the_one_that_resets_is_left_alone_after_five_requests(
 
 #[tokio::test]
 async fn the_only_upstream_is_never_left_alone() {
-    let broken = scripted(|mut wire| async move {
-        wire.message().await.unwrap();
-        wire.reset();
-    });
-    let proxy = Process::before(broken.await).await;
+    let proxy = Process::before(upstream::resetting().await).await;
     for _ in 0..7 {
         assert_eq!(proxy.ask("GET /collect", "").await.status(), 502);
     }
