@@ -11,9 +11,9 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use dashmap::DashMap;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
@@ -29,11 +29,13 @@ const HOPS_MAX: usize = 32;
 /// Clients are counted in so many buckets: several times those who are active at once in a large shop.
 const BUCKETS: u64 = 131_072;
 /// A count halves in this time: a shopper's page with its pictures is forgotten by the next one.
-const USAGE_HALF_LIFE_S: f64 = 10.0;
+const USAGE_HALF_LIFE_S: f32 = 10.0;
 /// Requests in the decayed count that cost nothing: three pages of twenty requests in a row.
-const USAGE_FREE: f64 = 60.0;
+const USAGE_FREE: f32 = 60.0;
 /// Requests above that per step of penalty.
-const USAGE_PER_STEP: f64 = 8.0;
+const USAGE_PER_STEP: f32 = 8.0;
+/// Counts are aged in steps of this: a thousandth of their half-life, so that 32 bits last 497 days.
+const USAGE_TICK_MS: u64 = 10;
 
 /// The proxies before us whose word is taken.
 #[derive(Clone, Debug, Default)]
@@ -100,16 +102,43 @@ fn address(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }
 
+/// Requests of one bucket, decayed to the tick of the latest.
 #[derive(Clone, Copy, Debug)]
 struct Count {
-    requests: f64,
-    at: Time,
+    requests: f32,
+    tick: u32,
+}
+
+impl Count {
+    fn unpack(word: u64) -> Count {
+        Count { requests: f32::from_bits(word as u32), tick: (word >> 32) as u32 }
+    }
+
+    fn pack(self) -> u64 {
+        u64::from(self.tick) << 32 | u64::from(self.requests.to_bits())
+    }
+
+    /// With one more request at `tick`.
+    fn counted(self, tick: u32) -> Count {
+        let age_s = (tick.wrapping_sub(self.tick)) as f32 * (USAGE_TICK_MS as f32 / 1e3);
+        Count { requests: self.requests * (-age_s / USAGE_HALF_LIFE_S).exp2() + 1.0, tick }
+    }
 }
 
 /// Recent requests per client.
-#[derive(Debug, Default)]
+///
+/// One word a bucket, all of them written to from the start: the memory it takes does not grow with
+/// the clients that come, and nobody's request waits for a lock or a larger table.
+#[derive(Debug)]
 pub struct Usage {
-    counts: DashMap<u64, Count>,
+    counts: Box<[AtomicU64]>,
+}
+
+impl Default for Usage {
+    fn default() -> Usage {
+        let nothing = Count { requests: 0.0, tick: 0 }.pack();
+        Usage { counts: (0..BUCKETS).map(|_| AtomicU64::new(nothing)).collect() }
+    }
 }
 
 impl Usage {
@@ -118,11 +147,17 @@ impl Usage {
     /// Clients beyond the number of buckets share one with another: bounded by construction, and no
     /// sweep on anybody's request.
     pub fn count(&self, client: u64, now: Time) -> u8 {
-        let mut count = self.counts.entry(bucket(client)).or_insert(Count { requests: 0.0, at: now });
-        let age = now.since(count.at).as_secs_f64();
-        count.requests = count.requests * (-age / USAGE_HALF_LIFE_S).exp2() + 1.0;
-        count.at = now;
-        penalty(count.requests)
+        let tick = (now.as_nanos() / (USAGE_TICK_MS * 1_000_000)) as u32;
+        let count = &self.counts[bucket(client) as usize];
+        // Nothing else is read through it, so that no order is needed.
+        let mut known = count.load(Ordering::Relaxed);
+        loop {
+            let counted = Count::unpack(known).counted(tick);
+            match count.compare_exchange_weak(known, counted.pack(), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return penalty(counted.requests),
+                Err(newer) => known = newer,
+            }
+        }
     }
 }
 
@@ -130,7 +165,7 @@ fn bucket(client: u64) -> u64 {
     client % BUCKETS
 }
 
-fn penalty(requests: f64) -> u8 {
+fn penalty(requests: f32) -> u8 {
     // `as` saturates.
     (((requests - USAGE_FREE) / USAGE_PER_STEP).max(0.0) as u8).min(USAGE_PENALTY_MAX)
 }
@@ -233,12 +268,39 @@ mod tests {
     }
 
     #[test]
-    fn counted_clients_are_bounded() {
+    fn clients_beyond_the_number_of_buckets_share_one() {
         let usage = Usage::default();
-        for client in 0..2 * BUCKETS {
-            usage.count(client, Time::from_millis(1));
+        let now = Time::from_millis(1);
+        for client in 0..BUCKETS {
+            assert_eq!(usage.count(client, now), 0);
         }
+        let free = USAGE_FREE as u64;
+        for _ in 0..free - 1 {
+            assert_eq!(usage.count(BUCKETS + 7, now), 0);
+        }
+        for _ in 0..USAGE_PER_STEP as u64 {
+            usage.count(7, now);
+        }
+        assert_eq!(usage.count(7, now), 1, "what both asked for counts");
+        assert_eq!(usage.count(8, now), 0, "and costs nobody else");
         assert_eq!(usage.counts.len() as u64, BUCKETS);
+    }
+
+    #[test]
+    fn no_request_is_lost_between_threads() {
+        let usage = Usage::default();
+        let now = Time::from_millis(1);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    (0..1_000).for_each(|_| {
+                        usage.count(1, now);
+                    })
+                });
+            }
+        });
+        let counted = Count::unpack(usage.counts[1].load(Ordering::Relaxed));
+        assert_eq!(counted.requests, 4_000.0);
     }
 
     #[test]

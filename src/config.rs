@@ -9,6 +9,12 @@
 //! pools:
 //!   default: { endpoints: [10.0.0.11:3000], timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
 //! admin: { listen: 127.0.0.1:8081 }
+//! access_log: { sample: 1% }
+//! connections: { max: 20000, per_address_max: 50, head: 10s, idle: 75s, requests_max: 1000 }
+//! requests: { underscores: drop, paths: resolve, target_bytes_max: 8192, head_bytes_max: 32768,
+//!             fields_max: 100, body_bytes_max: 1073741824 }
+//! streams_max: 10000
+//! upload_buffers_max: 1024
 //! ```
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +23,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::hygiene::{Leniency, Rules};
 use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
 use crate::yaml::document;
 use crate::yaml::field::{Field, Section};
@@ -33,7 +40,7 @@ const ENDPOINTS_MAX: usize = 1_024;
 pub struct Timeouts {
     /// To connect.
     pub connect: Duration,
-    /// Between two reads of a response.
+    /// To the whole head of a response, and then between two reads of its body.
     pub read: Duration,
     /// For one write of a request.
     pub write: Duration,
@@ -59,6 +66,36 @@ pub struct HealthCheck {
     pub path: Option<String>,
     /// How often.
     pub interval: Duration,
+}
+
+/// How many connections clients may have, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    /// In all.
+    pub max: usize,
+    /// From one address, or one network of IPv6. Off by default: a shop behind a CDN knows few addresses.
+    pub per_address_max: Option<usize>,
+    /// Time for a whole head, from its first byte.
+    pub head: Duration,
+    /// Time without a request.
+    pub idle: Duration,
+    /// Requests on one HTTP/1 connection, after which it is closed. Off by default: it holds no more
+    /// after many requests than after one.
+    pub requests_max: Option<u32>,
+}
+
+impl Default for Connections {
+    /// Twenty thousand take some hundred MB. Browsers send a head at once. A load balancer before us
+    /// keeps its connections for a minute and must be the first to let go: 75 s, as nginx has it.
+    fn default() -> Connections {
+        Connections {
+            max: 20_000,
+            per_address_max: None,
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            requests_max: None,
+        }
+    }
 }
 
 /// Endpoints that share one capacity.
@@ -107,6 +144,12 @@ pub struct Config {
     pub access_log_millionths: u32,
     /// Streams and WebSockets that may be open at once, in all.
     pub streams_max: Option<usize>,
+    /// How many connections there may be, and for how long.
+    pub connections: Connections,
+    /// What requests may be like.
+    pub requests: Rules,
+    /// Memory for bodies that are taken in before there is a seat, in buffers of 64 KiB.
+    pub upload_buffers_max: Option<usize>,
 }
 
 impl Config {
@@ -151,6 +194,9 @@ fn config(root: &Field<'_>) -> Option<Config> {
         threads: file.get("threads").and_then(|field| field.number(1..=1_024)),
         access_log_millionths: file.get("access_log").map_or(0, |field| access_log(&field)),
         streams_max: file.get("streams_max").and_then(|field| field.number(1..=1_000_000)),
+        connections: file.get("connections").map_or_else(Connections::default, |field| connections(&field)),
+        requests: file.get("requests").map_or_else(Rules::default, |field| requests(&field)),
+        upload_buffers_max: file.get("upload_buffers_max").and_then(|field| field.number(1..=1_000_000)),
     };
     file.close();
     Some(config)
@@ -235,6 +281,52 @@ fn health(field: &Field<'_>) -> HealthCheck {
     health
 }
 
+fn connections(field: &Field<'_>) -> Connections {
+    let defaults = Connections::default();
+    let Some(section) = field.section() else { return defaults };
+    let number = |key| section.get(key).and_then(|field| field.number(1..=1_000_000));
+    let timeout =
+        |key, default| section.get(key).and_then(|field| field.parsed(positive_duration)).unwrap_or(default);
+    let requests_max = section.get("requests_max").and_then(|field| field.number(1..=1_000_000_000));
+    let connections = Connections {
+        max: number("max").unwrap_or(defaults.max),
+        per_address_max: number("per_address_max"),
+        head: timeout("head", defaults.head),
+        idle: timeout("idle", defaults.idle),
+        requests_max,
+    };
+    section.close();
+    connections
+}
+
+fn requests(field: &Field<'_>) -> Rules {
+    let defaults = Rules::default();
+    let Some(section) = field.section() else { return defaults };
+    let leniency = |key, choices: [(&str, Leniency); 2], default| {
+        section.get(key).and_then(|field| field.choice(&choices)).unwrap_or(default)
+    };
+    let size = |key, default| section.get(key).and_then(|field| field.number(1..=1 << 20)).unwrap_or(default);
+    let body = section.get("body_bytes_max").and_then(|field| field.number(0..=u64::MAX));
+    let rules = Rules {
+        underscores: leniency(
+            "underscores",
+            [("drop", Leniency::Repair), ("refuse", Leniency::Refuse)],
+            defaults.underscores,
+        ),
+        paths: leniency(
+            "paths",
+            [("resolve", Leniency::Repair), ("refuse", Leniency::Refuse)],
+            defaults.paths,
+        ),
+        target_bytes_max: size("target_bytes_max", defaults.target_bytes_max),
+        head_bytes_max: size("head_bytes_max", defaults.head_bytes_max),
+        fields_max: size("fields_max", defaults.fields_max),
+        body_bytes_max: body.unwrap_or(defaults.body_bytes_max),
+    };
+    section.close();
+    rules
+}
+
 fn access_log(field: &Field<'_>) -> u32 {
     let Some(section) = field.section() else { return 0 };
     let sample = section.require("sample", "`sample: 1%`").and_then(|field| field.parsed(share));
@@ -292,6 +384,9 @@ model: models/storefront
 threads: 2
 access_log: { sample: 1% }
 streams_max: 100
+upload_buffers_max: 16
+connections: { max: 500, per_address_max: 20, head: 5s, idle: 30s, requests_max: 100 }
+requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max: 1048576 }
 ",
         )
         .unwrap();
@@ -301,6 +396,22 @@ streams_max: 100
         assert_eq!(config.pools[1].timeouts.total, Duration::from_secs(20));
         assert_eq!(config.pools[1].health.path.as_deref(), Some("/up"));
         assert_eq!(config.access_log_millionths, 10_000);
+        assert_eq!((config.streams_max, config.upload_buffers_max), (Some(100), Some(16)));
+        let expected = Rules {
+            underscores: Leniency::Refuse,
+            fields_max: 50,
+            body_bytes_max: 1 << 20,
+            ..Rules::default()
+        };
+        assert_eq!(config.requests, expected);
+        let expected = Connections {
+            max: 500,
+            per_address_max: Some(20),
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(30),
+            requests_max: Some(100),
+        };
+        assert_eq!(config.connections, expected);
     }
 
     #[test]

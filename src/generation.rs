@@ -9,6 +9,7 @@
 
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::time::Time;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
 use crate::classify::head::Head;
@@ -44,13 +45,19 @@ pub struct Generation {
     /// The model, if it could be loaded.
     pub model: Option<Scorer>,
     class_of: [Option<ClassId>; ModelClass::ALL.len()],
+    model_time: Option<Histogram>,
 }
 
 impl Generation {
     /// A generation of `policy` and `model`.
     pub fn new(number: u64, policy: CompiledPolicy, model: Option<Scorer>) -> Generation {
         let class_of = ModelClass::ALL.map(|class| policy.core.class_named(class.name()));
-        Generation { number, policy, model, class_of }
+        Generation { number, policy, model, class_of, model_time: None }
+    }
+
+    /// The same, which observes the seconds of each inference in `model_time`.
+    pub fn timed_by(self, model_time: Histogram) -> Generation {
+        Generation { model_time: Some(model_time), ..self }
     }
 
     /// Whether there is a model and it still answers.
@@ -117,6 +124,9 @@ impl Generation {
 
     fn observe(&self, model: &Scorer, started: Time, clock: &Clock) {
         let elapsed = clock.now().since(started);
+        if let Some(model_time) = &self.model_time {
+            model_time.observe(elapsed.as_secs_f64());
+        }
         if model.observe(elapsed, self.policy.model.time_budget) {
             log::error!(
                 "the model is given up: too many inferences in a row took over {:?} (the last {elapsed:?}); \

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod access_log;
 pub mod yaml;
+pub mod hygiene;
 pub mod config;
 pub mod classify;
 pub mod model;

@@ -136,7 +136,7 @@ impl Serving {
             hops: TrustedHops::new(config.trusted_hops.clone()),
             sessions: SessionTable::new(policy.sessions.sessions_max),
             usage: Usage::default(),
-            access_log: AccessLog::start(config.access_log_millionths),
+            access_log: AccessLog::start(config.access_log_millionths, metrics.access_log_dropped.clone()),
             pools: config.pools.iter().map(gate).collect(),
             running: ArcSwap::from_pointee(Running::new(generation, &metrics)),
             applied: watch::Sender::new(FIRST),
@@ -227,7 +227,7 @@ impl Running {
         Running {
             limits: Limits::new(&generation.policy.clients.limits),
             meters: metrics.class_meters(&generation.policy.core),
-            generation,
+            generation: generation.timed_by(metrics.model_time.clone()),
         }
     }
 }

@@ -33,11 +33,12 @@ const TREES: [&str; 8] = [
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
 
 /// The modules of the proxy, and what each may import of those that stand above it here.
-const LAYERS: [(&str, Imports); 20] = [
+const LAYERS: [(&str, Imports); 21] = [
     ("lib", Only(&[])),
     ("access_log", Only(&[])),
     ("yaml", Only(&[])),
-    ("config", Only(&["yaml"])),
+    ("hygiene", Only(&[])),
+    ("config", Only(&["hygiene", "yaml"])),
     ("classify", Only(&[])),
     ("clock", Only(&["classify"])),
     ("model", Only(&["classify"])),
@@ -48,7 +49,7 @@ const LAYERS: [(&str, Imports); 20] = [
     ("trial", Only(&["classify", "clock", "forecast", "generation", "policy"])),
     ("rehearsal", Only(&["access_log", "classify", "clock", "forecast", "generation"])),
     ("gate", Only(&["clock"])),
-    ("telemetry", Only(&["generation", "policy"])),
+    ("telemetry", Only(&["generation", "hygiene", "policy"])),
     ("serving", AllBut(&[])),
     ("proxy", AllBut(&[])),
     ("admin", AllBut(&["proxy"])),

@@ -34,8 +34,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// Connections to upstreams that are kept for the next request.
 const UPSTREAM_KEEPALIVE: usize = 1_024;
-/// An idle HTTP/2 connection is closed after this.
-const H2_IDLE: Duration = Duration::from_secs(60);
 
 /// The flags of `serve`: shorthand for a settings file.
 #[derive(Debug, clap::Args)]
@@ -167,7 +165,7 @@ async fn serve(
         let source = &serving.running().generation.policy.source;
         log::info!("listening on {}, generation 1: {source}", listener.local_addr()?);
     }
-    let service = tokio::spawn(run_service(proxy, listeners, stopped));
+    let service = tokio::spawn(run_service(http(proxy, serving.clone()), listeners, stopped));
     api.set_ready(true);
     signals.until_told_to_stop(&serving).await;
     api.set_ready(false);
@@ -179,8 +177,12 @@ async fn serve(
     Ok(())
 }
 
-async fn run_service(proxy: Plimsoll, listeners: Vec<TcpListener>, stopped: watch::Receiver<bool>) {
-    let mut service = pingora_core::services::listening::Service::new("plimsoll".into(), http(proxy));
+async fn run_service(
+    app: EitherHttp<HttpProxy<Plimsoll>>,
+    listeners: Vec<TcpListener>,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut service = pingora_core::services::listening::Service::new("plimsoll".into(), app);
     let mut fds = Fds::new();
     for listener in listeners {
         let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
@@ -191,9 +193,9 @@ async fn run_service(proxy: Plimsoll, listeners: Vec<TcpListener>, stopped: watc
     service.start_service(Some(fds), stopped, 1).await;
 }
 
-fn http(proxy: Plimsoll) -> EitherHttp<HttpProxy<Plimsoll>> {
+fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {
     let settings = ServerConf { upstream_keepalive_pool_size: UPSTREAM_KEEPALIVE, ..ServerConf::default() };
-    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), H2_IDLE)
+    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), serving)
 }
 
 /// Reloads when the policy's files change. Dropping it ends that.

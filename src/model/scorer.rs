@@ -27,7 +27,6 @@ pub struct Scorer {
     recalled: AtomicU64,
     runs: AtomicU64,
     failures: AtomicU64,
-    busy_nanos: AtomicU64,
 }
 
 /// What a scorer has done so far.
@@ -41,8 +40,6 @@ pub struct Counters {
     pub failures: u64,
     /// Runs over budget.
     pub overruns: u64,
-    /// Time spent in runs.
-    pub busy: Duration,
 }
 
 impl Scorer {
@@ -65,7 +62,6 @@ impl Scorer {
             recalled: AtomicU64::new(0),
             runs: AtomicU64::new(0),
             failures: AtomicU64::new(0),
-            busy_nanos: AtomicU64::new(0),
         })
     }
 
@@ -99,7 +95,6 @@ impl Scorer {
     /// Tells how long a run took, and how long it may. `true` once: when the model is given up for
     /// being too slow.
     pub fn observe(&self, elapsed: Duration, run_max: Duration) -> bool {
-        self.busy_nanos.fetch_add(elapsed.as_nanos() as u64, Ordering::Relaxed);
         self.budget.observe(elapsed, run_max)
     }
 
@@ -115,7 +110,6 @@ impl Scorer {
             runs: self.runs.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             overruns: self.budget.overruns(),
-            busy: Duration::from_nanos(self.busy_nanos.load(Ordering::Relaxed)),
         }
     }
 

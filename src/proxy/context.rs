@@ -14,7 +14,9 @@ use plimsoll_core::policy::ClassId;
 use plimsoll_core::time::Time;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::deadline::Busy;
 use super::hold::Hold;
+use super::upload::Taken;
 use crate::classify::sessions::{KnownSession, SessionKey};
 use crate::gate::Permit;
 use crate::generation::ClassBy;
@@ -84,15 +86,25 @@ pub struct Context {
     pub(super) outcome: Outcome,
     /// Its response, while it is held back.
     pub(super) hold: Hold,
+    /// Bytes of its body so far.
+    pub(super) body_bytes: u64,
+    /// The memory that the beginning of its body takes.
+    pub(super) taken: Option<Taken>,
+    /// The index of the endpoint that was tried last.
+    pub(super) endpoint: Option<usize>,
     /// How often an upstream was tried.
     pub(super) tries: usize,
+    /// Whether its response has no end: events, or an upgraded connection.
+    pub(super) is_endless: bool,
+    /// When it must be further.
+    pub(super) busy: Busy,
     /// What the process waits for before it ends; not for an endless stream.
     pub(super) unfinished: Option<Unfinished>,
 }
 
 impl Context {
     /// The context of a request that was just received.
-    pub(super) fn new(received: Time, bits: u64, unfinished: Unfinished) -> Context {
+    pub(super) fn new(received: Time, bits: u64, unfinished: Unfinished, busy: Busy) -> Context {
         Context {
             received,
             complete: received,
@@ -109,15 +121,35 @@ impl Context {
             first_byte: None,
             outcome: Outcome::Success,
             hold: Hold::default(),
+            body_bytes: 0,
+            taken: None,
+            endpoint: None,
             tries: 0,
+            is_endless: false,
+            busy,
             unfinished: Some(unfinished),
         }
+    }
+
+    /// Whether the upstream let its time pass. What is passed on as it comes may as well be late because
+    /// its reader is slow.
+    pub(super) fn is_upstream_late(&self) -> bool {
+        self.is_sent && !self.hold.is_large() && self.busy.is_late()
     }
 
     /// Gives the seat back: the upstream is done with the request.
     pub(super) fn finish(&mut self, outcome: Outcome) {
         if let Some(permit) = self.permit.take() {
             permit.finish(outcome);
+        }
+    }
+}
+
+impl Drop for Context {
+    /// Dropped late, it was dropped for being late: by its task, which has no other way to tell.
+    fn drop(&mut self) {
+        if self.permit.is_some() && self.is_upstream_late() {
+            self.finish(Outcome::Overloaded);
         }
     }
 }

@@ -3,23 +3,37 @@
 //! The seat is free when the upstream has sent its last byte. Passed on chunk by
 //! chunk, a response is read from the upstream only as fast as the client reads;
 //! eighteen slow readers would pin a limit of eighteen. So chunks are kept until
-//! the end, unless the response is large or does not say how long it is (a stream
-//! by nature, or a page that is flushed piece by piece): those are passed on as
-//! they come.
+//! the end, unless the response is large. One that does not say how long it is
+//! may be a stream, or a page that is flushed piece by piece: once it takes longer
+//! than a shop takes to write a page, it is passed on as it comes.
 //!
 //! Most responses arrive in one chunk with its end, and are never held.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
+use plimsoll_core::time::Time;
 
 /// A page with what it inlines. Times the requests of slow readers, this is memory.
 const BYTES_MAX: usize = 256 * 1024;
+/// A response of unknown length that is still being made after this is for somebody who watches: a
+/// second is the limit of an uninterrupted flow of thought (Nielsen, Usability Engineering, 1993).
+const MADE_WITHIN: Duration = Duration::from_secs(1);
 
 /// What is held of one response.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hold {
     held: BytesMut,
     seen: usize,
     passing: bool,
+    /// From then on, chunks are passed on.
+    until: Time,
+}
+
+impl Default for Hold {
+    fn default() -> Hold {
+        Hold { held: BytesMut::new(), seen: 0, passing: false, until: Time::NEVER }
+    }
 }
 
 impl Hold {
@@ -28,13 +42,18 @@ impl Hold {
         self.passing = true;
     }
 
+    /// For a response of unknown length that began at `now`.
+    pub(super) fn limit_time(&mut self, now: Time) {
+        self.until = now.after(MADE_WITHIN);
+    }
+
     /// Whether there was more of it than is held back of any response.
     pub(super) fn is_large(&self) -> bool {
         self.seen > BYTES_MAX
     }
 
-    /// Takes a chunk and gives back what may go out now.
-    pub(super) fn take(&mut self, chunk: &mut Option<Bytes>, end: bool) {
+    /// Takes a chunk that came at `now` and gives back what may go out now.
+    pub(super) fn take(&mut self, chunk: &mut Option<Bytes>, end: bool, now: Time) {
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
         if self.passing || (end && self.held.is_empty()) {
             return;
@@ -42,7 +61,7 @@ impl Hold {
         if let Some(bytes) = chunk.take() {
             self.held.extend_from_slice(&bytes);
         }
-        if end || self.is_large() {
+        if end || self.is_large() || now >= self.until {
             self.passing = true;
             *chunk = Some(std::mem::take(&mut self.held).freeze());
         }
@@ -55,7 +74,7 @@ mod tests {
 
     fn pass(hold: &mut Hold, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
         let mut chunk = Some(Bytes::copy_from_slice(bytes));
-        hold.take(&mut chunk, end);
+        hold.take(&mut chunk, end, Time::from_millis(60_000));
         chunk.map(|bytes| bytes.to_vec())
     }
 
@@ -83,5 +102,20 @@ mod tests {
         hold.pass();
         assert_eq!(pass(&mut hold, b"head", false).unwrap(), b"head");
         assert!(!hold.is_large());
+    }
+
+    #[test]
+    fn a_response_of_unknown_length_is_let_go_when_it_is_made_slowly() {
+        let chunk_at = |hold: &mut Hold, now| {
+            let mut chunk = Some(Bytes::from_static(b"x"));
+            hold.take(&mut chunk, false, Time::from_millis(now));
+            chunk.map_or(0, |bytes| bytes.len())
+        };
+        let mut hold = Hold::default();
+        hold.limit_time(Time::from_millis(500));
+        assert_eq!(chunk_at(&mut hold, 500), 0);
+        assert_eq!(chunk_at(&mut hold, 1_499), 0);
+        assert_eq!(chunk_at(&mut hold, 1_500), 3);
+        assert_eq!(chunk_at(&mut hold, 1_500), 1);
     }
 }

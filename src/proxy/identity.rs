@@ -16,14 +16,9 @@ use pingora_http::RequestHeader;
 /// The header of the request id.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// What only a trusted hop may say.
-const CLAIMS: [HeaderName; 3] = [
-    HeaderName::from_static("forwarded"),
-    HeaderName::from_static("x-real-ip"),
-    HeaderName::from_static("x-forwarded-host"),
-];
 /// A longer id than this is not an id.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
@@ -107,17 +102,38 @@ pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding:
     if !traced.is_some_and(is_traceparent) {
         request.insert_header(TRACEPARENT, text(&new_traceparent(bits)))?;
     }
-    let peer = forwarding.peer.to_canonical().to_string();
+    let peer = forwarding.peer.to_canonical();
     if forwarding.trusted {
-        request.append_header(FORWARDED_FOR, peer)?;
-    } else {
-        for claim in &CLAIMS {
-            request.remove_header(claim);
+        if request.headers.contains_key(FORWARDED) {
+            request.append_header(FORWARDED, forwarded_for(peer))?;
         }
-        request.insert_header(FORWARDED_FOR, peer)?;
+        request.append_header(FORWARDED_FOR, peer.to_string())?;
+    } else {
+        drop_claims(request);
+        request.insert_header(FORWARDED_FOR, peer.to_string())?;
         request.insert_header(FORWARDED_PROTO, "http")?;
     }
     Ok(())
+}
+
+/// Removes what only a trusted hop may say. Some origins take the host or the path from it.
+fn drop_claims(request: &mut RequestHeader) {
+    let is_claim = |name: &&HeaderName| match name.as_str() {
+        "forwarded" | "x-real-ip" | "x-original-url" | "x-rewrite-url" | "x-original-host" | "x-host" => true,
+        name => name.starts_with("x-forwarded-"),
+    };
+    let claims: Vec<HeaderName> = request.headers.keys().filter(is_claim).cloned().collect();
+    for claim in &claims {
+        request.remove_header(claim);
+    }
+}
+
+/// One more element of a `Forwarded` field (RFC 7239, section 4).
+fn forwarded_for(peer: IpAddr) -> String {
+    match peer {
+        IpAddr::V4(peer) => format!("for={peer};proto=http"),
+        IpAddr::V6(peer) => format!("for=\"[{peer}]\";proto=http"),
+    }
 }
 
 #[cfg(test)]
@@ -142,15 +158,25 @@ mod tests {
 
     #[test]
     fn an_untrusted_peer_cannot_forward_for_anybody() {
-        let claims = [("x-forwarded-for", "203.0.113.1"), ("forwarded", "for=203.0.113.1")];
+        let claims = [
+            ("x-forwarded-for", "203.0.113.1"),
+            ("forwarded", "for=203.0.113.1"),
+            ("x-forwarded-prefix", "/checkout"),
+            ("x-original-url", "/checkout"),
+        ];
         assert_eq!(sent(&claims, false, "x-forwarded-for"), ["192.0.2.9"]);
-        assert!(sent(&claims, false, "forwarded").is_empty());
+        for (claim, _) in &claims[1..] {
+            assert!(sent(&claims, false, claim).is_empty(), "{claim}");
+        }
     }
 
     #[test]
     fn a_trusted_hop_is_appended_to_the_chain() {
         let claims = [("x-forwarded-for", "203.0.113.1")];
         assert_eq!(sent(&claims, true, "x-forwarded-for"), ["203.0.113.1", "192.0.2.9"]);
+        let claims = [("forwarded", "for=203.0.113.1"), ("x-forwarded-host", "shop.test")];
+        assert_eq!(sent(&claims, true, "forwarded"), ["for=203.0.113.1", "for=192.0.2.9;proto=http"]);
+        assert_eq!(sent(&claims, true, "x-forwarded-host"), ["shop.test"]);
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! The way in: from a request head to a seat, or to the refusal it gets instead.
 //!
-//! One direction: reject what has no meaning, find the client, read a small body
-//! (a slow upload must hold no seat), judge, check hard limits, ask the gate, and
-//! wait there for as long as the client does.
+//! One direction: reject what is not in order, find the client, take in the
+//! beginning of a body (a slow upload must hold no seat), judge, check hard limits,
+//! ask the gate, and wait there for as long as the client does.
 //!
 //! What becomes of the request afterwards is `service`'s.
 
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::HOST;
 use http::{Method, Version};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
@@ -17,22 +17,21 @@ use plimsoll_core::decision::Decision;
 use plimsoll_core::policy::Mode;
 
 use super::context::{Context, Fate, Judged};
+use super::deadline::Deadline;
 use super::identity::random_bits;
+use super::upload::{Room, Upload};
 use crate::classify::entry::entry;
 use crate::classify::head::Head;
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
 use crate::gate::{Answer, Asked, Asking, Ticket};
+use crate::hygiene::{self, Flaw, Received, Rules};
 use crate::serving::Serving;
 use crate::telemetry::metrics::{Rejection, observe};
 
-/// Bodies up to this size are read before a seat is asked for. It is what Pingora keeps for a retry.
-const BODY_READ_MAX: u64 = 64 * 1024;
-/// How long such a body may take.
-const BODY_READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// A client may stall for this long, in an upload or a download. Less than the upstream's read
 /// timeout, or a client that stalls would look like a shop that does.
-const CLIENT_STALL_MAX: Duration = Duration::from_secs(20);
+pub(super) const CLIENT_STALL_MAX: Duration = Duration::from_secs(20);
 /// A request caught by a reload is judged anew; reloads that keep catching it do not exist.
 const JUDGED_ANEW_MAX: usize = 1_000;
 
@@ -51,23 +50,27 @@ pub(super) enum Passage {
 ///
 /// # Errors
 /// The client left.
-pub(super) async fn take(serving: &Serving, session: &mut Session, ctx: &mut Context) -> Result<Passage> {
-    let header = session.req_header();
-    let head = Head::of(header);
-    if head.host().is_empty() && header.version == Version::HTTP_11 {
-        return Ok(Passage::Rejected(Rejection::MissingHost, None));
+pub(super) async fn take(
+    serving: &Serving,
+    room: &Room,
+    session: &mut Session,
+    ctx: &mut Context,
+) -> Result<Passage> {
+    if let Err(flaw) = clean(&serving.config.requests, session)? {
+        return Ok(Passage::Rejected(Rejection::Flawed(flaw), None));
     }
     let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
     let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
     ctx.peer = Some(peer);
-    ctx.client = Some(serving.hops.client(peer, &header.headers));
+    ctx.client = Some(serving.hops.client(peer, &session.req_header().headers));
     // Else bytes of a next request, sent early, would look like a client that left.
     session.as_downstream_mut().set_pipelining_enabled(true);
-    if has_small_body(session) {
-        if !read_body(session).await {
-            return Ok(Passage::Rejected(Rejection::IncompleteBody, None));
-        }
-        ctx.complete = serving.clock.now();
+    match room.take_in(session.as_downstream_mut(), &mut ctx.taken).await {
+        Upload::Absent => {}
+        Upload::TakenIn => ctx.complete = serving.clock.now(),
+        Upload::NoRoom => drop(serving.metrics.uploads_without_room.inc()),
+        Upload::Broken => return Ok(Passage::Rejected(Rejection::IncompleteBody, None)),
+        Upload::Unframed => return Ok(Passage::Rejected(Rejection::Flawed(Flaw::Chunk), None)),
     }
     // Whoever upgrades may be silent for long.
     if !session.is_upgrade_req() {
@@ -96,41 +99,40 @@ pub(super) async fn take(serving: &Serving, session: &mut Session, ctx: &mut Con
     Ok(settle(ctx, answer))
 }
 
-fn has_small_body(session: &mut Session) -> bool {
+/// Checks the head, and repairs what may be repaired, before anybody reads it.
+fn clean(rules: &Rules, session: &mut Session) -> Result<Result<(), Flaw>> {
     let header = session.req_header();
-    if header.headers.contains_key(EXPECT) {
-        return false;
-    }
-    let length = header.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    matches!(length, Some(1..=BODY_READ_MAX)) && !session.as_downstream_mut().is_body_done()
-}
-
-/// Reads the body to where Pingora finds it when it is sent upstream. False if it breaks off or takes too long.
-async fn read_body(session: &mut Session) -> bool {
-    let downstream = session.as_downstream_mut();
-    downstream.enable_retry_buffering();
-    let read = async {
-        while !downstream.is_body_done() {
-            // Nothing more to read ends the body as well: HTTP/2 trailers come after it.
-            if downstream.read_request_body().await?.is_none() {
-                break;
-            }
-        }
-        Result::<()>::Ok(())
+    let bytes = (header.version != Version::HTTP_2).then(|| session.as_downstream().to_h1_raw());
+    let received = Received { parts: header, target: header.raw_path(), bytes: bytes.as_deref() };
+    let repairs = match hygiene::check(received, rules) {
+        Ok(repairs) => repairs,
+        Err(flaw) => return Ok(Err(flaw)),
     };
-    matches!(tokio::time::timeout(BODY_READ_TIMEOUT, read).await, Ok(Ok(())))
+    let header = session.req_header_mut();
+    if let Some(target) = &repairs.target {
+        header.set_raw_path(target)?;
+    }
+    if let Some(host) = repairs.host.filter(|_| header.version != Version::HTTP_2) {
+        header.insert_header(HOST, host)?;
+    }
+    if repairs.drops_underscores {
+        let names = header.headers.keys().filter(|name| name.as_str().contains('_')).cloned();
+        for name in names.collect::<Vec<_>>() {
+            header.remove_header(&name);
+        }
+    }
+    Ok(Ok(()))
 }
 
 /// Finds out what the request is, under the generation in force.
-fn judge(serving: &Serving, session: &mut Session, ctx: &mut Context) {
+fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let running = serving.running_for_long();
     let generation = &running.generation;
     let policy = &generation.policy;
-    let body = session.as_downstream_mut().get_retry_buffer();
     let header = session.req_header();
     let head = Head::of(header);
     let key = path::key(head.path());
-    let in_body = || graphql::operation_in_body(body.as_deref()?);
+    let in_body = || graphql::operation_in_body(&session.as_downstream().get_retry_buffer()?);
     let operation = match graphql::operation_in_query(&head) {
         Some(operation) => Some(operation.into_owned()),
         None if policy.routes.wants_operation(&head, &key) || key.ends_with("graphql") => in_body(),
@@ -247,5 +249,5 @@ pub(super) fn remember(serving: &Serving, session: &Session, ctx: &Context) {
 
 /// A context for a request whose head has just been read.
 pub(super) fn context(serving: &Serving) -> Context {
-    Context::new(serving.clock.now(), random_bits(), serving.begin())
+    Context::new(serving.clock.now(), random_bits(), serving.begin(), Deadline::begin(serving.clock))
 }

@@ -6,9 +6,15 @@
 
 mod identity;
 mod hold;
+mod deadline;
+mod guard;
+mod places;
 mod context;
+mod upload;
+mod failure;
 mod intake;
 mod refuse;
+mod outliers;
 mod upstream;
 mod record;
 pub mod service;

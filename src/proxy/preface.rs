@@ -5,10 +5,10 @@
 //! load balancers) is never answered. This one stops at the first byte that is
 //! not the preface's: at once, for every method but those in `P`.
 //!
-//! It knows no TLS, where ALPN has told already.
+//! Either way, the connection is under a deadline from here on. It knows no TLS,
+//! where ALPN has told already.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
@@ -16,42 +16,65 @@ use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
 use pingora_core::server::ShutdownWatch;
 
+use super::deadline::{Deadline, within};
+use super::guard::Guarded;
+use super::places::{Place, Places};
+use crate::clock::Clock;
+use crate::serving::Serving;
+
 /// What an HTTP/2 client sends first (RFC 9113, section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// As long as Pingora waits for a first request.
-const FIRST_BYTES_MAX: Duration = Duration::from_secs(60);
-
 /// An application for both protocols on one port.
 pub struct EitherHttp<A> {
-    http1: Arc<A>,
-    http2: Arc<Http2<A>>,
+    http1: Arc<OneHttp<A>>,
+    http2: Arc<OneHttp<A>>,
+    serving: Arc<Serving>,
+    places: Arc<Places>,
 }
 
-/// The same application, told that its connections are HTTP/2.
-struct Http2<A> {
+/// The same application, told of which protocol its connections are.
+struct OneHttp<A> {
     app: Arc<A>,
     options: HttpServerOptions,
+    clock: Clock,
 }
 
 impl<A> EitherHttp<A> {
-    /// Serves both with `app`, which is left at Pingora's defaults. An HTTP/2 connection without
-    /// a stream is closed after `http2_idle`.
-    pub fn new(app: A, http2_idle: Duration) -> EitherHttp<A> {
-        let mut options = HttpServerOptions::default();
-        options.h2c = true;
-        options.h2_idle_timeout = Some(http2_idle);
-        let http1 = Arc::new(app);
-        EitherHttp { http2: Arc::new(Http2 { app: http1.clone(), options }), http1 }
+    /// Serves both with `app`, which is left at Pingora's defaults.
+    pub fn new(app: A, serving: Arc<Serving>) -> EitherHttp<A> {
+        let limits = serving.config.connections;
+        let mut http1 = HttpServerOptions::default();
+        http1.keepalive_request_limit = limits.requests_max;
+        let mut http2 = HttpServerOptions::default();
+        http2.h2c = true;
+        http2.h2_idle_timeout = Some(limits.idle);
+        let (app, clock) = (Arc::new(app), serving.clock);
+        let one = |options| Arc::new(OneHttp { app: app.clone(), options, clock });
+        let (http1, http2) = (one(http1), one(http2));
+        EitherHttp { http1, http2, places: Places::new(limits), serving }
+    }
+
+    /// A place for the connection, unless there are too many.
+    fn place(&self, stream: &Stream) -> Option<Place> {
+        let digest = stream.get_socket_digest()?;
+        let address = digest.peer_addr()?.as_inet()?.ip();
+        let is_hop = self.serving.hops.contains(address);
+        let taken = self.places.take((!is_hop).then_some(address));
+        taken.inspect_err(|crowded| self.serving.metrics.refuse_connection(*crowded)).ok()
     }
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for EitherHttp<A> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        match tokio::time::timeout(FIRST_BYTES_MAX, is_http2(&mut stream)).await.ok()?? {
-            true => self.http2.process_new(stream, shutdown).await,
-            false => self.http1.process_new(stream, shutdown).await,
+        let _place = self.place(&stream)?;
+        let (clock, limits) = (self.serving.clock, self.serving.config.connections);
+        if tokio::time::timeout(limits.idle, is_http2(&mut stream)).await.ok()?? {
+            return self.http2.process_new(stream, shutdown).await;
         }
+        let deadline = Deadline::of_connection(clock, limits.idle);
+        let guarded = Box::new(Guarded::new(stream, deadline.clone(), clock, limits.head));
+        within(deadline, self.http1.process_new(guarded, shutdown)).await?
     }
 
     async fn cleanup(&self) {
@@ -72,16 +95,24 @@ async fn is_http2(stream: &mut Stream) -> Option<bool> {
 }
 
 #[async_trait]
-impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2<A> {
+impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for OneHttp<A> {
     async fn process_new_http(
         self: &Arc<Self>,
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        self.app.process_new_http(session, shutdown).await
+        if !session.is_http2() {
+            // Under the deadline of its connection.
+            return self.app.process_new_http(session, shutdown).await;
+        }
+        within(Deadline::of_stream(self.clock), self.app.process_new_http(session, shutdown)).await?
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
         Some(&self.options)
+    }
+
+    async fn http_cleanup(&self) {
+        self.app.http_cleanup().await;
     }
 }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use pingora_core::Error;
 use pingora_proxy::Session;
 use plimsoll_core::decision::Decision;
@@ -37,9 +38,15 @@ pub(super) fn decision_text(ctx: &Context) -> String {
     }
 }
 
+/// The status of the answer that was begun, if one was. `100 Continue` is none.
+pub(super) fn status(session: &Session) -> Option<StatusCode> {
+    let status = session.response_written()?.status;
+    (!status.is_informational() || status == StatusCode::SWITCHING_PROTOCOLS).then_some(status)
+}
+
 /// Counts and logs a request that is over.
 pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>, ctx: &Context) {
-    let status = session.response_written().map_or(0, |response| response.status.as_u16());
+    let status = status(session).map_or(0, |status| status.as_u16());
     if let Some(judged) = &ctx.judged {
         let meters = &judged.running.meters[judged.class.index()];
         match usize::from(status / 100) {

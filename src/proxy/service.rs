@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, SET_COOKIE};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SET_COOKIE};
 use http::{Method, StatusCode};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
@@ -19,29 +19,41 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use plimsoll_core::controller::Outcome;
 use plimsoll_core::decision::Decision;
+use plimsoll_core::time::Time;
 use tokio::sync::{Semaphore, watch};
 
 use super::context::{Context, Fate};
+use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::identity::{self, Forwarding};
-use super::intake::{self, Passage};
+use super::intake::{self, CLIENT_STALL_MAX, Passage};
+use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
+use super::upload::{Room, expects_continue};
 use super::upstream::Upstreams;
+use crate::hygiene::Flaw;
 use crate::serving::Serving;
 use crate::telemetry::metrics::{Rejection, observe};
 
 /// The header that tells what was decided, where the policy turns it on.
 pub(super) const DECISION: &str = "x-plimsoll-decision";
-/// How long the upstream's end of a WebSocket may be silent.
-const UPGRADED_IDLE_MAX: Duration = Duration::from_secs(600);
+/// The media type of server-sent events (WHATWG HTML, section 9.2).
+const EVENTS: &str = "text/event-stream";
+/// How long the upstream's end of a WebSocket or of an event stream may be silent.
+const ENDLESS_IDLE_MAX: Duration = Duration::from_secs(600);
+/// How long it may take to hand the last of a response to its client: more than one stall.
+const FINISH_MAX: Duration = CLIENT_STALL_MAX.saturating_mul(2);
 /// Streams and WebSockets at once, unless the settings say otherwise.
 const STREAMS_MAX: usize = 10_000;
+/// Buffers for bodies without a seat, unless the settings say otherwise: 64 MiB of memory.
+const UPLOAD_BUFFERS_MAX: usize = 1_024;
 
 /// The proxy.
 pub struct Plimsoll {
     serving: Arc<Serving>,
     upstreams: Vec<Arc<Upstreams>>,
     streams: Arc<Semaphore>,
+    room: Room,
 }
 
 impl Plimsoll {
@@ -54,6 +66,10 @@ impl Plimsoll {
         Ok(Plimsoll {
             upstreams: upstreams.collect::<io::Result<_>>()?,
             streams: Arc::new(Semaphore::new(serving.config.streams_max.unwrap_or(STREAMS_MAX))),
+            room: Room::new(
+                serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX),
+                serving.metrics.upload_bytes.clone(),
+            ),
             serving,
         })
     }
@@ -71,10 +87,23 @@ impl Plimsoll {
         &self.upstreams[ctx.judged.as_ref().map_or(0, |judged| judged.pool)]
     }
 
-    /// What is left of the time the request may take in all.
-    fn time_left(&self, ctx: &Context) -> Duration {
-        let total = self.upstreams(ctx).total_timeout();
-        (total + ctx.waited).saturating_sub(self.serving.clock.now().since(ctx.received))
+    /// What is left at `now` of the time the request may take in all.
+    fn time_left(&self, ctx: &Context, now: Time) -> Duration {
+        let total = self.upstreams(ctx).timeouts().total;
+        (total + ctx.waited).saturating_sub(now.since(ctx.received))
+    }
+
+    /// Sets by when something must happen next: a body may take all the time there is, whatever comes
+    /// from the upstream only so long.
+    fn set_deadline(&self, ctx: &Context, now: Time) {
+        let read = self.upstreams(ctx).timeouts().read;
+        let time = match ctx.stream {
+            _ if ctx.is_endless => ENDLESS_IDLE_MAX,
+            Some(_) => read,
+            None if ctx.is_sent => read.min(self.time_left(ctx, now)),
+            None => self.time_left(ctx, now),
+        };
+        ctx.busy.until(now.after(time));
     }
 
     async fn refuse(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
@@ -99,16 +128,44 @@ impl Plimsoll {
         ctx.fate = Fate::Rejected(rejection.name());
         let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
         let status = match rejection {
-            Rejection::MissingHost => StatusCode::BAD_REQUEST,
+            Rejection::Flawed(flaw) => flaw.status(),
             Rejection::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
             Rejection::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Rejection::StreamsFull => StatusCode::SERVICE_UNAVAILABLE,
         };
         let plain = Refused::plain(status, &request_id);
-        if rejection == Rejection::IncompleteBody || rejection == Rejection::MissingHost {
+        // What is not in order may end anywhere.
+        if matches!(rejection, Rejection::IncompleteBody | Rejection::Flawed(_)) {
             session.set_keepalive(None);
         }
         Refused { retry_after, ..plain }.write(session).await
+    }
+
+    /// A body whose length nobody told is counted while it streams. What is upgraded has none.
+    fn count_body(&self, ctx: &mut Context, bytes: usize) -> Result<()> {
+        ctx.body_bytes += bytes as u64;
+        if ctx.is_endless || ctx.body_bytes <= self.serving.config.requests.body_bytes_max {
+            return Ok(());
+        }
+        let rejection = Rejection::Flawed(Flaw::BodySize);
+        self.serving.metrics.reject(rejection);
+        ctx.fate = Fate::Rejected(rejection.name());
+        Err(Error::new(ErrorType::HTTPStatus(Flaw::BodySize.status().as_u16())).into_down())
+    }
+
+    fn observe_endpoint(&self, ctx: &Context, fared: Fared, now: Time) {
+        if let Some(index) = ctx.endpoint
+            && self.upstreams(ctx).observe(index, fared, now)
+        {
+            self.serving.metrics.ejections.inc();
+        }
+    }
+
+    /// When to come back after an answer that says that there is no room, as the class has it.
+    fn time_to_retry(&self, status: StatusCode, ctx: &Context) -> Option<Duration> {
+        let judged = ctx.judged.as_ref().filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)?;
+        let refusal = &judged.running.generation.policy.settings(judged.class).refusal;
+        Refused::by_class(refusal, ctx.bits, "").retry_after
     }
 
     /// A stream lives on without its seat, and counts against the cap of streams.
@@ -121,6 +178,7 @@ impl Plimsoll {
             return Err(Error::new(ErrorType::HTTPStatus(503)));
         };
         ctx.stream = Some(place);
+        ctx.is_endless = true;
         ctx.unfinished = None;
         ctx.hold.pass();
         ctx.finish(Outcome::Success);
@@ -137,7 +195,7 @@ impl ProxyHttp for Plimsoll {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Context>) -> Result<bool> {
-        match intake::take(&self.serving, session, ctx).await? {
+        match intake::take(&self.serving, &self.room, session, ctx).await? {
             Passage::Seated => Ok(false),
             Passage::Refused => self.refuse(session, ctx).await.map(|()| true),
             Passage::Rejected(rejection, retry_after) => {
@@ -147,22 +205,26 @@ impl ProxyHttp for Plimsoll {
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Box<Context>) -> Result<Box<HttpPeer>> {
-        let left = self.time_left(ctx);
+        let now = self.serving.clock.now();
+        let left = self.time_left(ctx, now);
         if left.is_zero() {
             return Err(Error::new(ErrorType::ConnectTimedout).into_up());
         }
         ctx.tries += 1;
-        let peer = self.upstreams(ctx).next(left);
-        let mut peer = peer.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
-        if session.is_upgrade_req() {
-            peer.options.read_timeout = Some(UPGRADED_IDLE_MAX);
+        let next = self.upstreams(ctx).next(left, now);
+        let (index, mut peer) = next.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
+        ctx.endpoint = Some(index);
+        // Before HTTP/1 clients the deadline does it, with an answer. An HTTP/2 stream can only be dropped
+        // by it, so that Pingora's timeout comes first where silence is not what was asked for.
+        if !session.is_http2() || accepts_events(session.req_header()) {
+            peer.options.read_timeout = Some(ENDLESS_IDLE_MAX);
         }
         Ok(Box::new(peer))
     }
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
         ctx: &mut Box<Context>,
     ) -> Result<()> {
@@ -170,7 +232,14 @@ impl ProxyHttp for Plimsoll {
             let forwarding = Forwarding { peer, trusted: self.serving.hops.contains(peer) };
             identity::write_upstream(request, ctx.bits, forwarding)?;
         }
-        ctx.sent = Some(self.serving.clock.now());
+        // It was told to continue before it had a seat.
+        if expects_continue(session.req_header()) {
+            request.remove_header(&EXPECT);
+        }
+        let now = self.serving.clock.now();
+        ctx.sent = Some(now);
+        ctx.body_bytes = 0;
+        self.set_deadline(ctx, now);
         Ok(())
     }
 
@@ -181,13 +250,16 @@ impl ProxyHttp for Plimsoll {
         end_of_stream: bool,
         ctx: &mut Box<Context>,
     ) -> Result<()> {
+        let now = self.serving.clock.now();
         if end_of_stream || body.is_some() {
-            ctx.sent = Some(self.serving.clock.now());
+            ctx.sent = Some(now);
         }
         ctx.is_sent |= end_of_stream;
-        if !ctx.is_sent && ctx.stream.is_none() && self.time_left(ctx).is_zero() {
+        self.count_body(ctx, body.as_ref().map_or(0, Bytes::len))?;
+        if !ctx.is_sent && ctx.stream.is_none() && self.time_left(ctx, now).is_zero() {
             return Err(Error::explain(ErrorType::ReadTimedout, "the upload took too long").into_down());
         }
+        self.set_deadline(ctx, now);
         Ok(())
     }
 
@@ -203,6 +275,7 @@ impl ProxyHttp for Plimsoll {
         }
         let now = self.serving.clock.now();
         ctx.first_byte = Some(now);
+        self.observe_endpoint(ctx, Fared::Answered, now);
         ctx.outcome = outcome_of_status(response.status);
         if response.status.as_u16() < 400 {
             intake::remember(&self.serving, session, ctx);
@@ -218,14 +291,17 @@ impl ProxyHttp for Plimsoll {
                 self.serving.sessions.granted(&judged.session, &response.headers, cookies, now);
             }
         }
-        if !has_known_length(response) {
-            ctx.hold.pass();
+        if !response.headers.contains_key(CONTENT_LENGTH) {
+            ctx.hold.limit_time(now);
         }
         if is_upgrade || is_event_stream(response) {
             self.become_stream(ctx)?;
         } else if has_no_body(&session.req_header().method, response) {
             ctx.finish(ctx.outcome);
+        } else if is_unbuffered(response) {
+            ctx.hold.pass();
         }
+        self.set_deadline(ctx, now);
         Ok(())
     }
 
@@ -236,14 +312,15 @@ impl ProxyHttp for Plimsoll {
         end_of_stream: bool,
         ctx: &mut Box<Context>,
     ) -> Result<Option<Duration>> {
+        let now = self.serving.clock.now();
         if end_of_stream {
             ctx.finish(ctx.outcome);
-        } else if ctx.stream.is_none() && self.time_left(ctx).is_zero() {
+        } else if ctx.stream.is_none() && self.time_left(ctx, now).is_zero() {
             let late = Error::new(ErrorType::ReadTimedout);
             // What is passed on as it comes may as well be late because its reader is slow.
             return Err(if ctx.hold.is_large() { late.into_down() } else { late.into_up() });
         }
-        ctx.hold.take(body, end_of_stream);
+        ctx.hold.take(body, end_of_stream, now);
         if ctx.hold.is_large() && !end_of_stream && ctx.permit.is_some() {
             // A long download goes at its reader's pace from here on; with a place among the streams
             // it needs no seat. Without one it keeps its seat.
@@ -251,6 +328,11 @@ impl ProxyHttp for Plimsoll {
                 ctx.stream = Some(place);
                 ctx.finish(ctx.outcome);
             }
+        }
+        if end_of_stream {
+            ctx.busy.until(now.after(FINISH_MAX));
+        } else {
+            self.set_deadline(ctx, now);
         }
         Ok(None)
     }
@@ -277,6 +359,7 @@ impl ProxyHttp for Plimsoll {
         mut error: Box<Error>,
     ) -> Box<Error> {
         self.serving.metrics.connect_failures.inc();
+        self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
         // Nothing was sent, so another endpoint may be asked whatever the method.
         error.set_retry(ctx.tries < self.upstreams(ctx).tries_max());
         error
@@ -288,12 +371,14 @@ impl ProxyHttp for Plimsoll {
         error: &Error,
         ctx: &mut Box<Context>,
     ) -> FailToProxy {
-        let status = status_of(error);
-        let is_unanswered = session.response_written().is_none();
+        let status =
+            if ctx.is_upstream_late() { Some(StatusCode::GATEWAY_TIMEOUT) } else { status_of(error) };
+        let is_unanswered = record::status(session).is_none();
         if let Some(status) = status.filter(|_| is_unanswered) {
             session.set_keepalive(None);
             let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
-            let answer = Refused::plain(status, &request_id);
+            let retry_after = self.time_to_retry(status, ctx);
+            let answer = Refused { retry_after, ..Refused::plain(status, &request_id) };
             if let Err(error) = answer.write(session).await {
                 log::debug!("the client left before its {status}: {error}");
             }
@@ -303,8 +388,12 @@ impl ProxyHttp for Plimsoll {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Box<Context>) {
+        if error.is_some_and(|error| is_endpoints(error, ctx)) {
+            self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
+        }
         match error {
             None => ctx.finish(ctx.outcome),
+            Some(_) if ctx.is_upstream_late() => ctx.finish(Outcome::Overloaded),
             Some(error) if ctx.is_sent && *error.esource() != ErrorSource::Downstream => {
                 ctx.finish(outcome_of(error));
             }
@@ -314,6 +403,7 @@ impl ProxyHttp for Plimsoll {
             Some(_) => ctx.permit = None,
         }
         ctx.stream = None;
+        ctx.taken = None;
         record::record(&self.serving, session, error, ctx);
     }
 
@@ -322,53 +412,29 @@ impl ProxyHttp for Plimsoll {
     }
 }
 
-fn outcome_of_status(status: StatusCode) -> Outcome {
-    match status {
-        StatusCode::SERVICE_UNAVAILABLE => Outcome::Overloaded,
-        status if status.is_server_error() => Outcome::Failed,
-        _ => Outcome::Success,
-    }
-}
-
-fn is_timeout(error: &Error) -> bool {
-    use ErrorType::{ConnectTimedout, ReadTimedout, WriteTimedout};
-    matches!(error.etype(), ConnectTimedout | ReadTimedout | WriteTimedout)
-}
-
-/// What an error that is not the client's says of the upstream.
-fn outcome_of(error: &Error) -> Outcome {
-    if is_unreachable(error) || is_timeout(error) { Outcome::Overloaded } else { Outcome::Failed }
-}
-
-fn is_unreachable(error: &Error) -> bool {
-    use ErrorType::{ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout};
-    matches!(error.etype(), ConnectError | ConnectNoRoute | ConnectRefused | ConnectTimedout)
-}
-
-/// The status an error is answered with; `None` if the client is gone.
-fn status_of(error: &Error) -> Option<StatusCode> {
-    if let ErrorType::HTTPStatus(code) = error.etype() {
-        return StatusCode::from_u16(*code).ok();
-    }
-    match error.esource() {
-        ErrorSource::Downstream => match error.etype() {
-            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => None,
-            _ => Some(StatusCode::BAD_REQUEST),
-        },
-        ErrorSource::Upstream if is_timeout(error) => Some(StatusCode::GATEWAY_TIMEOUT),
-        ErrorSource::Upstream => Some(StatusCode::BAD_GATEWAY),
-        ErrorSource::Internal | ErrorSource::Unset => Some(StatusCode::INTERNAL_SERVER_ERROR),
-    }
+/// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.
+fn is_endpoints(error: &Error, ctx: &Context) -> bool {
+    let is_upstreams = *error.esource() == ErrorSource::Upstream && !is_unreachable(error);
+    ctx.is_sent && ctx.first_byte.is_none() && (is_upstreams || ctx.is_upstream_late())
 }
 
 fn is_event_stream(response: &ResponseHeader) -> bool {
     let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|kind| kind.starts_with("text/event-stream"))
+    content_type
+        .is_some_and(|kind| kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS)))
 }
 
-/// Only what says how long it is can be held back: the rest may be a stream whose next chunk is far.
-fn has_known_length(response: &ResponseHeader) -> bool {
-    response.headers.contains_key(CONTENT_LENGTH)
+/// What says for itself that it must not be held back, as nginx reads it as well.
+fn is_unbuffered(response: &ResponseHeader) -> bool {
+    response
+        .headers
+        .get("x-accel-buffering")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"))
+}
+
+fn accepts_events(request: &RequestHeader) -> bool {
+    let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains(EVENTS))
 }
 
 fn has_no_body(method: &Method, response: &ResponseHeader) -> bool {

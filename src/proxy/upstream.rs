@@ -1,8 +1,9 @@
 //! The endpoints of a pool: which is asked next, with which timeouts, and whether it is well.
 //!
 //! Round robin over the endpoints that answer their health checks, from
-//! pingora-load-balancing. If none does, all are asked all the same: a check that
-//! is wrong must not close the shop, and a pool of one has no other choice.
+//! pingora-load-balancing, and that requests did not fail at lately. If none is
+//! left, all are asked all the same: a check that is wrong must not close the shop,
+//! and a pool of one has no other choice.
 //!
 //! Health checks go straight to the endpoints; no gate sees them.
 
@@ -16,8 +17,10 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backend, LoadBalancer};
+use plimsoll_core::time::Time;
 use tokio::sync::watch;
 
+use super::outliers::{Fared, Outliers};
 use crate::config::{Pool, Timeouts};
 
 /// Looked at before giving up on a healthy one: each endpoint once, in any pool of a sensible size.
@@ -30,6 +33,7 @@ pub(super) struct Upstreams {
     timeouts: Timeouts,
     endpoints: Vec<SocketAddr>,
     balancer: Arc<LoadBalancer<RoundRobin>>,
+    outliers: Outliers,
 }
 
 impl Upstreams {
@@ -46,6 +50,7 @@ impl Upstreams {
             timeouts: pool.timeouts,
             endpoints: pool.endpoints.clone(),
             balancer: Arc::new(balancer),
+            outliers: Outliers::new(pool.endpoints.len()),
         })
     }
 
@@ -57,16 +62,26 @@ impl Upstreams {
         }
     }
 
-    /// The endpoint to ask next. `left` of the total time is left for it.
-    pub(super) fn next(&self, left: Duration) -> Option<HttpPeer> {
-        let address = self.next_address()?;
-        let mut peer = HttpPeer::new(address, false, String::new());
+    /// The endpoint to ask next, with its index. `left` of the total time is left for it.
+    pub(super) fn next(&self, left: Duration, now: Time) -> Option<(usize, HttpPeer)> {
+        let index = self.next_index(now)?;
+        let mut peer = HttpPeer::new(self.endpoints[index], false, String::new());
         let options = &mut peer.options;
         options.connection_timeout = Some(self.timeouts.connect.min(left));
         options.total_connection_timeout = Some(self.timeouts.connect.min(left));
         options.read_timeout = Some(self.timeouts.read.min(left));
         options.write_timeout = Some(self.timeouts.write.min(left));
-        Some(peer)
+        Some((index, peer))
+    }
+
+    /// Notes how a request fared at an endpoint. `true` if that one is left alone from now on.
+    pub(super) fn observe(&self, index: usize, fared: Fared, now: Time) -> bool {
+        // With one endpoint it would change nothing.
+        let is_ejected = self.endpoints.len() > 1 && self.outliers.observe(index, fared, now);
+        if is_ejected {
+            log::warn!("{} is left alone: too many requests in a row failed there", self.endpoints[index]);
+        }
+        is_ejected
     }
 
     /// How often an endpoint may be tried for one request: each once.
@@ -74,21 +89,29 @@ impl Upstreams {
         self.endpoints.len()
     }
 
-    /// How long a request may take in all.
-    pub(super) fn total_timeout(&self) -> Duration {
-        self.timeouts.total
+    /// How long they may take.
+    pub(super) fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
     }
 
-    fn next_address(&self) -> Option<SocketAddr> {
-        if let [only] = self.endpoints[..] {
-            return Some(only);
+    fn next_index(&self, now: Time) -> Option<usize> {
+        if self.endpoints.len() == 1 {
+            return Some(0);
         }
-        let any = |_: &Backend, _: bool| true;
+        let is_kept = |backend: &Backend| {
+            self.index_of(backend).is_some_and(|index| !self.outliers.is_ejected(index, now))
+        };
         let chosen = self
             .balancer
-            .select(b"", TRIES_MAX)
-            .or_else(|| self.balancer.select_with(b"", TRIES_MAX, any))?;
-        chosen.addr.as_inet().copied()
+            .select_with(b"", TRIES_MAX, |backend, is_healthy| is_healthy && is_kept(backend))
+            .or_else(|| self.balancer.select(b"", TRIES_MAX))
+            .or_else(|| self.balancer.select_with(b"", TRIES_MAX, |_, _| true))?;
+        self.index_of(&chosen)
+    }
+
+    fn index_of(&self, backend: &Backend) -> Option<usize> {
+        let address = backend.addr.as_inet()?;
+        self.endpoints.iter().position(|endpoint| endpoint == address)
     }
 }
 

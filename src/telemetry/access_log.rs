@@ -9,17 +9,17 @@
 //! means nothing outside this process.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread;
 
+use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 /// Records that may wait for the writer.
 const BACKLOG: usize = 4_096;
 
 /// One request.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Record {
     /// Seconds since 1970, in UTC.
     pub time: f64,
@@ -56,12 +56,13 @@ pub struct Record {
 pub struct AccessLog {
     sender: SyncSender<Record>,
     sample_millionths: u32,
-    dropped: AtomicU64,
+    dropped: Counter,
 }
 
 impl AccessLog {
-    /// Logs about so many millionths of all requests; `None` for none of them.
-    pub fn start(sample_millionths: u32) -> Option<AccessLog> {
+    /// Logs about so many millionths of all requests; `None` for none of them. `dropped` counts the
+    /// records that the writer was too slow for.
+    pub fn start(sample_millionths: u32, dropped: Counter) -> Option<AccessLog> {
         if sample_millionths == 0 {
             return None;
         }
@@ -79,7 +80,7 @@ impl AccessLog {
                 }
             })
             .ok()?;
-        Some(AccessLog { sender, sample_millionths, dropped: AtomicU64::new(0) })
+        Some(AccessLog { sender, sample_millionths, dropped })
     }
 
     /// Whether a request with these random bits is logged.
@@ -90,12 +91,25 @@ impl AccessLog {
     /// Hands a record over.
     pub fn write(&self, record: Record) {
         if self.sender.try_send(record).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.inc();
         }
     }
+}
 
-    /// Records dropped since the start.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_the_writer_has_no_room_for_is_counted() {
+        let (sender, backlog) = sync_channel(1);
+        let log = AccessLog { sender, sample_millionths: 1_000_000, dropped: Counter::default() };
+        log.write(Record::default());
+        assert_eq!(log.dropped.get(), 0);
+        log.write(Record::default());
+        assert_eq!(log.dropped.get(), 1);
+        assert!(backlog.try_recv().is_ok());
+        log.write(Record::default());
+        assert_eq!(log.dropped.get(), 1);
     }
 }

@@ -5,7 +5,6 @@
 //! off the running state (limit, queues, breakers) is a gauge that is set when
 //! somebody looks.
 
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use plimsoll_core::breaker::BreakerState;
@@ -20,10 +19,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::generation::{ClassBy, Generation};
+use crate::hygiene::Flaw;
 
 /// Seconds, from what the proxy itself takes to what a shopper will not wait for.
 const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0];
+/// Seconds, from what an inference takes (some microseconds) to more than any budget for it.
+const MODEL_BUCKETS: [f64; 11] = [1e-6, 2e-6, 4e-6, 8e-6, 16e-6, 32e-6, 64e-6, 128e-6, 512e-6, 2e-3, 8e-3];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct DecisionLabels {
@@ -62,8 +64,8 @@ struct KindLabel {
 /// Why a request was rejected before it was anything to decide about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// No `Host`, or an empty one.
-    MissingHost,
+    /// Its head is not in order.
+    Flawed(Flaw),
     /// Its body did not come in time, or broke off.
     IncompleteBody,
     /// A hard limit of its session or address.
@@ -73,18 +75,39 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    const ALL: [Rejection; 4] =
-        [Rejection::MissingHost, Rejection::IncompleteBody, Rejection::RateLimited, Rejection::StreamsFull];
+    fn all() -> impl Iterator<Item = Rejection> {
+        let others = [Rejection::IncompleteBody, Rejection::RateLimited, Rejection::StreamsFull];
+        Flaw::ALL.map(Rejection::Flawed).into_iter().chain(others)
+    }
+
+    /// Its place in [`Rejection::all`].
+    fn index(self) -> usize {
+        match self {
+            Rejection::Flawed(flaw) => flaw as usize,
+            Rejection::IncompleteBody => Flaw::ALL.len(),
+            Rejection::RateLimited => Flaw::ALL.len() + 1,
+            Rejection::StreamsFull => Flaw::ALL.len() + 2,
+        }
+    }
 
     /// The name in metrics and logs.
     pub const fn name(self) -> &'static str {
         match self {
-            Rejection::MissingHost => "missing_host",
+            Rejection::Flawed(flaw) => flaw.name(),
             Rejection::IncompleteBody => "incomplete_body",
             Rejection::RateLimited => "rate_limited",
             Rejection::StreamsFull => "streams_full",
         }
     }
+}
+
+/// Why a connection is closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crowded {
+    /// There are too many.
+    InAll,
+    /// There are too many from its address.
+    FromAddress,
 }
 
 /// The counters of one class, resolved.
@@ -114,12 +137,16 @@ pub struct Metrics {
     queue_wait: Family<ClassLabel, Histogram, fn() -> Histogram>,
     upstream: Family<ClassLabel, Histogram, fn() -> Histogram>,
     responses: Family<StatusLabels, Counter>,
-    rejections: [Counter; Rejection::ALL.len()],
+    /// By [`Rejection::index`].
+    rejections: Vec<Counter>,
+    connections_refused: [Counter; 2],
     class_by: [Counter; 3],
     /// Value head runs skipped, since no decision depended on them.
     pub value_skipped: Counter,
     /// Connections to upstreams that failed.
     pub connect_failures: Counter,
+    /// Endpoints left alone for failing.
+    pub ejections: Counter,
     reloads: [Counter; 2],
     limit: Family<PoolLabel, Gauge>,
     inflight: Family<PoolLabel, Gauge>,
@@ -132,7 +159,14 @@ pub struct Metrics {
     model_recalled: Gauge,
     model_failures: Gauge,
     model_overruns: Gauge,
-    model_seconds: Gauge<f64, AtomicU64>,
+    /// Time of each inference.
+    pub model_time: Histogram,
+    /// Bytes of bodies that are held until their requests are over.
+    pub upload_bytes: Gauge,
+    /// Bodies that were not waited for, because too much is held already.
+    pub uploads_without_room: Counter,
+    /// Records the access log was too slow for.
+    pub access_log_dropped: Counter,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -147,10 +181,12 @@ impl Default for Metrics {
             queue_wait: Family::new_with_constructor(seconds_histogram),
             upstream: Family::new_with_constructor(seconds_histogram),
             responses: Family::default(),
-            rejections: Default::default(),
+            rejections: Vec::new(),
+            connections_refused: Default::default(),
             class_by: Default::default(),
             value_skipped: Counter::default(),
             connect_failures: Counter::default(),
+            ejections: Counter::default(),
             reloads: Default::default(),
             limit: Family::default(),
             inflight: Family::default(),
@@ -163,7 +199,10 @@ impl Default for Metrics {
             model_recalled: Gauge::default(),
             model_failures: Gauge::default(),
             model_overruns: Gauge::default(),
-            model_seconds: Gauge::default(),
+            model_time: Histogram::new(MODEL_BUCKETS),
+            upload_bytes: Gauge::default(),
+            uploads_without_room: Counter::default(),
+            access_log_dropped: Counter::default(),
         };
         metrics.register_counters();
         metrics.register_gauges();
@@ -181,14 +220,26 @@ impl Metrics {
         let help = "Time to the first byte of the upstream's answer";
         registry.register_with_unit("upstream_latency", help, Unit::Seconds, self.upstream.clone());
         registry.register("responses", "Answers sent, by class and status", self.responses.clone());
+        let help = "Time of an inference of the model";
+        registry.register_with_unit("model", help, Unit::Seconds, self.model_time.clone());
+        let help = "Bodies not waited for, because too much of others is held";
+        registry.register("uploads_without_room", help, self.uploads_without_room.clone());
+        let help = "Records the access log dropped, because its writer was behind";
+        registry.register("access_log_dropped", help, self.access_log_dropped.clone());
         registry.register("value_skipped", "Value head runs nobody needed", self.value_skipped.clone());
         let help = "Connections to upstreams that failed";
         registry.register("connect_failures", help, self.connect_failures.clone());
+        let help = "Endpoints left alone, because requests failed there";
+        registry.register("ejections", help, self.ejections.clone());
         let by_kind = Family::<KindLabel, Counter>::default();
-        for rejection in Rejection::ALL {
-            let label = KindLabel { kind: rejection.name() };
-            self.rejections[rejection as usize] = by_kind.get_or_create(&label).clone();
+        let resolved =
+            |rejection: Rejection| by_kind.get_or_create(&KindLabel { kind: rejection.name() }).clone();
+        self.rejections = Rejection::all().map(resolved).collect();
+        let by_limit = Family::<KindLabel, Counter>::default();
+        for (index, kind) in ["total", "address"].into_iter().enumerate() {
+            self.connections_refused[index] = by_limit.get_or_create(&KindLabel { kind }).clone();
         }
+        registry.register("connections_refused", "Connections closed at once, by limit", by_limit);
         registry.register("rejections", "Requests rejected before any decision", by_kind);
         let by_decider = Family::<KindLabel, Counter>::default();
         for by in [ClassBy::Route, ClassBy::Model, ClassBy::Fallback] {
@@ -212,6 +263,7 @@ impl Metrics {
         registry.register("breaker_state", help, self.breaker.clone());
         registry.register("generation", "The generation in force", self.generation.clone());
         registry.register("sessions", "Sessions remembered", self.sessions.clone());
+        registry.register("upload_bytes", "Bytes of bodies held", self.upload_bytes.clone());
         registry.register("model_usable", "1 if the model answers, else 0", self.model_usable.clone());
         let help = "Inferences of the model in force";
         registry.register("model_runs", help, self.model_runs.clone());
@@ -220,8 +272,6 @@ impl Metrics {
         let help = "Inferences without a finite answer";
         registry.register("model_failures", help, self.model_failures.clone());
         registry.register("model_overruns", "Inferences over budget", self.model_overruns.clone());
-        let help = "Time spent in inferences of the model in force";
-        registry.register_with_unit("model", help, Unit::Seconds, self.model_seconds.clone());
     }
 
     /// The counters of the classes of `policy`, in its order.
@@ -252,7 +302,12 @@ impl Metrics {
 
     /// Counts a request that was rejected before any decision.
     pub fn reject(&self, rejection: Rejection) {
-        self.rejections[rejection as usize].inc();
+        self.rejections[rejection.index()].inc();
+    }
+
+    /// Counts a connection that was closed at once.
+    pub fn refuse_connection(&self, crowded: Crowded) {
+        self.connections_refused[crowded as usize].inc();
     }
 
     /// Counts who decided a request's class.
@@ -293,7 +348,6 @@ impl Metrics {
         self.model_recalled.set(counters.recalled as i64);
         self.model_failures.set(counters.failures as i64);
         self.model_overruns.set(counters.overruns as i64);
-        self.model_seconds.set(counters.busy.as_secs_f64());
     }
 
     /// All metrics as Prometheus text.
@@ -307,4 +361,20 @@ impl Metrics {
 /// Observes a duration in seconds.
 pub fn observe(histogram: &Histogram, duration: Duration) {
     histogram.observe(duration.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rejection_has_a_counter_of_its_own() {
+        let metrics = Metrics::default();
+        for (index, rejection) in Rejection::all().enumerate() {
+            assert_eq!(rejection.index(), index, "{rejection:?}");
+            metrics.reject(rejection);
+            let series = format!("plimsoll_rejections_total{{kind=\"{}\"}} 1\n", rejection.name());
+            assert!(metrics.encode().contains(&series), "{series}");
+        }
+    }
 }

@@ -51,6 +51,9 @@ impl Number for u16 {
 impl Number for u32 {
     const IS_WHOLE: bool = true;
 }
+impl Number for u64 {
+    const IS_WHOLE: bool = true;
+}
 impl Number for usize {
     const IS_WHOLE: bool = true;
 }

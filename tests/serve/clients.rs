@@ -19,10 +19,17 @@ async fn a_client_that_leaves_while_queued_leaves_the_queue() {
     waiting.ask("GET /", "").await;
     let mut uploaded = proxy.client().await;
     uploaded.send("POST / HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\nabc").await;
-    proxy.until_pool("queued", 2).await;
+    let mut chunked = proxy.client().await;
+    let body = "3\r\nabc\r\n0\r\n\r\n";
+    chunked
+        .send(format!("POST / HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n{body}"))
+        .await;
+    proxy.until_pool("queued", 3).await;
     drop(waiting);
-    proxy.until_pool("queued", 1).await;
+    proxy.until_pool("queued", 2).await;
     uploaded.reset();
+    proxy.until_pool("queued", 1).await;
+    drop(chunked);
     proxy.until_pool("queued", 0).await;
     drop(seated);
     proxy.until_idle().await;
@@ -56,7 +63,8 @@ async fn a_client_that_leaves_mid_upload_holds_nothing() {
     until("the rejection", async || proxy.metric(rejected).await == 1.0).await;
     // Too long for that: it has a seat while it goes through.
     let mut large = proxy.client().await;
-    large.send("POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 1000000\r\n\r\nhalf").await;
+    large.send("POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 1000000\r\n\r\n").await;
+    large.send(vec![b'x'; 500_000]).await;
     proxy.until_pool("inflight", 1).await;
     drop(large);
     proxy.until_idle().await;
@@ -75,24 +83,44 @@ async fn a_client_that_leaves_mid_download_holds_nothing() {
     }
 }
 
+/// A page of 200 KiB, framed in every way a shop may choose, and whether its connection is closed then.
+fn pages() -> [(Vec<u8>, bool); 3] {
+    let page = vec![b'x'; PAGE];
+    let chunk = [format!("{PAGE:x}\r\n").as_bytes(), &page, b"\r\n0\r\n\r\n"].concat();
+    let chunked = [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &chunk[..]].concat();
+    let delimited = [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &page[..]].concat();
+    [(response("200 OK", "", &page), false), (chunked, false), (delimited, true)]
+}
+
+const PAGE: usize = 200 << 10;
+
 #[tokio::test]
 async fn slow_readers_hold_no_seats() {
-    let page = vec![b'x'; 200 << 10];
-    let proxy = Process::before(answering(response("200 OK", "", &page)).await).await;
-    // More than there are seats.
-    let mut readers = Vec::new();
-    for _ in 0..100 {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.set_recv_buffer_size(4_096).unwrap();
-        let mut reader = Wire::over(socket.connect(proxy.address).await.unwrap());
-        reader.ask("GET /", "").await;
-        readers.push(reader);
-    }
-    let admitted = "plimsoll_decisions_total{class=\"browse\",decision=\"admit\",reason=\"seat\"}";
-    until("all to be seated", async || proxy.metric(admitted).await == 100.0).await;
-    proxy.until_idle().await;
-    for mut reader in readers {
-        assert_eq!(reader.message().await.unwrap().body.len(), page.len());
+    for (page, is_closed) in pages() {
+        let shop = scripted(move |mut wire| {
+            let page = page.clone();
+            async move {
+                while wire.message().await.is_ok() && wire.try_send(&page).await.is_ok() && !is_closed {}
+            }
+        });
+        // Observed: how fast this machine is does not matter here.
+        let policy = "version: 1\nmode: observe\nclasses: { all: {} }\n";
+        let proxy = Setup::before(&[shop.await]).policy(policy).start().await;
+        // More than there are seats.
+        let mut readers = Vec::new();
+        for _ in 0..100 {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(4_096).unwrap();
+            let mut reader = Wire::over(socket.connect(proxy.address).await.unwrap());
+            reader.ask("GET /", "").await;
+            readers.push(reader);
+        }
+        let answered = "plimsoll_upstream_latency_seconds_count{class=\"all\"}";
+        until("all to be answered", async || proxy.metric(answered).await == 100.0).await;
+        proxy.until_idle().await;
+        for mut reader in readers {
+            assert_eq!(reader.message().await.unwrap().body.len(), PAGE);
+        }
     }
 }
 

@@ -1,22 +1,25 @@
 //! HTTP/2 without TLS, from the first byte (prior knowledge), on the same port.
 
 use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 
-use crate::harness::bounded;
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{Stalled, echo};
+use crate::harness::upstream::{Stalled, dripping_head, echo};
+use crate::harness::{bounded, until};
 
 async fn connect<B>(proxy: &Process) -> SendRequest<B>
 where
-    B: hyper::body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
     let stream = TcpStream::connect(proxy.address).await.unwrap();
     let (client, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
@@ -28,6 +31,21 @@ fn request(method: &str, path: &str, body: &'static str) -> Request<Full<Bytes>>
     let uri = format!("http://shop.test{path}");
     let request = Request::builder().method(method).uri(uri).version(Version::HTTP_2);
     request.body(Full::from(body)).unwrap()
+}
+
+/// A body that is sent as it is told, and ends when nobody is left to tell it.
+struct Dictated(mpsc::UnboundedReceiver<&'static str>);
+
+impl Body for Dictated {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(cx).map(|said| said.map(|said| Ok(Frame::data(Bytes::from(said)))))
+    }
 }
 
 async fn text(answer: Response<Incoming>) -> String {
@@ -60,6 +78,56 @@ async fn trailers_after_a_small_body_end_it() {
     let answer = bounded("an answer", client.send_request(request)).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert!(text(answer).await.ends_with("\nshoes"));
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_slow_upload_of_unknown_length_holds_no_seat() {
+    let proxy = Process::before(echo().await).await;
+    let mut client = connect(&proxy).await;
+    let (mouth, body) = mpsc::unbounded_channel();
+    let request = Request::post("http://shop.test/cart").body(Dictated(body)).unwrap();
+    let answer = tokio::spawn(client.send_request(request));
+    mouth.send("sho").unwrap();
+    let held = "plimsoll_upload_bytes";
+    until("the beginning", async || proxy.metric(held).await == 3.0).await;
+    proxy.until_idle().await;
+    mouth.send("es").unwrap();
+    drop(mouth);
+    let answer = bounded("an answer", answer).await.unwrap().unwrap();
+    assert!(text(answer).await.ends_with("\nshoes"));
+    until("the end", async || proxy.metric(held).await == 0.0).await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_its_whole_upload_is_queued_leaves_the_queue() {
+    let shop = Stalled::new().await;
+    let proxy = Setup::before(&[shop.address]).policy(POLICY).start().await;
+    let seated = proxy.fill().await;
+    let mut client = connect(&proxy).await;
+    let (mouth, body) = mpsc::unbounded_channel();
+    let request = Request::post("http://shop.test/cart").body(Dictated(body)).unwrap();
+    let answer = tokio::spawn(client.send_request(request));
+    mouth.send("shoes").unwrap();
+    drop(mouth);
+    proxy.until_pool("queued", 1).await;
+    answer.abort();
+    proxy.until_pool("queued", 0).await;
+    drop(seated);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_stream_whose_upstream_drips_its_head_is_reset() {
+    let pool = format!(
+        "pools: {{ default: {{ endpoints: [\"{}\"], timeouts: {{ read: 300ms }} }} }}\n",
+        dripping_head().await
+    );
+    let proxy = Setup::before(&[]).config(&pool).start().await;
+    let mut client = connect(&proxy).await;
+    let answer = bounded("the end", client.send_request(request("GET", "/", ""))).await;
+    assert!(answer.is_err(), "{answer:?}");
     proxy.until_idle().await;
 }
 

@@ -13,10 +13,14 @@ mod harness;
 
 mod startup;
 mod upstreams;
+mod connections;
 mod clients;
+mod uploads;
 mod streams;
 mod http2;
 mod classes;
+mod desync_rows;
+mod desync;
 mod refusals;
 mod identity;
 mod reload;

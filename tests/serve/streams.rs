@@ -1,10 +1,13 @@
 //! Bodies of any length and framing pass whole, as they come; what lasts long holds no seat.
 
-use crate::harness::process::Process;
-use crate::harness::upstream::{echo, response, scripted};
+use crate::harness::process::{Process, Setup};
+use crate::harness::upstream::{DRIP, echo, response, scripted};
 use crate::harness::wire::Wire;
 
 const LARGE: usize = 10 << 20;
+/// More of a body than is waited for.
+const BEGINNING: usize = 64 << 10;
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
 
 /// Bytes whose order tells.
 fn noise(length: usize) -> Vec<u8> {
@@ -39,7 +42,11 @@ async fn chunks_are_passed_on_before_the_body_has_ended() {
     let shop = scripted(|mut wire| async move {
         let request = wire.head().await.unwrap();
         assert_eq!(request.header("transfer-encoding").as_deref(), Some("chunked"));
-        assert_eq!(wire.chunk().await.unwrap(), b"one");
+        // As much as is taken in before there is a seat.
+        let mut taken_in = 0;
+        while taken_in < BEGINNING {
+            taken_in += wire.chunk().await.unwrap().len();
+        }
         // Told only now to send the rest, so that it cannot have come with the first.
         wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             .await;
@@ -50,9 +57,8 @@ async fn chunks_are_passed_on_before_the_body_has_ended() {
     });
     let proxy = Process::before(shop.await).await;
     let mut client = proxy.client().await;
-    client
-        .send("POST /upload HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
-        .await;
+    client.send("POST /upload HTTP/1.1\r\nHost: shop.test\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+    client.send([format!("{BEGINNING:x}\r\n").as_bytes(), &noise(BEGINNING), b"\r\n"].concat()).await;
     assert_eq!(client.head().await.unwrap().status(), 200);
     assert_eq!(client.chunk().await.unwrap(), b"go");
     client.send("3\r\ntwo\r\n0\r\n\r\n").await;
@@ -62,21 +68,103 @@ async fn chunks_are_passed_on_before_the_body_has_ended() {
 }
 
 #[tokio::test]
-async fn a_page_that_is_flushed_piece_by_piece_comes_as_it_is_made_and_keeps_its_seat() {
+async fn a_page_that_is_made_slowly_comes_as_it_is_made_and_keeps_its_seat() {
     let shop = scripted(|mut wire| async move {
         wire.message().await.unwrap();
-        wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n").await;
-        wire.send("4\r\nhead\r\n").await;
+        wire.send(format!("{CHUNKED}Content-Type: text/html\r\n\r\n")).await;
         // The page is never finished; the proxy hangs up when the client does.
+        while wire.try_send("4\r\npart\r\n").await.is_ok() {
+            tokio::time::sleep(DRIP).await;
+        }
+    });
+    let proxy = Process::before(shop.await).await;
+    let mut client = proxy.client().await;
+    client.ask("GET /page", "").await;
+    assert_eq!(client.head().await.unwrap().status(), 200);
+    let held_at_first = client.chunk().await.unwrap();
+    assert!(held_at_first.len() > 4 && held_at_first.starts_with(b"partpart"), "{held_at_first:?}");
+    assert!(client.chunk().await.unwrap().starts_with(b"part"));
+    proxy.until_pool("inflight", 1).await;
+    drop(client);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn what_asks_not_to_be_buffered_is_not() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.send(format!("{CHUNKED}X-Accel-Buffering: no\r\n\r\n4\r\npart\r\n")).await;
         wire.rest().await;
     });
     let proxy = Process::before(shop.await).await;
     let mut client = proxy.client().await;
     client.ask("GET /page", "").await;
     assert_eq!(client.head().await.unwrap().status(), 200);
-    assert_eq!(client.chunk().await.unwrap(), b"head");
-    proxy.until_pool("inflight", 1).await;
+    assert_eq!(client.chunk().await.unwrap(), b"part");
     drop(client);
+    proxy.until_idle().await;
+}
+
+/// A shop that has one event to tell at `/events`, tells another when it is asked for `/tell`, and never
+/// answers anything else.
+async fn newsroom() -> std::net::SocketAddr {
+    let news = std::sync::Arc::new(tokio::sync::Notify::new());
+    scripted(move |mut wire| {
+        let news = news.clone();
+        async move {
+            while let Ok(request) = wire.message().await {
+                if request.start.contains("/tell") {
+                    news.notify_one();
+                    wire.send(response("200 OK", "", b"")).await;
+                } else if request.start.contains("/events") {
+                    let head = format!("{CHUNKED}Content-Type: Text/Event-Stream; charset=utf-8\r\n\r\n");
+                    wire.send(head + "9\r\ndata: 1\n\n\r\n").await;
+                    news.notified().await;
+                    wire.send("9\r\ndata: 2\n\n\r\n0\r\n\r\n").await;
+                } else {
+                    wire.rest().await;
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn events_may_be_far_apart() {
+    let settings = format!(
+        "pools: {{ default: {{ endpoints: [\"{}\"], timeouts: {{ read: 200ms, total: 300ms }} }} }}\n",
+        newsroom().await
+    );
+    let proxy = Setup::before(&[]).config(&settings).start().await;
+    let mut client = proxy.client().await;
+    client.ask("GET /events", "").await;
+    assert_eq!(client.head().await.unwrap().status(), 200);
+    assert_eq!(client.chunk().await.unwrap(), b"data: 1\n\n");
+    // Each of these takes as long as any other response may be silent.
+    for _ in 0..3 {
+        assert_eq!(proxy.ask("GET /hang", "").await.status(), 504);
+    }
+    assert_eq!(proxy.ask("GET /tell", "").await.status(), 200);
+    assert_eq!(client.chunk().await.unwrap(), b"data: 2\n\n");
+    assert!(client.chunk().await.unwrap().is_empty());
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_stream_too_many_is_told_when_to_come_back() {
+    let settings =
+        format!("streams_max: 1\npools: {{ default: {{ endpoints: [\"{}\"] }} }}\n", newsroom().await);
+    let proxy = Setup::before(&[]).config(&settings).start().await;
+    let mut first = proxy.client().await;
+    first.ask("GET /events", "").await;
+    assert_eq!(first.head().await.unwrap().status(), 200);
+    let refusal = proxy.ask("GET /events", "Accept: text/event-stream\r\n").await;
+    assert_eq!(refusal.status(), 503);
+    assert!(refusal.header("retry-after").unwrap().parse::<u32>().unwrap() > 0, "{refusal:?}");
+    assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"streams_full\"}").await, 1.0);
+    drop(first);
     proxy.until_idle().await;
 }
 

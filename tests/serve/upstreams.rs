@@ -2,13 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{self, answering, response, scripted};
-
-/// A pace at which a download counts as slow, and no read of it times out.
-const DRIP: Duration = Duration::from_millis(20);
+use crate::harness::upstream::{self, DRIP, answering, response, scripted};
 
 fn impatient(timeouts: &str, upstream: std::net::SocketAddr) -> Setup {
     let pool = format!("pools: {{ default: {{ endpoints: [\"{upstream}\"], timeouts: {timeouts} }} }}\n");
@@ -84,10 +80,46 @@ async fn a_body_that_breaks_off_breaks_off_for_the_client() {
 }
 
 #[tokio::test]
-async fn a_download_that_drips_for_ever_without_a_place_among_the_streams_ends_at_the_total_timeout() {
+async fn an_upstream_that_drips_its_head_is_a_gateway_timeout() {
+    let proxy = impatient("{ read: 300ms }", upstream::dripping_head().await).start().await;
+    assert_answered(&proxy, 504).await;
+    // Whoever has said the next thing already cannot be told while he is not listened to; it ends all the same.
+    let mut hasty = proxy.client().await;
+    hasty.send("GET /one HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    proxy.until_pool("inflight", 1).await;
+    hasty.send("GET /two HTTP/1.1\r\nHost: shop.test\r\n\r\n").await;
+    hasty.rest().await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_continues_for_ever_is_a_gateway_timeout() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        while wire.try_send("HTTP/1.1 102 Processing\r\n\r\n").await.is_ok() {
+            tokio::time::sleep(DRIP).await;
+        }
+    });
+    let proxy = impatient("{ read: 300ms }", shop.await).start().await;
+    let mut client = proxy.client().await;
+    client.ask("GET /", "").await;
+    let last = loop {
+        let head = client.message().await.unwrap();
+        if head.status() != 102 {
+            break head.status();
+        }
+    };
+    assert_eq!(last, 504);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_download_without_an_end_goes_on_in_a_place_among_the_streams_and_ends_without_one() {
     let shop = scripted(|mut wire| async move {
         wire.message().await.unwrap();
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+        let large = [b"50000\r\n", &vec![b'x'; 0x50000][..], b"\r\n"].concat();
+        let _ = wire.try_send(large).await;
         while wire.try_send("4\r\ndrip\r\n").await.is_ok() {
             tokio::time::sleep(DRIP).await;
         }
@@ -100,13 +132,113 @@ async fn a_download_that_drips_for_ever_without_a_place_among_the_streams_ends_a
     let mut first = proxy.client().await;
     first.ask("GET /", "").await;
     assert_eq!(first.head().await.unwrap().status(), 200);
+    // It gives its seat back.
+    while !first.chunk().await.unwrap().ends_with(b"drip") {}
     proxy.until_pool("inflight", 0).await;
     // The only place is taken now.
     let mut second = proxy.client().await;
     second.ask("GET /", "").await;
     assert!(second.message().await.is_err(), "a download without an end has ended well");
     proxy.until_idle().await;
-    assert!(!first.chunk().await.unwrap().is_empty());
+    // The total time has passed for the first one, too.
+    while first.chunk().await.unwrap() != b"drip" {}
+}
+
+#[tokio::test]
+async fn of_two_upstreams_the_one_that_resets_is_left_alone_after_five_requests() {
+    let alive = answering(response("200 OK", "", b"ok")).await;
+    let proxy = Setup::before(&[upstream::resetting().await, alive]).start().await;
+    let mut failed = 0;
+    for _ in 0..40 {
+        // A connection of its own, for one is closed after a failure.
+        let status = proxy.ask("POST /checkout", "Content-Length: 0\r\n").await.status();
+        assert!(matches!(status, 200 | 502), "{status}");
+        failed += usize::from(status == 502);
+    }
+    assert_eq!(failed, 5);
+    assert_eq!(proxy.metric("plimsoll_ejections_total").await, 1.0);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn the_only_upstream_is_never_left_alone() {
+    let proxy = Process::before(upstream::resetting().await).await;
+    for _ in 0..7 {
+        assert_eq!(proxy.ask("GET /collect", "").await.status(), 502);
+    }
+    assert_eq!(proxy.metric("plimsoll_ejections_total").await, 0.0);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_is_a_bad_gateway() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        let _ = wire.try_send("HTTP/1.1 200 OK\r\n").await;
+        let field = format!("X-Flood: {}\r\n", "x".repeat(8_000));
+        while wire.try_send(&field).await.is_ok() {}
+    });
+    let proxy = Process::before(shop.await).await;
+    assert_answered(&proxy, 502).await;
+}
+
+/// A shop that answers in `answer`, whose first word on each connection is the connection's number.
+async fn numbered(answer: &'static str) -> std::net::SocketAddr {
+    let connections = Arc::new(AtomicUsize::new(0));
+    scripted(move |mut wire| {
+        let number = connections.fetch_add(1, Ordering::Relaxed);
+        async move {
+            while wire.message().await.is_ok() {
+                if wire.try_send(answer.replace('#', &number.to_string())).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_only_if_nothing_is_left_on_it() {
+    for (answer, is_kept) in [
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n#", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n#more", false),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n#", false),
+    ] {
+        let proxy = Process::before(numbered(answer).await).await;
+        let first = proxy.ask("GET /", "").await;
+        let second = proxy.ask("GET /", "").await;
+        assert_eq!((first.status(), second.status()), (200, 200), "{answer}");
+        assert_eq!(first.body == second.body, is_kept, "{answer}: {} then {}", first.text(), second.text());
+    }
+}
+
+#[tokio::test]
+async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_an_order() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.send(response("200 OK", "", b"ok")).await;
+        // The second request on a connection finds it closing.
+        let _ = wire.message().await;
+        wire.reset();
+    });
+    let proxy = Process::before(shop.await).await;
+    let mut client = proxy.client().await;
+    for _ in 0..4 {
+        assert_eq!(client.exchange("GET /", "").await.status(), 200);
+    }
+    proxy.until_idle().await;
+    let order = "POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\npay";
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let mut client = proxy.client().await;
+        client.send(order).await;
+        statuses.push(client.message().await.unwrap().status());
+    }
+    // One of both came upon a fresh connection, the other upon the one it left behind.
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502]);
+    proxy.until_idle().await;
 }
 
 #[tokio::test]

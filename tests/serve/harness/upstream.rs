@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 
 use super::wire::Wire;
+
+/// A pace at which no single read times out.
+pub(crate) const DRIP: Duration = Duration::from_millis(20);
 
 /// A listener that runs `script` with each connection.
 pub(crate) async fn scripted<S>(script: impl Fn(Wire) -> S + Send + 'static) -> SocketAddr
@@ -77,6 +81,27 @@ impl Stalled {
     pub(crate) fn answer(&self, count: usize) {
         self.leave.add_permits(count);
     }
+}
+
+/// A shop that reads a request and resets its connection.
+pub(crate) async fn resetting() -> SocketAddr {
+    scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.reset();
+    })
+    .await
+}
+
+/// A shop that begins a head and never ends it, byte by byte.
+pub(crate) async fn dripping_head() -> SocketAddr {
+    scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        let _ = wire.try_send("HTTP/1.1 200 OK\r\nX-Drip: ").await;
+        while wire.try_send("x").await.is_ok() {
+            tokio::time::sleep(DRIP).await;
+        }
+    })
+    .await
 }
 
 /// An address at which connections are refused for as long as the socket is held.

@@ -1,0 +1,455 @@
+//! What a request must be like before anybody looks at what it says.
+//!
+//! An origin and a proxy that read one request in two ways are the hole that
+//! request smuggling and cache poisoning come through, and whoever can have his
+//! path read in two ways chooses his class. So what is ambiguous is refused, not
+//! repaired, except where honest clients do it: dot segments are resolved and
+//! absolute targets shortened, so that the origin gets the path that was classified.
+//!
+//! Pure: a head goes in, a flaw or what to change comes out. What Pingora's parser
+//! refuses (a space before a colon, a control byte in a field, two hosts) never
+//! gets here; broken chunks are found by whoever reads the body, and only named here.
+
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{Method, StatusCode, Version};
+
+/// What is wrong with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// No host, or an empty one.
+    MissingHost,
+    /// A host that is no name or address with or without port.
+    InvalidHost,
+    /// A target whose authority is not the `Host` field's.
+    HostMismatch,
+    /// A method that makes no sense through a proxy.
+    Method,
+    /// A target that is no path.
+    Target,
+    /// A target that is too long.
+    TargetSize,
+    /// Bytes in the path that stand for no character, or for none that has a place there.
+    PathEscape,
+    /// A path separator that not every origin takes for one.
+    PathSeparator,
+    /// A dot segment, where they are refused.
+    DotSegment,
+    /// A line that does not end in CR LF, or that goes on with the one before.
+    LineEnd,
+    /// A field whose name has an underscore, where they are refused.
+    Underscore,
+    /// Too many fields, or too long ones.
+    HeadSize,
+    /// A body whose length is told twice, or not in digits.
+    ContentLength,
+    /// A body in any encoding but `chunked`, or with a length besides.
+    TransferEncoding,
+    /// Chunks that are none.
+    Chunk,
+    /// A body that is too long.
+    BodySize,
+    /// An expectation that nobody knows.
+    Expectation,
+}
+
+impl Flaw {
+    /// All of them, in the order of their values.
+    pub const ALL: [Flaw; 17] = [
+        Flaw::MissingHost,
+        Flaw::InvalidHost,
+        Flaw::HostMismatch,
+        Flaw::Method,
+        Flaw::Target,
+        Flaw::TargetSize,
+        Flaw::PathEscape,
+        Flaw::PathSeparator,
+        Flaw::DotSegment,
+        Flaw::LineEnd,
+        Flaw::Underscore,
+        Flaw::HeadSize,
+        Flaw::ContentLength,
+        Flaw::TransferEncoding,
+        Flaw::Chunk,
+        Flaw::BodySize,
+        Flaw::Expectation,
+    ];
+
+    /// The name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Flaw::MissingHost => "missing_host",
+            Flaw::InvalidHost => "invalid_host",
+            Flaw::HostMismatch => "host_mismatch",
+            Flaw::Method => "method",
+            Flaw::Target => "target",
+            Flaw::TargetSize => "target_size",
+            Flaw::PathEscape => "path_escape",
+            Flaw::PathSeparator => "path_separator",
+            Flaw::DotSegment => "dot_segment",
+            Flaw::LineEnd => "line_end",
+            Flaw::Underscore => "underscore",
+            Flaw::HeadSize => "head_size",
+            Flaw::ContentLength => "content_length",
+            Flaw::TransferEncoding => "transfer_encoding",
+            Flaw::Chunk => "chunk",
+            Flaw::BodySize => "body_size",
+            Flaw::Expectation => "expectation",
+        }
+    }
+
+    /// What it is answered with.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Flaw::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Flaw::TargetSize => StatusCode::URI_TOO_LONG,
+            Flaw::HeadSize => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Flaw::BodySize => StatusCode::PAYLOAD_TOO_LARGE,
+            Flaw::Expectation => StatusCode::EXPECTATION_FAILED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// What to do about something that honest clients do now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leniency {
+    /// Make it unambiguous.
+    Repair,
+    /// Refuse the request.
+    Refuse,
+}
+
+/// What requests may be like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Fields with an underscore in their name: dropped, for CGI cannot tell `_` from `-`, or refused.
+    pub underscores: Leniency,
+    /// Dot segments and escaped slashes: the former resolved and the latter left alone, or refused.
+    pub paths: Leniency,
+    /// Bytes of a target.
+    pub target_bytes_max: usize,
+    /// Bytes of a head.
+    pub head_bytes_max: usize,
+    /// Fields of a head.
+    pub fields_max: usize,
+    /// Bytes of a body.
+    pub body_bytes_max: u64,
+}
+
+impl Default for Rules {
+    /// As nginx and Apache have it: 8 KiB of target, four times that of head, 100 fields. A body of a
+    /// gigabyte is no upload to a shop, but a stream without an end.
+    fn default() -> Rules {
+        Rules {
+            underscores: Leniency::Repair,
+            paths: Leniency::Repair,
+            target_bytes_max: 8 * 1024,
+            head_bytes_max: 32 * 1024,
+            fields_max: 100,
+            body_bytes_max: 1 << 30,
+        }
+    }
+}
+
+/// A head as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// What the parser made of it.
+    pub parts: &'a Parts,
+    /// Its target as it was sent.
+    pub target: &'a [u8],
+    /// All of its bytes; none in HTTP/2, which has no lines.
+    pub bytes: Option<&'a [u8]>,
+}
+
+/// What to change in a request that is in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repairs {
+    /// Another target, in origin form.
+    pub target: Option<Vec<u8>>,
+    /// The host that was named in the target alone.
+    pub host: Option<Vec<u8>>,
+    /// Whether fields with an underscore in their name are to be dropped.
+    pub drops_underscores: bool,
+}
+
+/// Checks a head.
+///
+/// # Errors
+/// The first flaw found.
+pub fn check(received: Received<'_>, rules: &Rules) -> Result<Repairs, Flaw> {
+    check_sizes(received, rules)?;
+    if let Some(bytes) = received.bytes {
+        check_lines(bytes)?;
+    }
+    check_method(&received.parts.method)?;
+    check_host(received)?;
+    check_framing(received, rules)?;
+    check_expectation(received.parts)?;
+    let drops_underscores = check_names(received.parts, rules)?;
+    let host = authority(received).filter(|_| !received.parts.headers.contains_key(HOST));
+    Ok(Repairs { target: target(received, rules)?, host: host.map(<[u8]>::to_vec), drops_underscores })
+}
+
+fn check_sizes(received: Received<'_>, rules: &Rules) -> Result<(), Flaw> {
+    let headers = &received.parts.headers;
+    let of_field = |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len();
+    let head_bytes = received.bytes.map_or_else(|| headers.iter().map(of_field).sum(), <[u8]>::len);
+    if received.target.len() > rules.target_bytes_max {
+        Err(Flaw::TargetSize)
+    } else if head_bytes > rules.head_bytes_max || headers.len() > rules.fields_max {
+        Err(Flaw::HeadSize)
+    } else {
+        Ok(())
+    }
+}
+
+/// Every line ends in CR LF, and none goes on with the one before (RFC 9112, sections 2.2 and 5.2).
+fn check_lines(bytes: &[u8]) -> Result<(), Flaw> {
+    let is_sound =
+        |at: usize| at > 0 && bytes[at - 1] == b'\r' && !matches!(bytes.get(at + 1), Some(b' ' | b'\t'));
+    if memchr::memchr_iter(b'\n', bytes).all(is_sound) { Ok(()) } else { Err(Flaw::LineEnd) }
+}
+
+/// `TRACE` shows a client what proxies added; `CONNECT` would make a tunnel of the shop.
+fn check_method(method: &Method) -> Result<(), Flaw> {
+    let is_refused = *method == Method::TRACE
+        || *method == Method::CONNECT
+        || method.as_str().eq_ignore_ascii_case("TRACK");
+    if is_refused { Err(Flaw::Method) } else { Ok(()) }
+}
+
+fn check_host(received: Received<'_>) -> Result<(), Flaw> {
+    let parts = received.parts;
+    let mut hosts = parts.headers.get_all(HOST).into_iter().map(http::HeaderValue::as_bytes);
+    let (host, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Flaw::InvalidHost);
+    }
+    let authority = authority(received);
+    match (host, authority) {
+        (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => Err(Flaw::HostMismatch),
+        // HTTP/1.0 knows none.
+        (None, None) if parts.version < Version::HTTP_11 => Ok(()),
+        (None, _) if parts.version == Version::HTTP_11 => Err(Flaw::MissingHost),
+        (None | Some(b""), None) | (_, Some(b"")) => Err(Flaw::MissingHost),
+        (Some(host), _) | (None, Some(host)) => {
+            if is_host(host) {
+                Ok(())
+            } else {
+                Err(Flaw::InvalidHost)
+            }
+        }
+    }
+}
+
+/// The host that the target names: an absolute one, or that of HTTP/2.
+fn authority(received: Received<'_>) -> Option<&[u8]> {
+    let in_uri = || received.parts.uri.authority().map(|authority| authority.as_str().as_bytes());
+    absolute(received.target).map(|absolute| absolute.authority).or_else(in_uri)
+}
+
+/// A name or an address, with or without a port (RFC 9110, section 7.2), without the characters that
+/// only escapes and user information would need.
+fn is_host(host: &[u8]) -> bool {
+    let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !host[colon..].contains(&b']') => (&host[..colon], Some(&host[colon + 1..])),
+        _ => (host, None),
+    };
+    let is_port = port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit));
+    let is_name = |name: &[u8]| {
+        name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    };
+    let is_address = |inner: &[u8]| {
+        std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+    };
+    let bracketed = name.strip_prefix(b"[").map(|rest| rest.strip_suffix(b"]").unwrap_or_default());
+    is_port && !name.is_empty() && bracketed.map_or_else(|| is_name(name), is_address)
+}
+
+fn check_framing(received: Received<'_>, rules: &Rules) -> Result<(), Flaw> {
+    let headers = &received.parts.headers;
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    if let Some(encoding) = encodings.next() {
+        let is_chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        // Pingora has dropped a length that came with an encoding; in the bytes it is still there.
+        let has_length = received.bytes.is_some_and(has_length);
+        let is_sound = is_chunked && !has_length && encodings.next().is_none();
+        return if is_sound { Ok(()) } else { Err(Flaw::TransferEncoding) };
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
+    let Some(length) = lengths.next() else { return Ok(()) };
+    let digits = std::str::from_utf8(length.as_bytes()).unwrap_or_default();
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match digits.parse::<u64>() {
+        Ok(bytes) if is_number && lengths.next().is_none() => {
+            if bytes > rules.body_bytes_max {
+                Err(Flaw::BodySize)
+            } else {
+                Ok(())
+            }
+        }
+        _ => Err(Flaw::ContentLength),
+    }
+}
+
+fn has_length(bytes: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length";
+    let starts = |line: &[u8]| line.get(..NAME.len()).is_some_and(|start| start.eq_ignore_ascii_case(NAME));
+    bytes.split(|byte| *byte == b'\n').any(starts)
+}
+
+fn check_expectation(parts: &Parts) -> Result<(), Flaw> {
+    let mut expectations = parts.headers.get_all(EXPECT).into_iter();
+    let known = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if expectations.all(known) { Ok(()) } else { Err(Flaw::Expectation) }
+}
+
+/// Whether there are names to be dropped.
+fn check_names(parts: &Parts, rules: &Rules) -> Result<bool, Flaw> {
+    let has_underscore = parts.headers.keys().any(|name| name.as_str().contains('_'));
+    match rules.underscores {
+        Leniency::Refuse if has_underscore => Err(Flaw::Underscore),
+        _ => Ok(has_underscore),
+    }
+}
+
+/// The target to send instead, in origin form, if it is not in order as it is.
+fn target(received: Received<'_>, rules: &Rules) -> Result<Option<Vec<u8>>, Flaw> {
+    let sent = received.target;
+    let is_star = sent == b"*" && received.parts.method == Method::OPTIONS;
+    if is_star {
+        return Ok(None);
+    }
+    let origin_form = if sent.starts_with(b"/") { sent } else { path_of_absolute(sent)? };
+    if origin_form.contains(&b'#') {
+        return Err(Flaw::Target);
+    }
+    let end = memchr::memchr(b'?', origin_form).unwrap_or(origin_form.len());
+    let (path, query) = origin_form.split_at(end);
+    let path = if path.is_empty() { b"/" } else { path };
+    let resolved = resolved(path, rules.paths)?;
+    if resolved.is_none() && origin_form.len() == sent.len() {
+        return Ok(None);
+    }
+    Ok(Some([resolved.as_deref().unwrap_or(path), query].concat()))
+}
+
+/// `http://shop.test/path` in its parts.
+struct Absolute<'t> {
+    scheme: &'t [u8],
+    authority: &'t [u8],
+    path: &'t [u8],
+}
+
+fn absolute(target: &[u8]) -> Option<Absolute<'_>> {
+    let colon = memchr::memchr(b':', target).filter(|_| !target.starts_with(b"/"))?;
+    let rest = target[colon..].strip_prefix(b"://")?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    Some(Absolute { scheme: &target[..colon], authority, path })
+}
+
+/// The path of an absolute target. Other schemes are for other proxies.
+fn path_of_absolute(target: &[u8]) -> Result<&[u8], Flaw> {
+    let is_http =
+        |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+    absolute(target)
+        .filter(|absolute| is_http(absolute.scheme))
+        .map(|absolute| absolute.path)
+        .ok_or(Flaw::Target)
+}
+
+/// The path without dot segments; `None` if it has none.
+fn resolved(path: &[u8], leniency: Leniency) -> Result<Option<Vec<u8>>, Flaw> {
+    if is_plain(path) {
+        return Ok(None);
+    }
+    check_escapes(path)?;
+    let segments: Vec<(&[u8], Vec<u8>)> =
+        path[1..].split(|byte| *byte == b'/').map(|segment| (segment, decoded(segment))).collect();
+    let has_dots = segments.iter().any(|(_, decoded)| is_dots(decoded));
+    for (_, decoded) in &segments {
+        check_separators(decoded, has_dots, leniency)?;
+    }
+    match leniency {
+        _ if !has_dots => Ok(None),
+        Leniency::Refuse => Err(Flaw::DotSegment),
+        Leniency::Repair => Ok(Some(without_dots(&segments))),
+    }
+}
+
+/// Each `..` takes the segment before it away, and what is empty in between, as where slashes are merged.
+fn without_dots(segments: &[(&[u8], Vec<u8>)]) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    let is_empty = |segment: &&[u8]| segment.split(|byte| *byte == b';').next() == Some(b"");
+    for (segment, decoded) in segments {
+        match &decoded[..] {
+            b"." => {}
+            b".." => {
+                while kept.last().is_some_and(is_empty) {
+                    kept.pop();
+                }
+                kept.pop();
+            }
+            _ => kept.push(segment),
+        }
+    }
+    // A last dot segment leaves a directory behind.
+    if segments.last().is_some_and(|(_, decoded)| is_dots(decoded)) {
+        kept.push(b"");
+    }
+    [b"/", &kept.join(&b'/')[..]].concat()
+}
+
+fn is_dots(decoded: &[u8]) -> bool {
+    matches!(decoded, b"." | b"..")
+}
+
+/// Whether a path certainly needs no further look; most of a shop's do not.
+fn is_plain(path: &[u8]) -> bool {
+    let has_dots = || memchr::memmem::find(path, b"/.").is_some();
+    memchr::memchr2(b'%', b'\\', path).is_none() && !has_dots()
+}
+
+/// Escapes are two hexadecimal digits each, stand for no control character, and for no character in
+/// more bytes than it needs (RFC 3629, section 3), which some decoders take for a slash or a dot.
+fn check_escapes(path: &[u8]) -> Result<(), Flaw> {
+    let escapes = memchr::memchr_iter(b'%', path).map(|at| escaped(&path[at..]));
+    let is_sound = |byte: Option<u8>| byte.is_some_and(|byte| !byte.is_ascii_control());
+    let is_overlong = decoded(path)
+        .windows(2)
+        .any(|pair| matches!(pair, [0xc0 | 0xc1, 0x80..=0xbf] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]));
+    if escapes.into_iter().all(is_sound) && !is_overlong { Ok(()) } else { Err(Flaw::PathEscape) }
+}
+
+/// An escaped slash is data to some origins and a separator to others. Where there are dot segments, that
+/// is two paths; and what only some servers take for a dot segment is one as well.
+fn check_separators(decoded: &[u8], has_dots: bool, leniency: Leniency) -> Result<(), Flaw> {
+    let has_slash = decoded.contains(&b'/');
+    let hides_dots = decoded.split(|byte| *byte == b'/').any(|part| {
+        // A servlet container takes `..;x` for `..`.
+        part.contains(&b';') && part.split(|byte| *byte == b';').next().is_some_and(is_dots)
+            || has_slash && is_dots(part)
+    });
+    let is_refused = has_slash && (has_dots || leniency == Leniency::Refuse);
+    if decoded.contains(&b'\\') || hides_dots || is_refused { Err(Flaw::PathSeparator) } else { Ok(()) }
+}
+
+/// Escapes undone, once.
+fn decoded(mut rest: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(rest.len());
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = escaped(rest);
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &rest[3..] } else { after };
+    }
+    bytes
+}
+
+/// The byte that `%` and two hexadecimal digits at the start of `text` stand for.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
+    (text.first() == Some(&b'%')).then(|| u8::try_from(digit(1)? << 4 | digit(2)?).ok())?
+}

@@ -1,0 +1,145 @@
+//! The time that is left: one deadline for each HTTP/1 connection and each HTTP/2 stream.
+//!
+//! Pingora's timeouts are per read: whoever sends a byte before each of them holds
+//! on for ever, a client with its head as well as an upstream with its answer. So
+//! each phase of a connection says here when it must be over, and the task that
+//! serves it is woken then. What reads from an HTTP/1 client sees that its time is
+//! up and can still be answered (`guard`); what sees nothing is dropped a moment
+//! later.
+//!
+//! A deadline is found by the task it belongs to, for Pingora hands nothing of
+//! ours from a connection to its requests. What the times are is the callers'.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use plimsoll_core::time::Time;
+use tokio::time::Sleep;
+
+use crate::clock::Clock;
+
+/// What is late may still say so for as long: writing a short answer takes far less.
+const GRACE: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    static CURRENT: Arc<Deadline>;
+}
+
+/// When what is going on must be over. Set and read by one task; atomic only to be shared within it.
+#[derive(Debug)]
+pub(super) struct Deadline {
+    clock: Clock,
+    /// How long a connection may wait for a request; none for HTTP/2, which has a timeout of its own.
+    idle_max: Option<Duration>,
+    nanos: AtomicU64,
+    /// Requests begun and ended, together: odd while one is served.
+    turns: AtomicU64,
+}
+
+/// A request that is being served. When it is dropped, its connection is idle again.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Deadline>);
+
+impl Deadline {
+    /// For a connection that is idle for `idle_max` at most.
+    pub(super) fn of_connection(clock: Clock, idle_max: Duration) -> Arc<Deadline> {
+        let deadline = Deadline::new(clock, Some(idle_max));
+        deadline.set(clock.now().after(idle_max));
+        Arc::new(deadline)
+    }
+
+    /// For one HTTP/2 stream.
+    pub(super) fn of_stream(clock: Clock) -> Arc<Deadline> {
+        Arc::new(Deadline::new(clock, None))
+    }
+
+    fn new(clock: Clock, idle_max: Option<Duration>) -> Deadline {
+        let nanos = AtomicU64::new(Time::NEVER.as_nanos());
+        Deadline { clock, idle_max, nanos, turns: AtomicU64::new(0) }
+    }
+
+    /// The request that this task is about to serve is no longer bound by the time for its head.
+    pub(super) fn begin(clock: Clock) -> Busy {
+        let current = CURRENT.try_with(Arc::clone);
+        let deadline = current.unwrap_or_else(|_| Deadline::of_stream(clock));
+        deadline.turns.fetch_add(1, Ordering::Relaxed);
+        deadline.set(Time::NEVER);
+        Busy(deadline)
+    }
+
+    /// From now on, `at` counts.
+    pub(super) fn set(&self, at: Time) {
+        self.nanos.store(at.as_nanos(), Ordering::Relaxed);
+    }
+
+    /// Which wait for a request this is; `None` while one is served.
+    pub(super) fn pause(&self) -> Option<u64> {
+        Some(self.turns.load(Ordering::Relaxed)).filter(|turns| turns % 2 == 0)
+    }
+
+    /// Whether it is over.
+    pub(super) fn has_passed(&self) -> bool {
+        self.at() <= self.clock.now()
+    }
+
+    fn at(&self) -> Time {
+        Time::from_nanos(self.nanos.load(Ordering::Relaxed))
+    }
+}
+
+impl Busy {
+    /// The request must be further by `at`.
+    pub(super) fn until(&self, at: Time) {
+        self.0.set(at);
+    }
+
+    /// Whether it is late.
+    pub(super) fn is_late(&self) -> bool {
+        self.0.has_passed()
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.turns.fetch_add(1, Ordering::Relaxed);
+        let idle_until = self.0.idle_max.map(|idle_max| self.0.clock.now().after(idle_max));
+        self.0.set(idle_until.unwrap_or(Time::NEVER));
+    }
+}
+
+/// Does `work` under `deadline`, and drops it if the deadline has passed and nothing came of that.
+pub(super) async fn within<T>(deadline: Arc<Deadline>, work: impl Future<Output = T>) -> Option<T> {
+    let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
+    let mut armed = Time::ZERO;
+    let mut work = pin!(CURRENT.scope(deadline.clone(), work));
+    std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => ring(&deadline, alarm.as_mut(), &mut armed, cx).map(|()| None),
+    })
+    .await
+}
+
+/// Wakes the task when the deadline has passed; ready when it has not been heeded.
+///
+/// A timer that is set too early is left alone and looks again when it rings: deadlines move with every
+/// request, and a timer is dearer to move than a clock to read.
+fn ring(deadline: &Deadline, mut alarm: Pin<&mut Sleep>, armed: &mut Time, cx: &mut Context<'_>) -> Poll<()> {
+    let (at, now) = (deadline.at(), deadline.clock.now());
+    let last = at.after(GRACE);
+    if last <= now {
+        return Poll::Ready(());
+    }
+    let next = if now < at { at } else { last };
+    let is_set = now < *armed && *armed <= next;
+    if is_set || next == Time::NEVER {
+        return Poll::Pending;
+    }
+    *armed = next;
+    alarm.set(tokio::time::sleep(next.since(now)));
+    // Never ready: it was just set. Polled, it knows whom to wake.
+    let _ = alarm.poll(cx);
+    Poll::Pending
+}

@@ -1,0 +1,51 @@
+//! What a failure means: for the upstream it happened at, and for the client that waits.
+//!
+//! An upstream that cannot be reached or is silent has too much to do; one that
+//! answers nonsense is broken. What a client does says nothing of any upstream.
+//!
+//! It answers nobody itself.
+
+use http::StatusCode;
+use pingora_core::{Error, ErrorSource, ErrorType};
+use plimsoll_core::controller::Outcome;
+
+/// What the status of a response says of the upstream.
+pub(super) fn outcome_of_status(status: StatusCode) -> Outcome {
+    match status {
+        StatusCode::SERVICE_UNAVAILABLE => Outcome::Overloaded,
+        status if status.is_server_error() => Outcome::Failed,
+        _ => Outcome::Success,
+    }
+}
+
+fn is_timeout(error: &Error) -> bool {
+    use ErrorType::{ConnectTimedout, ReadTimedout, WriteTimedout};
+    matches!(error.etype(), ConnectTimedout | ReadTimedout | WriteTimedout)
+}
+
+/// What an error that is not the client's says of the upstream.
+pub(super) fn outcome_of(error: &Error) -> Outcome {
+    if is_unreachable(error) || is_timeout(error) { Outcome::Overloaded } else { Outcome::Failed }
+}
+
+/// Whether the upstream could not be connected to.
+pub(super) fn is_unreachable(error: &Error) -> bool {
+    use ErrorType::{ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout};
+    matches!(error.etype(), ConnectError | ConnectNoRoute | ConnectRefused | ConnectTimedout)
+}
+
+/// The status an error is answered with; `None` if the client is gone.
+pub(super) fn status_of(error: &Error) -> Option<StatusCode> {
+    if let ErrorType::HTTPStatus(code) = error.etype() {
+        return StatusCode::from_u16(*code).ok();
+    }
+    match error.esource() {
+        ErrorSource::Downstream => match error.etype() {
+            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => None,
+            _ => Some(StatusCode::BAD_REQUEST),
+        },
+        ErrorSource::Upstream if is_timeout(error) => Some(StatusCode::GATEWAY_TIMEOUT),
+        ErrorSource::Upstream => Some(StatusCode::BAD_GATEWAY),
+        ErrorSource::Internal | ErrorSource::Unset => Some(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}

@@ -1,0 +1,176 @@
+//! No request is read in two ways: each of a table is refused, or read by a strict origin as it must be.
+
+use std::sync::{Arc, Mutex};
+
+use crate::desync_rows::{CHUNKS, ENCODINGS, FIELDS, HOSTS, LENGTHS, Outcome, TARGETS};
+use crate::harness::process::Process;
+use crate::harness::upstream::{echo, response, scripted};
+use crate::harness::wire::Wire;
+
+/// What an origin read, in its order.
+type Readings = Arc<Mutex<Vec<String>>>;
+
+/// The bytes that a row stands for.
+fn bytes(row: &str) -> Vec<u8> {
+    let byte = |character| match character {
+        '␊' => vec![b'\n'],
+        '␍' => vec![b'\r'],
+        '⏎' => vec![b'\r', b'\n'],
+        '␀' => vec![0],
+        '␁' => vec![1],
+        '␉' => vec![b'\t'],
+        '␡' => vec![0x7f],
+        'ÿ' => vec![0xff],
+        character => vec![u8::try_from(character).unwrap()],
+    };
+    row.chars().flat_map(byte).collect()
+}
+
+/// Reads a head as strictly as can be: what is not as it should be is told instead of what was read.
+async fn head(wire: &mut Wire) -> Option<Vec<String>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.extend(wire.bytes(1).await.ok()?);
+    }
+    let text = String::from_utf8_lossy(&head).into_owned();
+    Some(text.trim_end().split("\r\n").map(str::to_owned).collect())
+}
+
+fn values<'l>(lines: &'l [String], name: &str) -> Vec<&'l str> {
+    let fields = lines[1..].iter().filter_map(|line| line.split_once(": "));
+    fields.filter(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+}
+
+/// Reads the body that `lines` announce, or tells what is wrong with them.
+async fn body(wire: &mut Wire, lines: &[String]) -> Result<Vec<u8>, String> {
+    let is_sound = |line: &String| !line.contains(['\r', '\n']) && !line.starts_with([' ', '\t']);
+    let is_field = |line: &String| line.split_once(": ").is_some_and(|(name, _)| !name.contains([' ', '_']));
+    if !lines.iter().all(is_sound) || !lines[1..].iter().all(is_field) {
+        return Err(format!("{lines:?}"));
+    }
+    match (&values(lines, "content-length")[..], &values(lines, "transfer-encoding")[..]) {
+        ([], []) => Ok(Vec::new()),
+        ([length], []) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let length = length.parse().map_err(|error| format!("{length}: {error}"))?;
+            wire.bytes(length).await.map_err(|error| error.to_string())
+        }
+        ([], ["chunked"]) => {
+            let mut body = Vec::new();
+            loop {
+                let chunk = wire.chunk().await.map_err(|error| error.to_string())?;
+                if chunk.is_empty() {
+                    return Ok(body);
+                }
+                body.extend(chunk);
+            }
+        }
+        framing => Err(format!("{framing:?}")),
+    }
+}
+
+async fn strict(readings: Readings) -> std::net::SocketAddr {
+    scripted(move |mut wire| {
+        let readings = readings.clone();
+        async move {
+            while let Some(lines) = head(&mut wire).await {
+                let reading = match body(&mut wire, &lines).await {
+                    Ok(body) => {
+                        let request = lines[0].strip_suffix(" HTTP/1.1").unwrap_or("another version");
+                        let hosts = values(&lines, "host").join(" and ");
+                        let host = if hosts.is_empty() { "-" } else { &hosts };
+                        format!("{request} {host} {}", String::from_utf8_lossy(&body).replace("\r\n", "⏎"))
+                    }
+                    Err(flaw) => format!("flawed: {flaw}"),
+                };
+                readings.lock().unwrap().push(reading);
+                wire.send(response("200 OK", "", b"")).await;
+            }
+        }
+    })
+    .await
+}
+
+/// Sends each row and compares what came of it; all that differ are told.
+async fn compare(rows: &[(String, Outcome)]) {
+    let readings = Readings::default();
+    let proxy = Process::before(strict(readings.clone()).await).await;
+    let mut differing = Vec::new();
+    for (row, outcome) in rows {
+        readings.lock().unwrap().clear();
+        let (statuses, expected): (&[u16], Vec<&str>) = match outcome {
+            Outcome::Refused(status) => (std::slice::from_ref(status), Vec::new()),
+            Outcome::Read(reading) => (&[200], vec![reading]),
+            Outcome::ReadBoth(one, two) => (&[200, 200], vec![one, two]),
+        };
+        let mut client = proxy.client().await;
+        // It may be refused before it has said everything.
+        let _ = client.try_send(bytes(row)).await;
+        let mut answered = Vec::new();
+        for _ in statuses {
+            answered.push(client.message().await.map_or(0, |answer| answer.status()));
+        }
+        let read = readings.lock().unwrap().clone();
+        if answered != statuses || read != expected {
+            differing.push(format!(
+                "{row}\n  answered {answered:?}, not {statuses:?}; read {read:?}, not {expected:?}"
+            ));
+        }
+    }
+    assert!(differing.is_empty(), "{} of {}:\n{}", differing.len(), rows.len(), differing.join("\n"));
+    proxy.until_idle().await;
+    assert!(!proxy.log.text().contains("panicked"), "{}", proxy.log.text());
+}
+
+fn owned(rows: &[(&str, Outcome)]) -> Vec<(String, Outcome)> {
+    rows.iter().map(|(row, outcome)| ((*row).to_owned(), *outcome)).collect()
+}
+
+#[tokio::test]
+async fn hosts_and_targets_have_one_reading() {
+    compare(&owned(&[HOSTS, TARGETS].concat())).await;
+}
+
+#[tokio::test]
+async fn bodies_have_one_reading() {
+    compare(&owned(&[LENGTHS, ENCODINGS].concat())).await;
+    const CHUNKED: &str = "POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked⏎⏎";
+    let chunked = |(row, outcome): &(&str, Outcome)| (format!("{CHUNKED}{row}"), *outcome);
+    compare(&CHUNKS.iter().map(chunked).collect::<Vec<_>>()).await;
+}
+
+#[tokio::test]
+async fn lines_and_fields_have_one_reading() {
+    compare(&owned(FIELDS)).await;
+}
+
+#[tokio::test]
+async fn every_refusal_is_counted_by_its_reason() {
+    let proxy = Process::before(echo().await).await;
+    let rows = [
+        ("GET / HTTP/1.1⏎⏎", "missing_host"),
+        ("GET / HTTP/1.1⏎Host: a b⏎⏎", "invalid_host"),
+        ("GET / HTTP/1.1␊Host: shop.test⏎⏎", "line_end"),
+        ("GET /%00 HTTP/1.1⏎Host: shop.test⏎⏎", "path_escape"),
+        ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: gzip, chunked⏎⏎0⏎⏎", "transfer_encoding"),
+        ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked⏎⏎x⏎", "chunk"),
+    ];
+    for (row, kind) in rows {
+        let mut client = proxy.client().await;
+        client.send(bytes(row)).await;
+        assert_eq!(client.message().await.unwrap().status(), 400, "{row}");
+        let series = format!("plimsoll_rejections_total{{kind=\"{kind}\"}}");
+        assert_eq!(proxy.metric(&series).await, 1.0, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn fields_between_neighbours_are_dropped() {
+    let proxy = Process::before(echo().await).await;
+    let fields = "Connection: close, X-Secret\r\nX-Secret: 1\r\nKeep-Alive: 5\r\nProxy-Authorization: x\r\nTE: gzip\r\n\
+                  Upgrade: h2c\r\nX_Real_IP: 1\r\n";
+    let answer = proxy.ask("GET /", fields).await;
+    let seen = answer.text().to_lowercase();
+    for field in ["x-secret", "keep-alive", "proxy-authorization", "te:", "upgrade", "x_real_ip"] {
+        assert!(!seen.contains(&format!("\n{field}")), "{field}: {seen}");
+    }
+}
