@@ -55,6 +55,11 @@ struct StatusLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FeatureLabel {
+    feature: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct KindLabel {
     kind: &'static str,
 }
@@ -133,6 +138,7 @@ pub struct Metrics {
     model_failures: Gauge,
     model_overruns: Gauge,
     model_seconds: Gauge<f64, AtomicU64>,
+    model_drift: Family<FeatureLabel, Gauge<f64, AtomicU64>>,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -164,6 +170,7 @@ impl Default for Metrics {
             model_failures: Gauge::default(),
             model_overruns: Gauge::default(),
             model_seconds: Gauge::default(),
+            model_drift: Family::default(),
         };
         metrics.register_counters();
         metrics.register_gauges();
@@ -222,6 +229,8 @@ impl Metrics {
         registry.register("model_overruns", "Inferences over budget", self.model_overruns.clone());
         let help = "Time spent in inferences of the model in force";
         registry.register_with_unit("model", help, Unit::Seconds, self.model_seconds.clone());
+        let help = "Population stability index of recent sessions against training; above 0.25 they differ";
+        registry.register("model_drift", help, self.model_drift.clone());
     }
 
     /// The counters of the classes of `policy`, in its order.
@@ -294,6 +303,11 @@ impl Metrics {
         self.model_failures.set(counters.failures as i64);
         self.model_overruns.set(counters.overruns as i64);
         self.model_seconds.set(counters.busy.as_secs_f64());
+        // A bundle of other histograms may have come in between.
+        self.model_drift.clear();
+        for (feature, index) in model.drift() {
+            self.model_drift.get_or_create(&FeatureLabel { feature }).set(index);
+        }
     }
 
     /// All metrics as Prometheus text.
