@@ -8,11 +8,12 @@
 
 use std::time::Duration;
 
-/// A class's baseline moves by batches of this many samples: the mean of 64 exponential service times
-/// is within 13 % of the truth two times in three. Smaller batches would teach noise.
+/// A class's baseline moves by batches of this many samples, so that a window's few do not move it...
 const BATCH: u32 = 64;
-/// Weight of a batch in a baseline.
-const BATCH_WEIGHT: f64 = 0.3;
+/// ...but the first batch, without which nothing can be compared, is smaller.
+const BATCH_FIRST: u32 = 16;
+/// Samples that a baseline averages over: even a heavy tail leaves their mean within a few percent.
+const SAMPLES: u32 = 64 * BATCH;
 /// No answer takes less than a microsecond, and none that takes an hour says anything about health:
 /// keeps ratios of latencies finite whatever a clock says.
 pub(crate) const SECONDS_MIN: f64 = 1e-6;
@@ -22,7 +23,8 @@ pub(crate) const SECONDS_MAX: f64 = 3_600.0;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Baseline {
     seconds: f64,
-    is_learned: bool,
+    /// Samples it was learned from, up to [`SAMPLES`].
+    samples: u32,
     batch: Batch,
 }
 
@@ -39,45 +41,48 @@ impl Batch {
 }
 
 impl Baseline {
-    /// In seconds; zero while unknown.
+    /// In seconds; the mean of the samples so far until enough are there to learn from.
     pub(crate) fn seconds(&self) -> f64 {
-        self.seconds
+        if self.is_learned() { self.seconds } else { self.batch.mean() }
     }
 
-    /// Zero while unknown.
+    /// Zero while there is no sample.
     pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs_f64(self.seconds)
+        Duration::from_secs_f64(self.seconds())
     }
 
-    /// Adds a sample. Until the first batch is full, the baseline is the mean of all there is.
+    /// Whether a latency can be compared with it.
+    pub(crate) fn is_learned(&self) -> bool {
+        self.samples > 0
+    }
+
+    /// Adds a sample.
     pub(crate) fn add(&mut self, seconds: f64) {
         self.batch.seconds += seconds;
         self.batch.samples += 1;
-        if !self.is_learned {
-            self.seconds = self.batch.mean();
-        }
     }
 
-    /// Learns from what a window saw, unless the pool was full: then it may have been load. A class
-    /// of which nothing is known yet learns all the same.
-    pub(crate) fn learn(&mut self, saturated: bool) {
-        if saturated && self.is_learned {
+    /// Learns from what a window saw if it was healthy, and forgets it if it may have been load. A
+    /// class of which nothing is known yet learns all the same.
+    pub(crate) fn learn(&mut self, healthy: bool) {
+        let enough = if self.is_learned() { BATCH } else { BATCH_FIRST };
+        if !healthy && self.is_learned() {
             self.batch = Batch::default();
-        } else if self.batch.samples >= BATCH {
-            self.seconds += (self.batch.mean() - self.seconds) * BATCH_WEIGHT;
-            self.is_learned = true;
+        } else if self.batch.samples >= enough {
+            self.samples = (self.samples + self.batch.samples).min(SAMPLES);
+            let weight = f64::from(self.batch.samples) / f64::from(self.samples);
+            self.seconds += (self.batch.mean() - self.seconds) * weight.min(1.0);
             self.batch = Batch::default();
         }
     }
 
     /// Moves to what was seen; a class too rare to have been seen moves with the pool.
     pub(crate) fn adopt(&mut self, pool_ratio: f64, weight: f64) {
-        let was_seen = self.batch.samples >= BATCH;
-        let seen = if was_seen { self.batch.mean() } else { self.seconds * pool_ratio };
-        self.seconds = (self.seconds + (seen - self.seconds) * weight).min(SECONDS_MAX);
-        self.is_learned |= was_seen;
-        // What is not learned yet goes on being learned, from where it has been moved to.
-        let samples = if self.is_learned { 0 } else { self.batch.samples };
-        self.batch = Batch { seconds: self.seconds * f64::from(samples), samples };
+        if self.is_learned() {
+            let was_seen = self.batch.samples >= BATCH;
+            let seen = if was_seen { self.batch.mean() } else { self.seconds * pool_ratio };
+            self.seconds = (self.seconds + (seen - self.seconds) * weight).min(SECONDS_MAX);
+            self.batch = Batch::default();
+        }
     }
 }

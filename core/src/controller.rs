@@ -139,13 +139,14 @@ pub struct Controller {
 impl Controller {
     /// A controller that knows nothing of its pool yet.
     pub fn new(policy: Arc<Policy>) -> Controller {
+        let limit = Limit::new(slo_of(&policy));
         Controller {
             policy,
             requests: Requests::default(),
             queue: Queue::default(),
             seats: Seats::default(),
             load: Load::default(),
-            limit: Limit::default(),
+            limit,
             breakers: Default::default(),
             effects: VecDeque::new(),
         }
@@ -314,6 +315,9 @@ impl Controller {
         if let Some(request) = self.requests.take_if(id, Phase::Admitted) {
             self.give_back(&request, now);
             self.return_probe(&request);
+            if request.first_byte.is_none() {
+                self.limit.give_up(request.class.index(), now.since(request.since), now);
+            }
         } else if self.requests.find(id).is_some() {
             self.take_from_queue(id.slot);
         }
@@ -324,6 +328,7 @@ impl Controller {
         self.policy = policy;
         self.load.succeed(&succession);
         self.limit.succeed(&succession);
+        self.limit.set_slo(slo_of(&self.policy));
         self.breakers = succession.carry(std::mem::take(&mut self.breakers));
         self.seats = Seats::default();
         for request in self.requests.iter_mut() {
@@ -461,4 +466,9 @@ impl Controller {
         };
         self.effects.push_back(Effect { request: request.id, decision, evidence });
     }
+}
+
+/// The latency that the most important class wants.
+fn slo_of(policy: &Policy) -> Duration {
+    policy.classes()[0].slo_latency
 }

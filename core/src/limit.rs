@@ -10,28 +10,30 @@
 //!
 //! and what is in flight beyond it waits in the pool's own queue (Brakmo &
 //! Peterson's Vegas, in seats). Dividing by the baseline of each class keeps a
-//! change of mix from looking like congestion. A saturated limit moves towards
+//! change of mix from looking like congestion. A full limit moves towards
 //! `work + headroom(work)`, the headroom being a square root, as in square-root
 //! staffing: that covers the gaps between an answer and the next request.
 //!
 //! All of it stands on the baselines, which lie when they were learned under
-//! load or when the shop itself became slower. Two experiments correct them:
+//! load, from too few samples, or before the shop itself became slower. So the
+//! limit keeps asking the one question that needs none: does throughput follow
+//! the seats? It is asked while the limit doubles at the start, by small trials
+//! (see `trial`), and of every run of shrinking. Where throughput follows,
+//! nothing waits in the pool, and the latency seen there is the healthy one.
 //!
-//! - a **probe** lowers a saturated limit for a round trip or two. If work done
-//!   falls with it, nothing waited, and the latency seen is the true baseline.
-//!   If not, the limit was too high: the lower one is kept and probed again.
-//! - an **audit** looks back on a run of shrinking. If latency did not fall with
-//!   the limit, it was not our queueing: the baselines are raised instead.
-//!
-//! The lowest class pays for a probe, as it does for any shortage. It does not
-//! know classes' importance, queues or SLOs.
+//! It does not know classes' importance, nor who waits for a seat.
+
+mod level;
+mod trial;
 
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
 use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
 use crate::policy::CLASSES_MAX;
 use crate::succession::Succession;
 use crate::time::Time;
+use level::Level;
 use std::time::Duration;
+use trial::{Schedule, Step, Trial, Verdict};
 
 /// One request being served and one on the wire: with fewer a pool of one worker idles between them.
 pub const LIMIT_MIN: u32 = 2;
@@ -39,14 +41,31 @@ pub const LIMIT_MIN: u32 = 2;
 pub const LIMIT_MAX: u32 = 16_384;
 /// A small origin is overshot by this for one window, a large one is reached in a few doublings.
 const LIMIT_START: f64 = 32.0;
+/// Where a start under flood begins at the least: a few slow workers would be choked by less.
+const LIMIT_FLOODED: f64 = 8.0;
 
-/// The standard error that makes a window trustworthy before it is a second old, relative to its mean...
+/// What may become of a limit that still doubles: three doublings are the matter of half a second.
+const START_EXPECTED: f64 = 8.0;
+/// The limit doubles if this part of it is out in the mean: a burst alone does not ask for more.
+const START_FULL: f64 = 0.8;
+/// Doubling ends when this part of the seats waits in the pool, half of which would if none helped...
+const START_WAITING: f64 = 0.25;
+/// ...and the latency that tells so is so many standard errors above the baselines.
+const START_ERRORS: f64 = 3.0;
+
+/// The standard error, relative to the mean, that makes a window trustworthy before it is a second old...
 const ERROR_STEADY: f64 = 0.08;
-/// ...and the one that makes a probe trustworthy, on which baselines stand.
-const ERROR_PROBE: f64 = 0.04;
-/// Headroom over the work going on, in its square roots.
-const HEADROOM: f64 = 0.75;
-/// A saturated limit covers half the distance to its target per window: halves the noise of a window.
+/// ...which is less for a large pool: half of the headroom of its limit's square root, down to this.
+const ERROR_STEADY_ROOT: f64 = 0.6;
+const ERROR_STEADY_MIN: f64 = 0.03;
+/// While the limit doubles a factor of two is to be told from none.
+const ERROR_START: f64 = 0.12;
+
+/// Headroom over the work going on, in its square roots...
+const HEADROOM: f64 = 1.2;
+/// ...and at least this part of it: baselines may be wrong by as much without choking a large pool.
+const HEADROOM_PART: f64 = 0.06;
+/// A full limit covers half the distance to its target per window: halves the noise of a window.
 const APPROACH: f64 = 0.5;
 /// No window shrinks the limit below this part of it.
 const SHRINK_MOST: f64 = 0.7;
@@ -60,39 +79,29 @@ const FASTER_WINDOWS: u32 = 2;
 const FASTER_WEIGHT: f64 = 0.5;
 /// A limit is in use if this part of it is out in the mean.
 const FULL: f64 = 0.9;
+/// A limit that is further above its target than this is on its way there, and tried when it has come.
+const SETTLED: f64 = 0.85;
 /// The peak of work fades by this factor per window: half of it is forgotten after some 70.
 const PEAK_KEPT: f64 = 0.99;
+/// A run of shrinking that has brought the limit to this part of where it began is a trial, too.
+const AUDIT_AT: f64 = 0.7;
+
 /// One cut for failures; at most one per round trip.
 const FAILURE_CUT: f64 = 0.8;
 /// Failures that cut: at least so many, and at least one result in ten.
 const FAILURES_MIN: u32 = 3;
 
-/// A probe lowers the limit to this part: far enough below `work + headroom` that the loss of work
-/// stands out of the noise, for pools of two workers and of hundreds.
-const PROBE_DEPTH: f64 = 0.65;
-/// Weight of what a probe saw in the baselines.
-const PROBE_WEIGHT: f64 = 0.7;
-/// Work above this part of what it was counts as unchanged: half way between unchanged and the depth.
-const PROBE_KEPT: f64 = 0.88;
-/// A saturated limit is probed this often. A probe costs a third of the work for two or three
-/// windows, so about 1 % in all.
-const PROBE_INTERVAL: Duration = Duration::from_secs(15);
-/// Several proxies before one pool must not probe in step.
-const PROBE_JITTER_NANOS: u64 = 5_000_000_000;
-
-/// An audit is due once a run of shrinking has brought the limit to this part of where it began...
-const AUDIT_AT: f64 = 0.7;
-/// ...and finds latency innocent if the ratio is still above this part of what it was.
-const AUDIT_FOLLOWED: f64 = 0.88;
-
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// The limit was never full, or has not stopped helping: it doubles.
-    Start,
+    /// The first answers of a pool are its quick ones: nothing is learned until they are waited out.
+    Warming,
+    /// The limit doubles as long as it is full and that helps. `met` tells whether demand was below it
+    /// once: then the baselines were learned without a queue.
+    Start { met: bool },
     /// The limit follows the work.
-    Steady { probe_at: Time },
-    /// The limit is lowered to see whether work falls with it.
-    Probe { before: f64, done_before: f64 },
+    Steady,
+    /// The limit is changed to see whether throughput follows.
+    Trial(Trial),
 }
 
 /// The adaptive limit of one pool.
@@ -100,60 +109,74 @@ enum Phase {
 pub struct Limit {
     limit: f64,
     phase: Phase,
+    schedule: Schedule,
     baselines: [Baseline; CLASSES_MAX],
+    /// The mean baseline of the classes that have one.
+    typical: f64,
+    /// The inverse square of the standard error of the baselines learned at the start.
+    precision: f64,
     measurement: Measurement,
-    /// Until then a change of the limit has not reached the latencies.
-    settled_at: Time,
+    /// A latency that nobody should wait for in the pool alone: no start doubles beyond it.
+    latency_max: Duration,
+    /// A change of the limit has not reached the latencies yet.
+    is_settling: bool,
     /// Windows in a row that were faster than the baselines.
     fasters: u32,
-    /// Limit and ratio where the present run of shrinking began.
-    audit: Option<(f64, f64)>,
+    /// Limit and level where the present run of shrinking began.
+    audit: Option<(f64, Level)>,
     /// The most work seen going on lately: what a full pool may need again.
     work_peak: f64,
     /// Windows in a row that found nothing waiting in the pool.
     growths: u32,
-    /// Work done per second in saturated windows, smoothed.
-    done_saturated: f64,
+    /// Seats and throughput of full windows, smoothed.
+    level: Level,
     results: u32,
     failures: u32,
     cut_allowed_at: Time,
     shrunk_at: Option<Time>,
 }
 
-impl Default for Limit {
-    fn default() -> Limit {
-        Limit {
+impl Limit {
+    /// A limit that knows nothing of its pool, for classes of which the most important wants its
+    /// answers within `slo`.
+    pub fn new(slo: Duration) -> Limit {
+        let mut limit = Limit {
             limit: LIMIT_START,
-            phase: Phase::Start,
+            phase: Phase::Warming,
+            schedule: Schedule::default(),
             baselines: Default::default(),
+            typical: 0.0,
+            precision: 0.0,
             measurement: Measurement::default(),
-            settled_at: Time::ZERO,
+            latency_max: Duration::ZERO,
+            is_settling: false,
             fasters: 0,
             audit: None,
             work_peak: 0.0,
             growths: 0,
-            done_saturated: 0.0,
+            level: Level::default(),
             results: 0,
             failures: 0,
             cut_allowed_at: Time::ZERO,
             shrunk_at: None,
-        }
+        };
+        limit.set_slo(slo);
+        limit
     }
-}
 
-impl Limit {
     /// Permits that may be out now.
     pub fn current(&self) -> u32 {
         self.limit as u32
     }
 
-    /// Permits to expect in a moment: the limit before a probe, and twice one that is still doubling.
-    /// Waits are estimated with it, so that nobody is refused for an experiment.
+    /// Permits to expect in a moment: the limit around a trial, and several times one that is still
+    /// doubling. Waits are estimated with it, so that nobody is refused for an experiment.
     pub fn expected(&self) -> f64 {
         match self.phase {
-            Phase::Start => self.limit * 2.0,
-            Phase::Steady { .. } => self.limit,
-            Phase::Probe { before, .. } => before,
+            Phase::Warming | Phase::Start { met: false } => self.limit * START_EXPECTED,
+            Phase::Start { met: true } => self.limit * 2.0,
+            Phase::Steady => self.limit,
+            Phase::Trial(trial) => trial.before.max(self.limit),
         }
     }
 
@@ -172,17 +195,41 @@ impl Limit {
         self.baselines = succession.carry(self.baselines);
     }
 
+    /// The latency that the most important class wants.
+    pub fn set_slo(&mut self, slo: Duration) {
+        // Twice as many may wait twice as long, and half of the rest is for the wait before the pool.
+        self.latency_max = slo / 4;
+    }
+
     /// Permits out from now on; `waiting` tells whether somebody waits for one.
     pub fn set_inflight(&mut self, inflight: u32, waiting: bool, now: Time) {
         self.measurement.set_inflight(inflight, waiting || inflight >= self.current(), now);
+        match self.phase {
+            Phase::Trial(trial) if trial.is_overdue(now) => {
+                // Nothing answers: that is for timeouts to judge, not for a trial.
+                self.end_trial(&trial, now);
+                self.limit = trial.before;
+            }
+            _ => {}
+        }
     }
 
     /// A first byte came `latency` after the last byte of its request was sent.
     pub fn observe(&mut self, class: usize, latency: Duration, now: Time) {
         let seconds = latency.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
         self.baselines[class].add(seconds);
-        self.measurement.add(seconds, &self.baselines[class]);
+        self.measurement.add(seconds, &self.baselines[class], self.typical);
         self.close_window(now);
+    }
+
+    /// A client left after `age` without a first byte. Beyond what a healthy answer takes, that is an
+    /// answer that took at least so long; below, it tells nothing.
+    pub fn give_up(&mut self, class: usize, age: Duration, now: Time) {
+        let seconds = age.as_secs_f64().min(SECONDS_MAX);
+        if seconds > self.baselines[class].seconds() {
+            self.measurement.add(seconds, &self.baselines[class], self.typical);
+            self.close_window(now);
+        }
     }
 
     /// A result came in; `overload` for timeouts, failed connections and the upstream's own 503.
@@ -191,6 +238,9 @@ impl Limit {
         self.failures += u32::from(overload);
         let due = self.failures >= FAILURES_MIN && self.failures >= self.results.div_ceil(10);
         if due && now >= self.cut_allowed_at {
+            if let Phase::Trial(trial) = self.phase {
+                self.end_trial(&trial, now);
+            }
             self.move_to(self.limit * FAILURE_CUT, now);
             self.cut_allowed_at = now.after(self.measurement.round_trip().max(WINDOW_MIN));
             self.results = 0;
@@ -198,13 +248,17 @@ impl Limit {
         }
     }
 
+    // Windows.
+
     fn close_window(&mut self, now: Time) {
-        let error = match self.phase {
-            Phase::Probe { .. } => ERROR_PROBE,
-            Phase::Start | Phase::Steady { .. } => ERROR_STEADY,
+        let (error, length_max) = match self.phase {
+            Phase::Warming => return self.warm(now),
+            _ if self.is_settling => return self.settle(now),
+            Phase::Start { .. } => (ERROR_START, WINDOW_MAX),
+            Phase::Steady => (self.error_steady(), WINDOW_MAX),
+            Phase::Trial(trial) => (trial.error(), trial::LENGTH_MAX),
         };
-        match self.measurement.maturity(error, now) {
-            _ if now < self.settled_at => {}
+        match self.measurement.maturity(error, length_max, now) {
             Maturity::Young => return,
             Maturity::Stale => {}
             Maturity::Full => {
@@ -214,7 +268,40 @@ impl Limit {
                 self.failures = 0;
             }
         }
+        self.restart(now);
+    }
+
+    fn restart(&mut self, now: Time) {
         self.measurement.restart(self.current(), now);
+        let learned = || self.baselines.iter().filter(|baseline| baseline.is_learned());
+        self.typical = learned().map(Baseline::seconds).sum::<f64>() / learned().count().max(1) as f64;
+    }
+
+    fn warm(&mut self, now: Time) {
+        if self.measurement.is_warm(now) {
+            self.phase = Phase::Start { met: false };
+            self.measurement.restart(self.current(), now);
+            self.baselines = Default::default();
+        } else if self.measurement.has_lasted(self.latency_max, now) && self.measurement.is_full() {
+            // A flood before a small pool, perhaps: with half as many their answers may come in time.
+            self.move_to((self.limit / 2.0).max(LIMIT_FLOODED), now);
+            self.measurement.restart(self.current(), now);
+        }
+    }
+
+    /// Waits until the seats above a lowered limit are back, and then for the answers to requests that
+    /// were sent before.
+    fn settle(&mut self, now: Time) {
+        let is_draining = self.measurement.inflight() > self.current();
+        self.is_settling = is_draining || !self.measurement.is_settled(now);
+        if is_draining || !self.is_settling {
+            self.learn_baselines(false);
+            self.measurement.restart(self.current(), now);
+        }
+    }
+
+    fn error_steady(&self) -> f64 {
+        (ERROR_STEADY_ROOT / self.limit.sqrt()).clamp(ERROR_STEADY_MIN, ERROR_STEADY)
     }
 
     fn step(&mut self, seen: Measured, now: Time) {
@@ -224,117 +311,153 @@ impl Limit {
         }
         self.work_peak = seen.work.max(self.work_peak * PEAK_KEPT);
         match self.phase {
-            Phase::Start => self.step_start(seen, now),
-            Phase::Steady { probe_at } => self.step_steady(seen, probe_at, now),
-            Phase::Probe { before, done_before } => {
-                self.step_probe(seen, before, done_before, now);
-            }
+            Phase::Warming => {}
+            Phase::Start { met } => self.step_start(seen, met, now),
+            Phase::Steady => self.step_steady(seen, now),
+            Phase::Trial(trial) => self.step_trial(seen, &trial, now),
         }
     }
 
-    fn step_start(&mut self, seen: Measured, now: Time) {
-        let waiting = seen.waiting();
-        self.learn_baselines(seen.saturated);
-        if waiting > headroom(seen.work) {
-            // Start -> Steady: latency pays for more seats now. The baseline may have been learned
-            // under load, so it is probed at once.
-            self.done_saturated = seen.done;
-            self.move_to(seen.work + headroom(seen.work), now);
-            self.phase = Phase::Steady { probe_at: now };
-        } else if seen.saturated {
+    // The start.
+
+    fn step_start(&mut self, seen: Measured, met: bool, now: Time) {
+        let is_full = seen.inflight >= self.limit * FULL;
+        let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
+        let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
+        let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
+        let is_late = is_full && self.measurement.round_trip() > self.latency_max;
+        // Without a baseline there is nothing to compare with yet.
+        if (is_sure || is_late) && self.typical > 0.0 {
+            return self.end_start(seen, met, now);
+        }
+        if !is_waiting {
+            // Throughput has followed the seats so far: what was seen is healthy.
+            self.learn_baselines(true);
+            self.precision += seen.error.powi(-2);
+        }
+        self.phase = Phase::Start { met: met || !seen.saturated };
+        let wants_more = seen.saturated && seen.inflight >= self.limit * START_FULL;
+        if wants_more && !is_late && seen.error <= ERROR_START * 1.5 {
             self.move_to(self.limit * 2.0, now);
-            self.settled_at = now.after(self.measurement.round_trip());
+            self.is_settling = true;
         }
     }
 
-    fn step_steady(&mut self, seen: Measured, probe_at: Time, now: Time) {
-        let target = seen.work + headroom(seen.work);
-        let waiting = seen.waiting();
-        if seen.inflight < self.limit * FULL {
-            // A limit that is not in use is only lowered, and only if work waits in the pool.
-            let target = self.work_peak + headroom(self.work_peak);
-            if waiting > 2.0 * headroom(seen.work) && target < self.limit {
-                self.shrink_towards(target, seen.ratio, now);
-            }
-        } else if now >= probe_at {
-            self.smooth_done(seen.done);
-            self.start_probe(self.limit, self.done_saturated, now);
-        } else if target < self.limit {
-            self.smooth_done(seen.done);
-            self.shrink_towards(target, seen.ratio, now);
-        } else {
-            self.smooth_done(seen.done);
-            self.grow_towards(target, waiting, now);
+    /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
+    /// been learned under load, so the limit is tried much lower at once.
+    fn end_start(&mut self, seen: Measured, met: bool, now: Time) {
+        self.move_to(seen.work + headroom(seen.work), now);
+        self.is_settling = true;
+        self.phase = Phase::Steady;
+        self.schedule.begin(now);
+        if !met {
+            self.level = Level::of(seen);
+            self.begin_trial(Step::Deep, now);
         }
-        self.learn_baselines(seen.saturated);
+    }
+
+    // Steady.
+
+    fn step_steady(&mut self, seen: Measured, now: Time) {
+        if seen.inflight < self.limit * FULL {
+            self.relax(seen, now);
+        } else {
+            self.level.smooth(seen);
+            let target = seen.work + headroom(seen.work);
+            let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
+            match self.schedule.due(now).filter(|_| self.level.is_known()) {
+                Some(step) if is_there || step == Step::Down => self.begin_trial(step, now),
+                _ if target < self.limit => self.shrink_towards(target, seen, now),
+                _ => self.grow_towards(target, seen, now),
+            }
+        }
+        self.learn_baselines(!seen.saturated);
+    }
+
+    /// A limit that is not in use is only lowered, and only if work waits in the pool.
+    fn relax(&mut self, seen: Measured, now: Time) {
+        let target = self.work_peak + headroom(self.work_peak);
+        if seen.waiting() > 2.0 * headroom(seen.work) && target < self.limit {
+            self.shrink_towards(target, seen, now);
+        }
     }
 
     /// As long as nothing waits in the pool each step is twice the last: after an outage or a scale-up
     /// the limit is found again in a few windows.
-    fn grow_towards(&mut self, target: f64, waiting: f64, now: Time) {
+    fn grow_towards(&mut self, target: f64, seen: Measured, now: Time) {
         self.audit = None;
-        self.growths = if waiting < headroom(self.limit) / 2.0 { self.growths + 1 } else { 0 };
+        self.growths = if seen.waiting() < headroom(self.limit) / 2.0 { self.growths + 1 } else { 0 };
         let doublings = self.growths.saturating_sub(1).min(GROWTH_DOUBLINGS_MAX);
-        let step = (target - self.limit) * APPROACH * f64::from(1_u32 << doublings);
+        let step = (target - self.limit) * approach(seen) * f64::from(1_u32 << doublings);
         self.move_to(self.limit + step.min(self.limit), now);
     }
 
-    fn smooth_done(&mut self, done: f64) {
-        self.done_saturated += (done - self.done_saturated) * APPROACH;
-    }
-
-    fn shrink_towards(&mut self, target: f64, ratio: f64, now: Time) {
+    fn shrink_towards(&mut self, target: f64, seen: Measured, now: Time) {
         self.growths = 0;
-        let (limit_before, ratio_before) = *self.audit.get_or_insert((self.limit, ratio));
-        if self.limit <= limit_before * AUDIT_AT {
+        let (before, level) = *self.audit.get_or_insert((self.limit, self.level));
+        if self.limit <= before * AUDIT_AT {
             self.audit = None;
-            if ratio > ratio_before * AUDIT_FOLLOWED {
-                // Shrinking did not help, so the shop itself is slower: take that for healthy.
-                self.adopt_baselines(ratio, 1.0);
-                return self.move_to(limit_before, now);
+            if trial::follows(level.elasticity(self.level)) {
+                // Throughput fell with the limit, so the shop itself is slower: take that for healthy.
+                self.adopt_baselines(seen.ratio, 1.0);
+                return self.move_to(before, now);
             }
         }
-        let lower = self.limit + (target - self.limit) * APPROACH;
+        let lower = self.limit + (target - self.limit) * approach(seen);
         self.move_to(lower.max(self.limit * SHRINK_MOST).min(self.limit), now);
     }
 
-    fn start_probe(&mut self, before: f64, done_before: f64, now: Time) {
-        let lower = (self.limit * PROBE_DEPTH).floor().max(1.0);
-        self.phase = Phase::Probe { before, done_before };
-        self.limit = lower;
-        self.settled_at = now.after(self.measurement.round_trip());
+    // Trials.
+
+    fn begin_trial(&mut self, step: Step, now: Time) {
+        self.audit = None;
+        self.phase = Phase::Trial(Trial { step, before: self.limit, level: self.level, began: now });
+        self.limit = step.apply(self.limit);
+        self.is_settling = true;
     }
 
-    fn step_probe(&mut self, seen: Measured, before: f64, done_before: f64, now: Time) {
-        let work_fell = seen.done < done_before * PROBE_KEPT;
-        self.adopt_baselines(seen.ratio, PROBE_WEIGHT);
-        self.audit = None;
-        let next = Phase::Steady { probe_at: now.after(probe_interval(now)) };
-        if !seen.saturated {
-            // The load went away in the middle: nothing was learned about the limit.
-            self.phase = next;
-            self.limit = before;
-        } else if work_fell {
-            self.phase = next;
-            self.limit = before;
-            self.done_saturated = done_before;
-            self.settled_at = now.after(self.measurement.round_trip());
-        } else if self.limit <= 1.0 {
-            self.phase = next;
-            self.move_to(1.0 + headroom(1.0), now);
-        } else {
-            // As much work with fewer seats: keep those, and look whether fewer still will do.
-            self.start_probe(self.limit, done_before.max(seen.done), now);
+    fn end_trial(&mut self, trial: &Trial, now: Time) {
+        self.phase = Phase::Steady;
+        self.schedule.note_end(trial, now);
+        self.is_settling = true;
+    }
+
+    fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
+        self.end_trial(trial, now);
+        match trial.verdict(seen) {
+            Verdict::Unclear => self.limit = trial.limit_if_unclear(self.limit),
+            Verdict::Follows => {
+                self.level = trial.level_if_follows(seen);
+                self.adopt_baselines(seen.ratio, trial.weight());
+                self.limit = self.limit.max(trial.before);
+            }
+            Verdict::Stays if trial.step == Step::Up => self.limit = trial.before,
+            Verdict::Stays if self.limit <= 1.0 => {
+                // One request alone waits for nobody.
+                self.adopt_baselines(seen.ratio, trial.weight());
+                self.move_to(1.0 + headroom(1.0), now);
+            }
+            Verdict::Stays => {
+                // As much work with fewer seats: keep those, and look whether fewer still will do.
+                self.level = trial.level_if_stays(seen);
+                if seen.ratio < 1.0 {
+                    self.adopt_baselines(seen.ratio, trial.weight());
+                }
+                self.begin_trial(trial.step, now);
+            }
         }
     }
 
-    fn learn_baselines(&mut self, saturated: bool) {
-        self.baselines.iter_mut().for_each(|baseline| baseline.learn(saturated));
+    // Baselines.
+
+    fn learn_baselines(&mut self, healthy: bool) {
+        self.baselines.iter_mut().for_each(|baseline| baseline.learn(healthy));
     }
 
     /// Takes what the window saw for the healthy latencies.
     fn adopt_baselines(&mut self, ratio: f64, weight: f64) {
         self.baselines.iter_mut().for_each(|baseline| baseline.adopt(ratio, weight));
+        self.level.rescale(1.0 + (ratio - 1.0) * weight);
     }
 
     fn move_to(&mut self, limit: f64, now: Time) {
@@ -346,151 +469,13 @@ impl Limit {
 }
 
 fn headroom(work: f64) -> f64 {
-    (HEADROOM * work.max(0.0).sqrt()).max(1.0)
+    (HEADROOM * work.max(0.0).sqrt()).max(HEADROOM_PART * work).max(1.0)
 }
 
-/// Spread by a multiplicative hash of the time: deterministic for a replay, different for each proxy.
-fn probe_interval(now: Time) -> Duration {
-    let jitter = now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % PROBE_JITTER_NANOS;
-    PROBE_INTERVAL + Duration::from_nanos(jitter)
+/// The part of the way to its target that a limit goes after a window: less on thin evidence.
+fn approach(seen: Measured) -> f64 {
+    APPROACH * (ERROR_STEADY / seen.error.max(ERROR_STEADY)).powi(2)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A pool whose answers take as long as it is told, reported at an even pace.
-    struct Pool {
-        limit: Limit,
-        now: Time,
-    }
-
-    impl Pool {
-        fn new() -> Pool {
-            Pool { limit: Limit::default(), now: Time::ZERO }
-        }
-
-        /// Keeps all seats taken for a while, each answer taking `latency`.
-        fn saturate(&mut self, latency: Duration, span: Duration) {
-            let end = self.now.after(span);
-            while self.now < end {
-                let seats = self.limit.current();
-                self.limit.set_inflight(seats, true, self.now);
-                self.now = self.now.after(latency / seats);
-                self.limit.observe(0, latency, self.now);
-            }
-        }
-
-        /// A pool of workers that serve in 40 ms each, and a queue before them.
-        fn overload(&mut self, workers: u32, span: Duration) {
-            let end = self.now.after(span);
-            while self.now < end {
-                let waiting = f64::from(self.limit.current()) / f64::from(workers);
-                self.saturate(Duration::from_millis(40).mul_f64(waiting.max(1.0)), WINDOW_MIN / 10);
-            }
-        }
-    }
-
-    const LATENCY: Duration = Duration::from_millis(40);
-
-    #[test]
-    fn doubles_while_latency_stays_as_it_was() {
-        let mut pool = Pool::new();
-        pool.saturate(LATENCY, Duration::from_millis(120));
-        assert_eq!(pool.limit.current(), 64);
-        pool.saturate(LATENCY, Duration::from_secs(5));
-        assert_eq!(pool.limit.current(), LIMIT_MAX);
-    }
-
-    #[test]
-    fn does_not_grow_while_seats_are_free() {
-        let mut pool = Pool::new();
-        for step in 1..500 {
-            let now = Time::from_millis(step * 10);
-            pool.limit.set_inflight(31, false, now);
-            pool.limit.observe(0, LATENCY, now);
-        }
-        assert_eq!(pool.limit.current(), 32);
-    }
-
-    #[test]
-    fn settles_just_above_the_workers() {
-        for workers in [8, 50, 200] {
-            let mut pool = Pool::new();
-            pool.saturate(LATENCY, WINDOW_MIN);
-            pool.overload(workers, Duration::from_secs(12));
-            let limit = pool.limit.expected();
-            let above = limit / f64::from(workers);
-            assert!((1.0..1.6).contains(&above), "{limit} seats for {workers} workers");
-        }
-    }
-
-    #[test]
-    fn baseline_of_a_new_class_is_the_mean_of_what_it_showed() {
-        let mut limit = Limit::default();
-        assert_eq!(limit.baseline(3), Duration::ZERO);
-        limit.observe(3, Duration::from_millis(10), Time::from_millis(1));
-        limit.observe(3, Duration::from_millis(30), Time::from_millis(2));
-        assert_eq!(limit.baseline(3), Duration::from_millis(20));
-        assert_eq!(limit.baseline(0), Duration::ZERO);
-    }
-
-    #[test]
-    fn latency_of_nothing_leaves_the_baseline_a_number() {
-        let mut pool = Pool::new();
-        for step in 0..1_000 {
-            pool.limit.observe(0, Duration::ZERO, Time::from_millis(step));
-        }
-        assert_eq!(pool.limit.baseline(0), Duration::from_micros(1));
-    }
-
-    #[test]
-    fn overload_answers_cut_once_per_round_trip() {
-        let mut limit = Limit::default();
-        let fail = |limit: &mut Limit, now| (0..3).for_each(|_| limit.result(true, now));
-        fail(&mut limit, Time::from_millis(0));
-        assert_eq!(limit.current(), 25);
-        assert!(limit.shrinking(Time::from_millis(999)));
-        assert!(!limit.shrinking(Time::from_millis(1_000)));
-        // No round trip is known yet: the shortest window stands for it.
-        fail(&mut limit, Time::from_millis(99));
-        assert_eq!(limit.current(), 25);
-        limit.result(true, Time::from_millis(100));
-        assert_eq!(limit.current(), 20);
-    }
-
-    #[test]
-    fn few_overload_answers_among_many_cut_nothing() {
-        let after = |good: u32, overloaded: u32| {
-            let mut limit = Limit::default();
-            (0..good).for_each(|_| limit.result(false, Time::ZERO));
-            (0..overloaded).for_each(|_| limit.result(true, Time::ZERO));
-            limit.current()
-        };
-        assert_eq!(after(0, 2), 32);
-        assert_eq!(after(0, 3), 25);
-        assert_eq!(after(28, 3), 32);
-        assert_eq!(after(27, 3), 25);
-    }
-
-    #[test]
-    fn overload_answers_never_cut_below_the_least_limit() {
-        let mut limit = Limit::default();
-        for step in 0..100 {
-            (0..3).for_each(|_| limit.result(true, Time::from_millis(step * 100)));
-        }
-        assert_eq!(limit.current(), LIMIT_MIN);
-    }
-
-    #[test]
-    fn window_with_too_few_answers_is_forgotten() {
-        let mut pool = Pool::new();
-        pool.saturate(LATENCY, WINDOW_MIN);
-        let before = pool.limit.current();
-        for step in 1..20 {
-            let late = pool.now.after(Duration::from_secs(11) * step);
-            pool.limit.observe(0, LATENCY * 50, late);
-        }
-        assert_eq!(pool.limit.current(), before);
-    }
-}
+mod tests;

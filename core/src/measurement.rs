@@ -24,6 +24,9 @@ const SAMPLES_MIN: u32 = 4;
 const SPREAD_WEIGHT: f64 = 0.2;
 const SPREAD_MAX: f64 = 4.0;
 
+/// Latencies that are all alike say nothing about the next ones being so.
+const ERROR_MIN: f64 = 0.01;
+
 /// What was measured over one window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
@@ -35,6 +38,8 @@ pub(crate) struct Measured {
     pub(crate) work: f64,
     /// Seats of work finished per second of the window, by baselines.
     pub(crate) done: f64,
+    /// Standard error of the ratio, relative to it.
+    pub(crate) error: f64,
     /// Whether the limit was full at any moment.
     pub(crate) saturated: bool,
 }
@@ -64,6 +69,8 @@ pub(crate) struct Measurement {
     samples: u32,
     observed: f64,
     expected: f64,
+    /// Work finished, in seconds of a seat.
+    finished: f64,
     /// Squares of latency over baseline.
     squares: f64,
     /// Inflight integrated over time, in seat-seconds.
@@ -104,28 +111,60 @@ impl Measurement {
         self.saturated |= saturated;
     }
 
-    /// A latency came in, of a class with this baseline.
-    pub(crate) fn add(&mut self, seconds: f64, baseline: &Baseline) {
+    /// A latency came in, of a class with this baseline. A class of which nothing is known counts as
+    /// healthy, and as `typical` work: its latency says nothing about either.
+    pub(crate) fn add(&mut self, seconds: f64, baseline: &Baseline, typical: f64) {
         self.samples += 1;
         self.observed += seconds;
-        self.expected += baseline.seconds();
+        let is_learned = baseline.is_learned();
+        self.expected += if is_learned { baseline.seconds() } else { seconds };
+        self.finished += if is_learned { baseline.seconds() } else { typical };
         let ratio = seconds / baseline.seconds();
         self.squares += ratio * ratio;
     }
 
-    /// Whether the mean has the standard error asked for, relative to itself, or time is up.
-    pub(crate) fn maturity(&self, error: f64, now: Time) -> Maturity {
+    /// Whether the mean has the standard error asked for, relative to itself, or is `length_max` old.
+    pub(crate) fn maturity(&self, error: f64, length_max: Duration, now: Time) -> Maturity {
         let age = now.since(self.since);
         let length_min = self.round_trip.clamp(WINDOW_MIN, WINDOW_MAX);
         let spread = self.spread.max(self.spread_now());
         let enough = ((spread / (error * error)) as u32).max(SAMPLES_ENOUGH);
         let full = age >= length_min && self.samples >= enough;
-        let old = age >= WINDOW_MAX && self.samples >= SAMPLES_MIN;
+        let old = age >= length_max && self.samples >= SAMPLES_MIN;
         match full || old {
             _ if age >= WINDOW_STALE => Maturity::Stale,
             true => Maturity::Full,
             false => Maturity::Young,
         }
+    }
+
+    /// Permits out now.
+    pub(crate) fn inflight(&self) -> u32 {
+        self.inflight
+    }
+
+    /// Whether the limit was full at any moment of the window.
+    pub(crate) fn is_full(&self) -> bool {
+        self.saturated
+    }
+
+    /// Whether the window is so old.
+    pub(crate) fn has_lasted(&self, span: Duration, now: Time) -> bool {
+        now.since(self.since) >= span
+    }
+
+    /// Whether the window has lasted as long as its answers took: those that come from now on were
+    /// asked for in it.
+    pub(crate) fn is_settled(&self, now: Time) -> bool {
+        let mean = self.observed / f64::from(self.samples.max(1));
+        now.since(self.since).as_secs_f64() >= mean
+    }
+
+    /// Whether the first answers, which are the quick ones, have been waited out: the pool has been
+    /// asked for twice as long as an answer takes.
+    pub(crate) fn is_warm(&self, now: Time) -> bool {
+        let mean = self.observed / f64::from(self.samples.max(1));
+        self.samples >= SAMPLES_ENOUGH && now.since(self.since).as_secs_f64() >= 2.0 * mean
     }
 
     /// Squared coefficient of variation of the samples so far.
@@ -150,7 +189,8 @@ impl Measurement {
             inflight,
             ratio,
             work: inflight / ratio.max(1.0),
-            done: self.expected / seconds,
+            done: self.finished / seconds,
+            error: (self.spread.max(self.spread_now()) / samples).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
         }
     }

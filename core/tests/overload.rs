@@ -44,8 +44,7 @@ fn show(line: &str) {
 fn keeps_its_promises_through_spikes(workers: usize) {
     let tallies = run("spikes", workers, Service::Uniform, &[0.8, 2.0, 0.8, 5.0, 0.8].map(phase));
     for calm in [&tallies[0], &tallies[2], &tallies[4]] {
-        let offered: u64 = calm.offered.iter().sum();
-        assert!(calm.refused_settled as f64 <= offered as f64 * refusals_when_calm(workers), "{calm}");
+        assert_few_refusals_when_calm(workers, calm);
     }
     for spike in [&tallies[1], &tallies[3]] {
         assert!(spike.good_ratio(CHECKOUT) >= 0.99, "{spike}");
@@ -54,11 +53,12 @@ fn keeps_its_promises_through_spikes(workers: usize) {
     assert!(tallies[3].refusal_p99_settled() <= Duration::from_millis(10), "{}", tallies[3]);
 }
 
-/// The part of calm traffic that may be refused. The aim is none: what is left comes from limits found
-/// too low from a cold start, and from bursts that fill a handful of workers for longer than anybody
-/// waits.
-fn refusals_when_calm(workers: usize) -> f64 {
-    if workers < 16 { 0.06 } else { 0.005 }
+/// The aim is none, and what a pool of sixteen or more keeps; what is left comes from bursts that fill a
+/// handful of workers for longer than the least important class waits.
+fn assert_few_refusals_when_calm(workers: usize, calm: &Tally) {
+    let offered: u64 = calm.offered.iter().sum();
+    let part = if workers < 16 { 0.02 } else { 0.001 };
+    assert!(calm.refused_settled as f64 <= offered as f64 * part, "{calm}");
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn start_under_flood_protects_checkout_and_leaves_nothing_behind() {
     for workers in SIZES {
         let tallies = run("cold start", workers, Service::Uniform, &[5.0, 0.8].map(phase));
         assert!(tallies[0].good_ratio(CHECKOUT) >= 0.98, "{}", tallies[0]);
-        assert!(tallies[0].useful_ratio() >= 0.88, "{}", tallies[0]);
-        assert_eq!(tallies[1].refused_settled, 0, "{}", tallies[1]);
+        assert!(tallies[0].useful_ratio() >= 0.93, "{}", tallies[0]);
+        assert_few_refusals_when_calm(workers, &tallies[1]);
     }
 }
 
@@ -107,9 +107,9 @@ fn origin_that_slows_by_half_in_overload_keeps_its_new_capacity() {
     for workers in SIZES {
         let phases = [phase(5.0), slow, phase(5.0), phase(0.8)];
         let tallies = run("slower origin", workers, Service::Uniform, &phases);
-        assert!(tallies[1].good_ratio(CHECKOUT) >= 0.97, "{}", tallies[1]);
+        assert!(tallies[1].good_ratio(CHECKOUT) >= 0.98, "{}", tallies[1]);
         assert!(tallies[1].useful_ratio() >= 0.90, "{}", tallies[1]);
-        assert!(tallies[2].useful_ratio() >= 0.70, "{}", tallies[2]);
+        assert!(tallies[2].useful_ratio() >= 0.85, "{}", tallies[2]);
     }
 }
 
@@ -117,16 +117,28 @@ fn origin_that_slows_by_half_in_overload_keeps_its_new_capacity() {
 fn rush_on_checkout_itself_leaves_no_worker_idle() {
     for workers in SIZES {
         let tallies = run("rush", workers, Service::Uniform, &[Phase { mix: RUSH, ..phase(5.0) }]);
-        assert!(tallies[0].useful_ratio() >= 0.90, "{}", tallies[0]);
+        assert!(tallies[0].useful_ratio() >= 0.94, "{}", tallies[0]);
+    }
+}
+
+/// What holds however answers are spread: some hundred windows of noise must not talk the limit into
+/// anything.
+fn keeps_its_promises_whatever_the_spread(service: Service) {
+    for workers in SIZES {
+        let phases = [0.8, 2.0, 0.8, 5.0].map(phase);
+        let tallies = run(&format!("{service:?}"), workers, service, &phases);
+        assert_few_refusals_when_calm(workers, &tallies[0]);
+        assert!(tallies[3].good_ratio(CHECKOUT) >= 0.96, "{}", tallies[3]);
+        assert!(tallies[3].useful_ratio() >= 0.90, "{}", tallies[3]);
     }
 }
 
 #[test]
-fn exponential_service_keeps_checkout_once_the_limit_is_found() {
-    for workers in SIZES {
-        let phases = [0.8, 2.0, 0.8, 5.0].map(phase);
-        let tallies = run("exponential", workers, Service::Exponential, &phases);
-        assert!(tallies[3].good_ratio(CHECKOUT) >= 0.96, "{}", tallies[3]);
-        assert!(tallies[3].useful_ratio() >= 0.85, "{}", tallies[3]);
-    }
+fn exponential_service_is_no_congestion() {
+    keeps_its_promises_whatever_the_spread(Service::Exponential);
+}
+
+#[test]
+fn heavy_tailed_service_is_no_congestion() {
+    keeps_its_promises_whatever_the_spread(Service::Lognormal);
 }

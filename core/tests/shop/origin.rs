@@ -18,6 +18,8 @@ pub(crate) enum Service {
     Uniform,
     /// As the gaps of a Poisson process: many short, a few long.
     Exponential,
+    /// A tail twice as heavy as that: a squared coefficient of variation of 2.
+    Lognormal,
 }
 
 /// Workers and those who wait for them, named by serial numbers.
@@ -70,7 +72,15 @@ impl Origin {
         let time = match self.service {
             Service::Uniform => mean.mul_f64(0.5 + random.unit()),
             Service::Exponential => exponential(mean, random),
+            Service::Lognormal => mean.mul_f64(lognormal(random)),
         };
         Some((serial, time))
     }
+}
+
+/// Of mean 1 and variance 2 (Box & Muller 1958).
+fn lognormal(random: &mut Random) -> f64 {
+    let sigma_squared = 3.0_f64.ln();
+    let normal = (-2.0 * (1.0 - random.unit()).ln()).sqrt() * (std::f64::consts::TAU * random.unit()).cos();
+    (normal * sigma_squared.sqrt() - sigma_squared / 2.0).exp()
 }

@@ -1,0 +1,242 @@
+//! A trial: the limit is changed for a moment to see whether throughput follows the seats.
+//!
+//! Upwards it finds a limit that was too low: that costs nobody anything but a
+//! little latency, so it is done every few seconds. Downwards it finds one that
+//! was too high, at the cost of some throughput, which the lowest class pays;
+//! so it is rare, and shallow. After a start under flood, when nothing is known
+//! but loaded latencies, it is deep: each step halves what may be sixteen times
+//! too much.
+//!
+//! It judges one trial; what becomes of the limit is for the limit to say.
+
+use super::level::Level;
+use crate::measurement::Measured;
+use crate::time::Time;
+use std::time::Duration;
+
+/// The standard error that makes the window of a trial trustworthy: baselines will stand on it.
+const ERROR: f64 = 0.05;
+/// A deep one tells half from all, and is in a hurry.
+const ERROR_DEEP: f64 = 0.08;
+/// The time a trial may take.
+pub(super) const LENGTH_MAX: Duration = Duration::from_secs(3);
+/// A trial that has not ended by then will not: the pool has stopped answering.
+const OVERDUE: Duration = Duration::from_secs(8);
+/// Weight of what a trial saw in the baselines; after a deep one nothing else is known.
+const WEIGHT: f64 = 0.7;
+const WEIGHT_DEEP: f64 = 1.0;
+
+/// The part of itself to which a limit is raised or lowered: far enough that a change of throughput
+/// stands out of the noise.
+const UP: f64 = 1.3;
+const DOWN: f64 = 0.75;
+const DEEP: f64 = 0.5;
+/// Throughput follows the seats if it changes by this part of their change: half way between the two
+/// truths, that none of the seats waits in the pool and that all of the change does...
+const FOLLOWS: f64 = 0.5;
+/// ...but downwards, from a limit that has its headroom, the truth is between them. If only this part
+/// follows, a quarter of the seats or more was waiting.
+const FOLLOWS_DOWN: f64 = 0.2;
+
+/// A full limit is tried this often, upwards...
+const INTERVAL: Duration = Duration::from_secs(5);
+/// ...unless trials take long, and then so many times their length...
+const INTERVAL_LENGTHS: u32 = 6;
+/// ...and downwards every so many trials: the third after the start, when baselines are youngest.
+const TRIALS_PER_DOWN: u32 = 8;
+const TRIALS_AT_START: u32 = 6;
+/// Several proxies before one pool must not try in step.
+const JITTER_NANOS: u64 = 2_500_000_000;
+
+/// What is done to the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Up,
+    Down,
+    Deep,
+}
+
+impl Step {
+    /// The limit while it is tried.
+    pub(super) fn apply(self, limit: f64) -> f64 {
+        match self {
+            Step::Up => (limit * UP).max(limit + 1.0),
+            Step::Down => (limit * DOWN).floor().max(1.0),
+            Step::Deep => (limit * DEEP).floor().max(1.0),
+        }
+    }
+}
+
+/// What a trial tells of the seats between the two limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// They work: throughput follows them.
+    Follows,
+    /// They wait in the pool: throughput stays.
+    Stays,
+    /// The load went away in the middle, or was met.
+    Unclear,
+}
+
+/// A trial under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trial {
+    pub(super) step: Step,
+    /// The limit before it.
+    pub(super) before: f64,
+    /// Seats and throughput before it.
+    pub(super) level: Level,
+    pub(super) began: Time,
+}
+
+impl Trial {
+    /// The standard error its window needs.
+    pub(super) fn error(&self) -> f64 {
+        if self.step == Step::Deep { ERROR_DEEP } else { ERROR }
+    }
+
+    /// The weight of what it saw in the baselines.
+    pub(super) fn weight(&self) -> f64 {
+        if self.step == Step::Deep { WEIGHT_DEEP } else { WEIGHT }
+    }
+
+    pub(super) fn is_overdue(&self, now: Time) -> bool {
+        now.since(self.began) > OVERDUE
+    }
+
+    pub(super) fn verdict(&self, seen: Measured) -> Verdict {
+        let elasticity = self.level.elasticity(Level::of(seen));
+        let follows = match self.step {
+            Step::Up => follows(elasticity),
+            Step::Down | Step::Deep => elasticity > FOLLOWS_DOWN,
+        };
+        match follows {
+            _ if !seen.saturated => Verdict::Unclear,
+            true => Verdict::Follows,
+            false => Verdict::Stays,
+        }
+    }
+
+    /// More seats met the load, so they may stay; fewer were not needed just now, but may be again.
+    pub(super) fn limit_if_unclear(&self, tried: f64) -> f64 {
+        tried.max(self.before)
+    }
+
+    /// The level at the limit that holds after a trial that throughput followed.
+    pub(super) fn level_if_follows(&self, seen: Measured) -> Level {
+        match self.step {
+            Step::Up => Level::of(seen),
+            Step::Down | Step::Deep => self.level,
+        }
+    }
+
+    /// The level at the lower limit of a trial that cost no throughput.
+    pub(super) fn level_if_stays(&self, seen: Measured) -> Level {
+        let mut level = Level::of(seen);
+        level.done = level.done.max(self.level.done);
+        level
+    }
+}
+
+/// Whether throughput follows the seats, by its elasticity.
+pub(super) fn follows(elasticity: f64) -> bool {
+    elasticity > FOLLOWS
+}
+
+/// When to try, and which way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Schedule {
+    next: Time,
+    trials: u32,
+}
+
+impl Schedule {
+    /// The limit has become steady.
+    pub(super) fn begin(&mut self, now: Time) {
+        *self = Schedule { next: now, trials: TRIALS_AT_START };
+    }
+
+    /// The trial that is due, if one is.
+    pub(super) fn due(&self, now: Time) -> Option<Step> {
+        let is_down = self.trials.is_multiple_of(TRIALS_PER_DOWN);
+        (now >= self.next).then_some(if is_down { Step::Down } else { Step::Up })
+    }
+
+    /// A trial has ended.
+    pub(super) fn note_end(&mut self, trial: &Trial, now: Time) {
+        let pause = match trial.step {
+            // What it found is tried upwards as soon as it is settled.
+            Step::Deep => Duration::ZERO,
+            Step::Up | Step::Down => (INTERVAL + jitter(now)).max(now.since(trial.began) * INTERVAL_LENGTHS),
+        };
+        self.next = now.after(pause);
+        self.trials = self.trials.wrapping_add(u32::from(trial.step != Step::Deep));
+    }
+}
+
+/// By a multiplicative hash of the time: deterministic for a replay, different for each proxy.
+fn jitter(now: Time) -> Duration {
+    Duration::from_nanos(now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % JITTER_NANOS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(inflight: f64, done: f64, saturated: bool) -> Measured {
+        Measured { inflight, ratio: 1.0, work: inflight, done, error: 0.01, saturated }
+    }
+
+    fn trial(step: Step) -> Trial {
+        let level = Level::of(seen(100.0, 50.0, true));
+        Trial { step, before: 100.0, level, began: Time::ZERO }
+    }
+
+    #[test]
+    fn more_seats_that_work_follow_and_those_that_wait_do_not() {
+        assert_eq!(trial(Step::Up).verdict(seen(130.0, 65.0, true)), Verdict::Follows);
+        assert_eq!(trial(Step::Up).verdict(seen(130.0, 57.0, true)), Verdict::Stays);
+    }
+
+    #[test]
+    fn limit_with_its_headroom_passes_a_trial_downwards() {
+        // Of 100 seats 85 work: three quarters of the limit do less, though not by a quarter.
+        assert_eq!(trial(Step::Down).verdict(seen(75.0, 50.0 * 75.0 / 85.0, true)), Verdict::Follows);
+        // Of 100 seats 70 work: three quarters do as much.
+        assert_eq!(trial(Step::Down).verdict(seen(75.0, 50.0, true)), Verdict::Stays);
+    }
+
+    #[test]
+    fn load_that_is_met_tells_nothing() {
+        assert_eq!(trial(Step::Up).verdict(seen(110.0, 55.0, false)), Verdict::Unclear);
+        assert!(trial(Step::Up).limit_if_unclear(130.0) > 129.0, "seats that meet the load stay");
+        assert!(trial(Step::Down).limit_if_unclear(75.0) > 99.0, "seats that were not needed return");
+    }
+
+    #[test]
+    fn every_eighth_trial_goes_down_and_long_ones_are_rarer() {
+        let mut schedule = Schedule::default();
+        schedule.begin(Time::ZERO);
+        let mut now = Time::ZERO;
+        let mut steps = Vec::new();
+        while steps.len() < 11 {
+            now = now.after(Duration::from_secs(1));
+            if let Some(step) = schedule.due(now) {
+                steps.push(step);
+                let began = now;
+                now = now.after(Duration::from_secs(2));
+                schedule.note_end(&Trial { step, began, ..trial(step) }, now);
+                assert_eq!(schedule.due(now.after(Duration::from_secs(11))), None);
+                assert!(schedule.due(now.after(Duration::from_secs(12))).is_some());
+            }
+        }
+        let down: Vec<usize> = (0..steps.len()).filter(|at| steps[*at] == Step::Down).collect();
+        assert_eq!(down, [2, 10]);
+    }
+
+    #[test]
+    fn pool_that_stops_answering_ends_a_trial() {
+        assert!(!trial(Step::Down).is_overdue(Time::from_millis(8_000)));
+        assert!(trial(Step::Down).is_overdue(Time::from_millis(8_001)));
+    }
+}
