@@ -4,12 +4,14 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 RELEASE := $(TARGET)/release
 PYTHON ?= python3
+# Damaged bundles that `make mutations` tries.
+MUTATIONS ?= 1000
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead contest micro model clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead contest micro model mutations clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -87,6 +89,9 @@ model: build ## Train the shipped model anew, on DATA=directory
 	$(PYTHON) -m venv models/.venv
 	models/.venv/bin/pip install --quiet --requirement models/requirements.txt
 	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
+
+mutations: ## Try to load a thousand damaged model bundles
+	PLIMSOLL_MUTATIONS=$(MUTATIONS) $(CARGO) test --release --locked -p plimsoll --test model damaged -- --nocapture
 
 clean: ## Remove what was built
 	$(CARGO) clean

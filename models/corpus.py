@@ -1,8 +1,8 @@
 """The labelled requests the class head learns from.
 
-Three sources whose weights may ship: the routes of shop platforms, whose labels a regular
-expression guessed and `relabel` corrects; lists of our own in `paths/`, for shops of many kinds and
-languages; and the page loads in trackers.py. Every path is filled in several times at random and
+Three sources whose weights may ship: the routes of shop platforms, labelled by hand in `labels/`;
+lists of our own in `paths/`, for shops of many kinds and languages; and the page loads in
+trackers.py. Every path is filled in several times at random and
 sent by a random client, so that words and methods decide and headers only lean.
 """
 
@@ -13,11 +13,22 @@ from pathlib import Path
 from random import Random
 from string import ascii_lowercase
 
+import labels
+
 CLASSES = ["checkout", "cart", "account", "search", "browse", "static", "api", "analytics"]
 
 PATHS = Path(__file__).parent / "paths"
 
 WORDS = (PATHS / "words.txt").read_text(encoding="utf-8").split()
+BACK_OFFICE = (PATHS / "back_office.txt").read_text(encoding="utf-8").split()
+# Shop words in the titles of pages that are only about them.
+NOUNS = (
+    "cart checkout payment shipping delivery order account password gift coupon search bag track user members "
+    "customer login register events log stats click price state group rules address favorite find product item "
+    "review brand collection return card quote import export plugin service status promo buy purchase invoice"
+).split()
+PROVIDERS = "paypal stripe adyen klarna mollie braintree worldpay amazonpay payone razorpay payu affirm".split()
+HOOKS = "webhook webhooks ipn callback notify notification notifications return hook status".split()
 ONSETS = " b bl c ch d dr f g h j k l m n p pr r s st t tr v w z".split(" ")
 CODAS = "  l m n r s t x ng nd st".split(" ")
 LOCALES = (
@@ -30,19 +41,24 @@ TITLED = ("slug", "handle", "permalink", "name", "key", "path", "sku", "code")
 
 @dataclass
 class Request:
-    """A request with its label; `platform` names the source, for leaving one out."""
+    """A request with its label. `source` is a vendor, `written` or `pages`, for leaving one out;
+    `template` finds the same route in another source."""
 
     method: str
     url: str
     label: str
-    platform: str
+    source: str
     weight: float = 1.0
     headers: dict = field(default_factory=dict)
     operation: str | None = None
+    template: str | None = None
 
     def row(self):
         row = {"method": self.method, "url": self.url, "headers": self.headers}
         return row | ({"operation": self.operation} if self.operation else {})
+
+
+LISTS = {"back": BACK_OFFICE, "psp": PROVIDERS, "hook": HOOKS}
 
 
 def fill(path, random):
@@ -56,6 +72,12 @@ def value(name, random):
         return str(random.randint(1, 2030))
     if name == "word":
         return word(random)
+    if name in LISTS:
+        return random.choice(LISTS[name])
+    if name == "nounslug":
+        words = [word(random) for _ in range(random.randint(1, 4))]
+        words.insert(random.randrange(len(words) + 1), random.choice(NOUNS))
+        return "-".join(words)
     if "locale" in name:
         return random.choice(LOCALES)
     if any(part in name for part in TITLED):
@@ -143,39 +165,44 @@ def headers(request, random):
     return fields
 
 
-# Where the guess of a platform's route is known to err; the first that matches wins.
-CORRECTIONS = [
-    (r"indexing-status|/customers/search", "api"),
-    (r"search|suggest", "search"),
-    (r"checkout/cart|sidebar/", "cart"),
-    (r"wishlist|shopping-list|address_book|shop_user|logout|store-api/account/|login-check", "account"),
-    (r"^(GET|HEAD|\*) (?!.*(checkout|pay|cart)).*/order", "account"),
-    (r"^POST .*/orders?$", "checkout"),
-    (r"^(GET|\*) .*/(pages|blogs|policies|posts|contact)", "browse"),
-    (r"^(POST|DELETE|PUT) /\{projectKey\}.*/(product|categor|variant)", "api"),
-]
+# What belongs to one vendor is left out together.
+VENDORS = {
+    "bigcommerce_sf": "bigcommerce",
+    "bigcommerce_v3": "bigcommerce",
+    "magento2_ajax": "magento",
+    "magento2_nginx_static": "magento",
+    "magento2_webapi": "magento",
+    "shopify_default_robots": "shopify",
+    "shopware_store_api": "shopware",
+    "spree_v2": "spree",
+    "spree_v3": "spree",
+    "sylius_shop": "sylius",
+    "woocommerce_observed_in_sundog_log": "woocommerce",
+    "woocommerce_store_api": "woocommerce",
+}
 
 
-def relabel(method, path, guess):
-    """The class of a platform's route."""
-    for pattern, label in CORRECTIONS:
-        if re.search(pattern, f"{method} {path}"):
-            return label
-    return "browse" if guess == "product" else guess
+def template(path):
+    """The path without what is filled in: two requests of one template are one route."""
+    path = re.sub(r"/:(\w+)", r"/{\1}", path.lower()).replace("/*", "/{}")
+    return re.sub(r"\{[^}]*\}", "{}", path).rstrip("/") or "/"
 
 
 def platform_routes(data, random, copies=6):
-    with open(data / "routes/routes_extracted.tsv", encoding="utf-8") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            # Seen in a log whose terms let us evaluate only.
-            if "observed_in" in row["platform"]:
-                continue
-            label = relabel(row["method"], row["path"], row["class_guess"])
+    source = data / "routes/routes_extracted.tsv"
+    classes = labels.of("routes.tsv", source)
+    with open(source, encoding="utf-8") as file:
+        for line, row in enumerate(csv.DictReader(file, delimiter="\t"), start=2):
+            vendor = VENDORS.get(row["platform"], row["platform"])
             # Two thirds of the rows are one platform's back office: it must not outvote the shops.
-            weight = 0.15 if row["platform"] == "commercetools" else 0.6
+            weight = 0.15 if vendor == "commercetools" else 0.6
+            # Seen in a log whose terms let us evaluate only.
+            weight = 0 if "observed_in" in row["platform"] else weight
             for _ in range(copies if weight > 0.5 else 2):
-                method = random.choice(["GET", "POST"]) if row["method"] == "*" else row["method"]
-                yield Request(method, fill(row["path"], random), label, row["platform"], weight)
+                # A row of any method is from a file for crawlers: they read.
+                method = "GET" if row["method"] == "*" else row["method"]
+                path = fill(row["path"], random)
+                yield Request(method, path, classes[line], vendor, weight, template=template(row["path"]))
 
 
 def written_paths(random, copies=10):
@@ -184,9 +211,10 @@ def written_paths(random, copies=10):
         for line in filter(None, lines):
             method, _, path = line.rpartition(" ")
             # A line that stands for countless paths is seen in more of them.
-            for _ in range(copies * (3 if "{word}" in path or "{slug}" in path else 1)):
+            for _ in range(copies * (3 if re.search(r"\{(word|slug|back|psp)\}", path) else 1)):
+                filled = mounted(fill(path, random), random)
                 yield Request(
-                    method or reading(random), mounted(fill(path, random), random), label, "written"
+                    method or reading(random), filled, label, "written", template=template(path)
                 )
 
 
@@ -195,15 +223,28 @@ def reading(random):
 
 
 def mounted(path, random):
-    """The path as it is, or where a shop serves it below a locale or a folder."""
+    """The path as it is, or where a shop serves it: below a locale, a folder, or its interface for
+    programs. What it is mounted under must not tell what it is."""
     chance = random.random()
-    if chance < 0.72 or path in ("/", "*") or path.startswith("/?"):
+    interface = re.match(r"/api(/v1)?(?=/)", path)
+    if interface and chance < 0.7:
+        return prefix(random) + path[interface.end() :]
+    if chance < 0.5 or path in ("/", "*") or path.startswith("/?"):
         return path
-    return (
-        "/"
-        + (random.choice(LOCALES) if chance < 0.92 else random.choice(["shop", "store", "index.php"]))
-        + path
-    )
+    if chance < 0.65:
+        return "/" + random.choice(LOCALES) + path
+    if chance < 0.75:
+        return "/" + random.choice(["shop", "store", "index.php", word(random)]) + path
+    # Pages, files and titles are not served by interfaces.
+    return prefix(random) + path if re.fullmatch(r"/[a-z]+(-[a-z]+)?(/[^.?]*)?", path) else path
+
+
+def prefix(random):
+    """Where an interface for programs is mounted."""
+    version = random.choice(["", "", "/v1", "/v2", "/v3", "/latest"])
+    name = random.choice(["api", "api", "rest", "store-api", "shop-api", "webapi", word(random) + "-api", "wp-json/" + word(random)])
+    scope = random.choice(["", "", "", "/store", "/shop", "/storefront", "/stores/" + identifier(random), "/" + word(random)])
+    return random.choice(["/" + name + version + scope, "/" + name + scope + version, scope + version or "/" + name])
 
 
 def graphql(random, copies=12):
@@ -221,6 +262,12 @@ def corpus(data, seed):
     random = Random(seed)
     requests = [*platform_routes(data, random), *written_paths(random), *graphql(random)]
     return dressed(requests, random)
+
+
+def measured(data, seed):
+    """The platforms' routes as a bare client asks for them: header fields that a label was drawn for
+    would give it away."""
+    return list(platform_routes(data, Random(seed), copies=2))
 
 
 def dressed(requests, random):

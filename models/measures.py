@@ -4,14 +4,18 @@ import numpy as np
 
 
 def macro_f1(truth, guess, classes):
-    """The mean F1 of the classes that occur in the truth."""
+    """The mean F1 of these classes."""
     scores = []
-    for index in range(classes):
+    for index in classes:
         both = np.sum((truth == index) & (guess == index))
         either = np.sum(truth == index) + np.sum(guess == index)
-        if np.any(truth == index):
-            scores.append(2 * both / either)
+        scores.append(2 * both / either)
     return float(np.mean(scores))
+
+
+def recall(truth, guess, label):
+    """The share of a class's rows that are found."""
+    return float(np.mean(guess[truth == label] == label))
 
 
 def auc(truth, score):
@@ -21,3 +25,21 @@ def auc(truth, score):
     rank = (np.cumsum(count) - (count - 1) / 2)[place]
     positives, negatives = truth.sum(), (~truth).sum()
     return float((rank[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def auc_interval(truth, score, seed, rounds=400):
+    """The 95 % interval of the AUC, by resampling the rows."""
+    truth, score = np.asarray(truth, bool), np.asarray(score)
+    random = np.random.default_rng(seed)
+    drawn = (random.integers(0, len(truth), len(truth)) for _ in range(rounds))
+    low, high = np.percentile([auc(truth[rows], score[rows]) for rows in drawn], [2.5, 97.5])
+    return float(low), float(high)
+
+
+def calibration_error(truth, score, bins=15):
+    """The expected calibration error: how far the share of positives is from the score, in bins of
+    equally many rows (Naeini et al. 2015)."""
+    order = np.argsort(score, kind="stable")
+    truth, score = np.asarray(truth, float)[order], np.asarray(score)[order]
+    parts = zip(np.array_split(truth, bins), np.array_split(score, bins), strict=True)
+    return float(sum(len(held) * abs(held.mean() - said.mean()) for held, said in parts) / len(truth))

@@ -9,21 +9,27 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 class Perceptron:
-    """`softmax` or `sigmoid` of `relu(x W1 + b1) W2 + b2`."""
+    """`softmax` or `sigmoid` of `relu(x W1 + b1) W2 + b2`; without a hidden layer, of `x W + b`."""
 
     def __init__(self, inputs, hidden, outputs, seed):
         self.random = np.random.default_rng(seed)
         self.parameters = []
-        for rows, columns in [(inputs, hidden), (hidden, outputs)]:
+        for rows, columns in [(inputs, hidden), (hidden, outputs)] if hidden else [(inputs, outputs)]:
             # The deviation that keeps signals alive through a ReLU: He et al. 2015.
             weights = self.random.normal(0, np.sqrt(2.0 / rows), (rows, columns))
             self.parameters += [weights.astype(np.float32), np.zeros(columns, np.float32)]
 
     def predict(self, x):
-        w1, b1, w2, b2 = self.parameters
-        return activation(np.maximum(x @ w1 + b1, 0) @ w2 + b2)
+        return activation(self.scores(x))
 
-    def fit(self, x, y, weight, epochs, dropped=0.0, rate=2e-3, decay=1e-4, batch=128):
+    def scores(self, x):
+        """What goes into the activation."""
+        *hidden, weights, bias = self.parameters
+        for layer, offset in zip(hidden[::2], hidden[1::2], strict=True):
+            x = np.maximum(x @ layer + offset, 0)
+        return x @ weights + bias
+
+    def fit(self, x, y, weight, epochs, dropped=0.0, rate=2e-3, decay=1e-4, batch=256):
         """`y` has a column for each output; a row's weight scales its loss."""
         moments = [(np.zeros_like(parameter), np.zeros_like(parameter)) for parameter in self.parameters]
         weight = (weight / weight.mean()).astype(np.float32)
@@ -34,7 +40,7 @@ class Perceptron:
             for start in range(0, len(x), batch):
                 step += 1
                 rows = order[start : start + batch]
-                kept = x[rows] * (
+                kept = x[rows].astype(np.float32) * (
                     self.random.integers(0, 256, (len(rows), x.shape[1]), np.uint8) >= 256 * dropped
                 )
                 gradients = self.gradients(kept, y[rows], weight[rows])
@@ -42,6 +48,9 @@ class Perceptron:
         return self
 
     def gradients(self, x, y, weight):
+        if len(self.parameters) == 2:
+            error = (self.predict(x) - y) * weight[:, None] / len(x)
+            return [x.T @ error, error.sum(0)]
         w1, b1, w2, b2 = self.parameters
         hidden = np.maximum(x @ w1 + b1, 0)
         # Softmax with cross-entropy and sigmoid with log loss have the same derivative.
@@ -58,11 +67,19 @@ class Perceptron:
 
     def scaled(self, mean, deviation):
         """The same network for inputs that are not standardised: the scaling moves into layer one."""
-        w1, b1, w2, b2 = self.parameters
-        layer = [w1 / deviation[:, None], b1 - (mean / deviation) @ w1]
-        scaled = Perceptron.__new__(Perceptron)
-        scaled.parameters = [*(values.astype(np.float32) for values in layer), w2, b2]
-        return scaled
+        first, offset, *rest = self.parameters
+        return self.of([first / deviation[:, None], offset - (mean / deviation) @ first, *rest])
+
+    def stretched(self, slope, offset):
+        """The network whose scores are `slope` times these plus `offset`."""
+        *rest, weights, bias = self.parameters
+        return self.of([*rest, weights * slope, bias * slope + offset])
+
+    def of(self, parameters):
+        """A network of these parameters."""
+        network = Perceptron.__new__(Perceptron)
+        network.parameters = [values.astype(np.float32) for values in parameters]
+        return network
 
     def onnx_nodes(self, source, sink):
         """Nodes and weights that compute `sink` from `source`."""

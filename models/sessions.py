@@ -17,6 +17,15 @@ from random import Random
 # With 15 % of sessions buying, these leave about 7 of 10 carts and 4 of 10 checkouts abandoned,
 # as shops commonly report.
 CART_WITHOUT_PURCHASE, CHECKOUT_WITHOUT_PURCHASE = 0.36, 0.12
+# How the other shop calls where a session came from.
+CHANNELS = {
+    "Organic Search": "search",
+    "Social": "social",
+    "Referral": "referral",
+    "Paid Search": "campaign",
+    "Display": "campaign",
+    "Affiliates": "campaign",
+}
 ENTRIES = {"direct": 0.35, "search": 0.3, "campaign": 0.15, "referral": 0.12, "social": 0.08}
 
 
@@ -44,8 +53,22 @@ def merch_store(data):
             "duration_s": float(row["time_on_site_s"] or 0),
             "weekend": start.weekday() >= 5,
             "returning": int(row["visit_number"]) > 1,
+            "entry": CHANNELS.get(row["channel"], "direct"),
+            "hour": start.hour,
+            "weekday": start.weekday(),
             "bought": float(row["revenue_usd"] or 0) > 0,
         }
+
+
+def starts(known):
+    """Request rows and labels of sessions that have seen one page: only what is known by then."""
+    rows, bought = [], []
+    for session in known:
+        view = {"requests": 1, "views": 1, "stage": "browsing"}
+        view |= {"entry": session["entry"], "returning": session["returning"]}
+        rows.append({"url": "/", "session": view, "hour": session["hour"], "weekday": session["weekday"]})
+        bought.append(session["bought"])
+    return rows, bought
 
 
 def prefix(session, random, funnel):

@@ -14,8 +14,9 @@ from corpus import Request, dressed
 
 ASSET = re.compile(r"\.(js|css|png|jpe?g|gif|svg|webp|ico|woff2?|ttf|eot|mp4)$", re.IGNORECASE)
 
-# The path of a tracker that only its host gives away says little.
-BY_PATH, BY_HOST = 0.5, 0.1
+# The path of a tracker that only its host gives away says little. Page loads in all weigh little:
+# there are five times as many as routes of shops, and their words are random to a shop.
+BY_PATH, BY_HOST, ASSET_WEIGHT = 0.12, 0.03, 0.12
 
 HOST_RULE = re.compile(r"^\|\|([a-z0-9.-]+)(\^?/?.*)$")
 
@@ -58,6 +59,11 @@ def expression(rule):
 
 
 def page_loads(data, seed):
+    """Requests of page loads by some client."""
+    return dressed(bare_page_loads(data, seed), Random(seed))
+
+
+def bare_page_loads(data, seed):
     """Requests of page loads: analytics where a rule matches, else static by extension."""
     random = Random(seed)
     rules = EasyPrivacy(read(data / "trackers/easyprivacy.txt.gz"))
@@ -66,7 +72,7 @@ def page_loads(data, seed):
         entry["url"] for entry in json.loads(read(data / "trackers/brave_matching-test-requests.json.gz"))
     ]
     requests = [labelled(url, rules, random) for url in sorted(set(urls)) if url.startswith("http")]
-    return dressed([request for request in requests if request], random)
+    return [request for request in requests if request]
 
 
 def labelled(url, rules, random):
@@ -80,10 +86,15 @@ def labelled(url, rules, random):
         return None
     if weight:
         method = random.choice(["GET", "GET", "POST"]) if not ASSET.search(parts.path) else "GET"
-        return Request(method, target, "analytics", "pages", weight)
+        return Request(method, target, "analytics", "pages", weight, template=site(parts))
     if ASSET.search(parts.path) and random.random() < 0.4:
-        return Request("GET", target, "static", "pages", 0.5)
+        return Request("GET", target, "static", "pages", ASSET_WEIGHT, template=site(parts))
     return None
+
+
+def site(parts):
+    """The site a request went to, roughly: all of one site are left out together."""
+    return ".".join((parts.hostname or "").split(".")[-2:])
 
 
 def read(path):

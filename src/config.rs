@@ -138,6 +138,8 @@ pub struct Config {
     pub policy: Option<PathBuf>,
     /// The model bundle; the policy's choice if absent.
     pub model: Option<PathBuf>,
+    /// The program that tries a bundle before it is loaded; loaded without a trial if absent.
+    pub canary: Option<PathBuf>,
     /// Worker threads; one per core if absent.
     pub threads: Option<usize>,
     /// The share of requests that are logged, in millionths.
@@ -191,6 +193,8 @@ fn config(root: &Field<'_>) -> Option<Config> {
         }),
         policy: path(&file, "policy"),
         model: path(&file, "model"),
+        // Which program tries a bundle is no setting: it has to be this one.
+        canary: None,
         threads: file.get("threads").and_then(|field| field.number(1..=1_024)),
         access_log_millionths: file.get("access_log").map_or(0, |field| access_log(&field)),
         streams_max: file.get("streams_max").and_then(|field| field.number(1..=1_000_000)),

@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::config::{Config, DEFAULT_POOL, Pool};
 use crate::gate::Gate;
 use crate::generation::Generation;
-use crate::model::{ModelError, Scorer};
+use crate::model::{Canary, ModelError, Scorer};
 use crate::policy::compiled::CompiledPolicy;
 use crate::policy::settings::BundleSource;
 use crate::policy::{check, storefront};
@@ -237,13 +237,19 @@ pub(crate) fn read_policy(config: &Config) -> Result<CompiledPolicy, Diagnostics
     config.policy.as_deref().map_or_else(|| Ok(storefront()), check)
 }
 
-/// The bundle that `config` names, or else the policy.
+/// The bundle that `config` names, or else the policy; tried in a process of its own first if
+/// `config` has a canary. The embedded one needs no trial.
 pub(crate) fn load_model(policy: &CompiledPolicy, config: &Config) -> Result<Scorer, ModelError> {
     let by_policy: Option<&Path> = match &policy.model.bundle {
         BundleSource::Embedded => None,
         BundleSource::Directory(directory) => Some(directory),
     };
-    config.model.as_deref().or(by_policy).map_or_else(Scorer::embedded, Scorer::load)
+    let directory = config.model.as_deref().or(by_policy);
+    match (directory, &config.canary) {
+        (None, _) => Scorer::embedded(),
+        (Some(directory), Some(program)) => Canary::new(program.clone()).load(directory),
+        (Some(directory), None) => Scorer::load(directory),
+    }
 }
 
 /// Holds a generation against its policy's own tests. Without a model what they say of values and

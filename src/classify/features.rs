@@ -9,6 +9,8 @@
 //! Scaling is the model's affair, and so is what a feature means for the class.
 
 mod fields;
+mod lexicon;
+mod nouns;
 mod request;
 mod session;
 mod words;
@@ -18,14 +20,17 @@ pub use session::{LocalTime, SESSION_LEN, SessionFeatures, write_session};
 
 use words::Fnv;
 
-/// The version of what the names alone do not tell: hashing, word splitting, header lists.
+/// The version of what the names alone do not tell: hashing, word splitting, lexicon, header lists.
 /// Raise it with every change that moves a feature of any request.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 
 /// The names of the request features, in vector order.
 pub fn request_names() -> Vec<String> {
     let tokens = (0..request::TOKEN_BUCKETS).map(|bucket| format!("token.{bucket}"));
-    tokens.chain(fields::names()).collect()
+    let nouns = request::NOUN_PLACES
+        .iter()
+        .flat_map(|place| lexicon::noun_names().map(move |noun| format!("noun.{noun}.{place}")));
+    tokens.chain(fields::names()).chain(nouns).collect()
 }
 
 /// The names of the session features, in vector order.

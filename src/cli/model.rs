@@ -1,11 +1,17 @@
-//! `plimsoll model check DIR`: whether a bundle may be used, and what it says of itself.
+//! `plimsoll model check DIR`: whether a bundle may be used, what was checked, and what it says of itself.
+//!
+//! `plimsoll model try DIR` is what a canary runs in a process of its own; it is not for people.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
+use std::{env, io};
 
 use anyhow::Context;
 
-use crate::model::Scorer;
+use crate::classify::features::SESSION_LEN;
+use crate::clock::Clock;
+use crate::model::{Canary, DRIFT_MAX, Manifest, Scorer, try_out};
 
 /// What to do with a bundle.
 #[derive(Debug, clap::Subcommand)]
@@ -15,16 +21,87 @@ pub enum Command {
         /// The bundle's directory
         directory: PathBuf,
     },
+    /// Load a bundle within the limits of a trial, and tell its seal
+    #[command(hide = true)]
+    Try {
+        /// The bundle's directory
+        directory: PathBuf,
+    },
 }
+
+/// Inferences that are timed: enough for a median on a busy machine.
+const RUNS_TIMED: usize = 1_000;
 
 /// Runs the command.
 ///
 /// # Errors
 /// Why the bundle may not be used.
 pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
-    let Command::Check { directory } = command;
+    match command {
+        Command::Check { directory } => check(directory),
+        Command::Try { directory } => attempt(directory),
+    }
+}
+
+/// This very program, even if its file was replaced since it started.
+///
+/// # Errors
+/// The system's, if it does not tell.
+pub fn own_program() -> io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { env::current_exe() }
+}
+
+/// The verdict goes to standard output, a refusal too: the canary reads nothing else.
+fn attempt(directory: &Path) -> anyhow::Result<ExitCode> {
+    let verdict = try_out(directory);
+    println!("{}", verdict.as_ref().map_or_else(ToString::to_string, Clone::clone));
+    Ok(if verdict.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn check(directory: &Path) -> anyhow::Result<ExitCode> {
+    let canary = Canary::new(own_program().context("cannot tell which program this is")?);
     let scorer =
-        Scorer::load(directory).with_context(|| format!("{}: not a usable bundle", directory.display()))?;
-    println!("{}: ok\n{:#?}", directory.display(), scorer.manifest());
+        canary.load(directory).with_context(|| format!("{}: not a usable bundle", directory.display()))?;
+    println!("{}: ok", directory.display());
+    print_checks(scorer.manifest());
+    println!("  value run    {:?} (median of {RUNS_TIMED})", median_run(&scorer));
+    print_claims(scorer.manifest());
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was found by looking.
+fn print_checks(manifest: &Manifest) {
+    let Manifest { schema, files, operators, golden_tolerance, histograms, .. } = manifest;
+    let (request, session) = (schema.request.len(), schema.session.len());
+    println!("  digests      {} files, and the manifest's seal", files.len());
+    println!("  features     {request} of a request, {session} of a session, schema {}", schema.hash);
+    println!("  operators    {} (all allowed)", operators.join(", "));
+    println!("  golden       every vector reproduced within {golden_tolerance}");
+    println!("  trial        a process of its own survived loading it");
+    println!("  drift        {} features watched, threshold {DRIFT_MAX}", histograms.len());
+}
+
+/// What the bundle says of itself.
+fn print_claims(manifest: &Manifest) {
+    println!("{}, seed {}, trained on:", manifest.name, manifest.seed);
+    for data in &manifest.data {
+        println!("  {} ({}): {}", data.name, data.licence, data.purpose);
+    }
+    println!("measured, by its own account:");
+    for (name, measure) in &manifest.measures {
+        println!("  {name} {measure}");
+    }
+}
+
+fn median_run(scorer: &Scorer) -> Duration {
+    let clock = Clock::start();
+    let run = |_| {
+        let started = clock.now();
+        std::hint::black_box(scorer.value(&[1.0; SESSION_LEN]));
+        clock.now().since(started)
+    };
+    let mut runs: Vec<Duration> = (0..RUNS_TIMED).map(run).collect();
+    runs.sort_unstable();
+    runs[RUNS_TIMED / 2]
 }

@@ -22,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::admin::Admin;
+use crate::cli::model::own_program;
 use crate::config::{Config, DEFAULT_POOL, Pool};
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::preface::EitherHttp;
@@ -112,6 +113,7 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
     config.admin = arguments.admin.or(config.admin);
     config.policy = arguments.policy.or(config.policy);
     config.model = arguments.model.or(config.model);
+    config.canary = own_program().ok();
     config.threads = arguments.threads.map(usize::from).or(config.threads);
     if config.listen.is_empty() {
         bail!("nowhere to listen: give --listen 127.0.0.1:8080, or `listen:` in --config");

@@ -1,8 +1,8 @@
 //! Reads a bundle: a directory of a model, the vectors it must reproduce, and a manifest of both.
 //!
 //! The storefront's bundle is part of the binary, so that `plimsoll serve` needs no file. The
-//! manifest holds a digest of every file it vouches for: a copy that broke off half-way is told
-//! apart from a model, which the ONNX format alone does not do.
+//! manifest holds a digest of every file it vouches for, and `manifest.sha256` that of the manifest:
+//! a copy that broke off half-way is told apart from a model, which the ONNX format alone does not do.
 //!
 //! What the files say is not judged here; that is `check`'s part.
 
@@ -16,17 +16,20 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::drift::Histogram;
 use super::error::ModelError;
 
 /// The manifest's format this version reads.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
-/// A file longer than this is no bundle of ours: the shipped one takes 180 KiB in all.
+/// A file longer than this is no bundle of ours: the shipped one takes 300 KiB in all.
 const FILE_LEN_MAX: u64 = 4 << 20;
 
 const MANIFEST: &str = "manifest.json";
 const MODEL: &str = "model.onnx";
 const GOLDEN: &str = "golden.json";
+/// The digest of the manifest, which vouches for all else.
+const SEAL: &str = "manifest.sha256";
 
 /// What a bundle says of itself.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -50,6 +53,8 @@ pub struct Manifest {
     pub seed: u64,
     /// How well it did, by measure.
     pub measures: BTreeMap<String, f64>,
+    /// How the session features were distributed in training, by name.
+    pub histograms: BTreeMap<String, Histogram>,
     /// What it was trained on.
     pub data: Vec<Provenance>,
 }
@@ -94,6 +99,8 @@ pub(super) struct Golden {
 pub(super) struct Bundle {
     /// How errors call the files.
     pub(super) names: Names,
+    /// The SHA-256 of the manifest, in hexadecimal: equal seals are equal bundles.
+    pub(super) seal: String,
     pub(super) manifest: Manifest,
     pub(super) model: Cow<'static, [u8]>,
     pub(super) golden: Vec<Golden>,
@@ -104,38 +111,50 @@ pub(super) struct Names {
     pub(super) manifest: String,
     pub(super) model: String,
     pub(super) golden: String,
+    pub(super) seal: String,
+}
+
+impl Names {
+    fn new(name: impl Fn(&str) -> String) -> Names {
+        Names { manifest: name(MANIFEST), model: name(MODEL), golden: name(GOLDEN), seal: name(SEAL) }
+    }
 }
 
 impl Bundle {
     /// The bundle in a directory.
     pub(super) fn read(directory: &Path) -> Result<Bundle, ModelError> {
-        let name = |file: &str| directory.join(file).display().to_string();
-        let names = Names { manifest: name(MANIFEST), model: name(MODEL), golden: name(GOLDEN) };
+        let names = Names::new(|file| directory.join(file).display().to_string());
         let bytes = |name: &str| match read_bounded(Path::new(name)) {
             Ok(bytes) => Ok(Cow::Owned(bytes)),
             Err(source) => Err(ModelError::Unreadable { file: name.to_owned(), source }),
         };
-        let (manifest, model, golden) =
-            (bytes(&names.manifest)?, bytes(&names.model)?, bytes(&names.golden)?);
-        Bundle::assemble(names, &manifest, model, &golden)
+        let (manifest, seal) = (bytes(&names.manifest)?, bytes(&names.seal)?);
+        let (model, golden) = (bytes(&names.model)?, bytes(&names.golden)?);
+        Bundle::assemble(names, &manifest, &seal, model, &golden)
     }
 
     /// The bundle that is part of this binary.
     pub(super) fn embedded() -> Result<Bundle, ModelError> {
-        let name = |file: &str| format!("embedded:storefront/{file}");
-        let names = Names { manifest: name(MANIFEST), model: name(MODEL), golden: name(GOLDEN) };
+        let names = Names::new(|file| format!("embedded:storefront/{file}"));
         let model = include_bytes!("../../models/storefront/model.onnx");
         let manifest = include_bytes!("../../models/storefront/manifest.json");
         let golden = include_bytes!("../../models/storefront/golden.json");
-        Bundle::assemble(names, manifest, Cow::Borrowed(model), golden)
+        let seal = include_bytes!("../../models/storefront/manifest.sha256");
+        Bundle::assemble(names, manifest, seal, Cow::Borrowed(model), golden)
     }
 
     fn assemble(
         names: Names,
         manifest: &[u8],
+        seal: &[u8],
         model: Cow<'static, [u8]>,
         golden: &[u8],
     ) -> Result<Bundle, ModelError> {
+        let found = digest(manifest);
+        let seal = String::from_utf8_lossy(seal);
+        if seal.trim_end() != found {
+            return Err(ModelError::refused(&names.seal, "digest", seal.trim_end(), found));
+        }
         let manifest: Manifest = parse(&names.manifest, manifest)?;
         if manifest.format != FORMAT {
             return Err(ModelError::refused(&names.manifest, "format", manifest.format, FORMAT));
@@ -143,7 +162,7 @@ impl Bundle {
         verify_digest(&names, &manifest, MODEL, &model)?;
         verify_digest(&names, &manifest, GOLDEN, golden)?;
         let golden = parse(&names.golden, golden)?;
-        Ok(Bundle { names, manifest, model, golden })
+        Ok(Bundle { names, seal: found, manifest, model, golden })
     }
 }
 
@@ -160,8 +179,12 @@ fn parse<T: DeserializeOwned>(file: &str, bytes: &[u8]) -> Result<T, ModelError>
     serde_json::from_slice(bytes).map_err(|source| ModelError::Malformed { file: file.to_owned(), source })
 }
 
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn verify_digest(names: &Names, manifest: &Manifest, file: &str, bytes: &[u8]) -> Result<(), ModelError> {
-    let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let found = digest(bytes);
     match manifest.files.get(file) {
         Some(expected) if *expected == found => Ok(()),
         Some(expected) => Err(ModelError::refused(

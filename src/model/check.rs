@@ -62,6 +62,9 @@ fn admit_manifest(bundle: &Bundle) -> Result<(), ModelError> {
     if manifest.classes != classes {
         return refuse("classes", &manifest.classes.join(" "), classes.join(" "));
     }
+    if let Some((name, _)) = manifest.histograms.iter().find(|(_, histogram)| !histogram.is_sound()) {
+        return refuse(&format!("histograms.{name}"), "unsound", "ascending edges, shares of 1".to_owned());
+    }
     let tolerance = manifest.golden_tolerance;
     if !(0.0..=GOLDEN_TOLERANCE_MAX).contains(&tolerance) {
         return refuse("golden_tolerance", &tolerance.to_string(), format!("0 to {GOLDEN_TOLERANCE_MAX}"));

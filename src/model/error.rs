@@ -1,6 +1,7 @@
 //! Why a bundle is refused: always the file, the key within it and the value that will not do.
 
 use std::io;
+use std::path::PathBuf;
 
 /// A bundle that was not let in. The model in use stays in use.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,14 @@ pub enum ModelError {
         found: String,
         /// What would do.
         expected: String,
+    },
+    /// A process of its own did not survive loading it.
+    #[error("{}: not loaded, for its trial failed: {reason}", directory.display())]
+    Untried {
+        /// The bundle.
+        directory: PathBuf,
+        /// What became of the trial.
+        reason: String,
     },
     /// The runtime cannot load the model.
     #[error("{file}: the model does not load: {reason}")]

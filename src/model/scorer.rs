@@ -13,17 +13,19 @@ use super::budget::{Budget, Status};
 use super::bundle::{Bundle, Manifest};
 use super::check;
 use super::class::{ClassScores, Guess};
+use super::drift::DriftWatch;
 use super::error::ModelError;
 use super::memo::Memo;
 use super::runtime::Heads;
 use crate::classify::features::{REQUEST_LEN, RequestFeatures, SessionFeatures};
 
-/// A model with its memo and its budget.
+/// A model with its memo, its budget and its watch.
 pub struct Scorer {
     manifest: Manifest,
     heads: Heads,
     memo: Memo,
     budget: Budget,
+    drift: DriftWatch,
     recalled: AtomicU64,
     runs: AtomicU64,
     failures: AtomicU64,
@@ -53,9 +55,10 @@ impl Scorer {
         Scorer::of(Bundle::embedded()?)
     }
 
-    fn of(bundle: Bundle) -> Result<Scorer, ModelError> {
+    pub(super) fn of(bundle: Bundle) -> Result<Scorer, ModelError> {
         Ok(Scorer {
             heads: check::admit(&bundle)?,
+            drift: DriftWatch::new(&bundle.manifest.histograms),
             manifest: bundle.manifest,
             memo: Memo::new(),
             budget: Budget::default(),
@@ -89,7 +92,14 @@ impl Scorer {
     /// Runs the value head: what the session is worth, in [0, 1].
     pub fn value(&self, features: &SessionFeatures) -> Option<f32> {
         let [value] = self.counted(self.ready()?.heads.value.run(features))?;
+        self.drift.observe(features);
         Some(value)
+    }
+
+    /// The population stability index of every session feature, against training; above
+    /// [`DRIFT_MAX`](super::DRIFT_MAX) it has drifted. Empty until enough sessions were valued.
+    pub fn drift(&self) -> Vec<(String, f64)> {
+        self.drift.indices()
     }
 
     /// Tells how long a run took, and how long it may. `true` once: when the model is given up for

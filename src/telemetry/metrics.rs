@@ -5,6 +5,7 @@
 //! off the running state (limit, queues, breakers) is a gauge that is set when
 //! somebody looks.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use plimsoll_core::breaker::BreakerState;
@@ -54,6 +55,11 @@ struct PoolClassLabels {
 struct StatusLabels {
     class: String,
     status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct FeatureLabel {
+    feature: String,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -167,6 +173,7 @@ pub struct Metrics {
     pub uploads_without_room: Counter,
     /// Records the access log was too slow for.
     pub access_log_dropped: Counter,
+    model_drift: Family<FeatureLabel, Gauge<f64, AtomicU64>>,
 }
 
 fn seconds_histogram() -> Histogram {
@@ -203,6 +210,7 @@ impl Default for Metrics {
             upload_bytes: Gauge::default(),
             uploads_without_room: Counter::default(),
             access_log_dropped: Counter::default(),
+            model_drift: Family::default(),
         };
         metrics.register_counters();
         metrics.register_gauges();
@@ -272,6 +280,8 @@ impl Metrics {
         let help = "Inferences without a finite answer";
         registry.register("model_failures", help, self.model_failures.clone());
         registry.register("model_overruns", "Inferences over budget", self.model_overruns.clone());
+        let help = "Population stability index of recent sessions against training; above 0.25 they differ";
+        registry.register("model_drift", help, self.model_drift.clone());
     }
 
     /// The counters of the classes of `policy`, in its order.
@@ -348,6 +358,11 @@ impl Metrics {
         self.model_recalled.set(counters.recalled as i64);
         self.model_failures.set(counters.failures as i64);
         self.model_overruns.set(counters.overruns as i64);
+        // A bundle of other histograms may have come in between.
+        self.model_drift.clear();
+        for (feature, index) in model.drift() {
+            self.model_drift.get_or_create(&FeatureLabel { feature }).set(index);
+        }
     }
 
     /// All metrics as Prometheus text.

@@ -5,7 +5,7 @@
 //! and waits for conditions, never for a time.
 //!
 //! What a policy file may get wrong is `policy_mistakes`' part, and what a bundle
-//! may, `model_bundle`'s; here it matters what the process makes of it.
+//! may, that of `tests/model`; here it matters what the process makes of it.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 

@@ -116,7 +116,7 @@ fn root() -> PathBuf {
 /// A copy of the shipped bundle.
 fn bundle() -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
-    for file in ["manifest.json", "model.onnx", "golden.json"] {
+    for file in ["manifest.json", "manifest.sha256", "model.onnx", "golden.json"] {
         fs::copy(root().join("models/storefront").join(file), copy.path().join(file)).unwrap();
     }
     copy

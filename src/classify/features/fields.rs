@@ -58,8 +58,22 @@ const X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with")
 /// User agents are read up to here: what tells a bot stands early, and the time is bounded.
 const AGENT_LEN_MAX: usize = 256;
 
-/// What crawlers call themselves; taken from the most frequent words of the crawler-user-agents list.
-const BOT_WORDS: [&[u8]; 7] = [b"bot", b"crawl", b"spider", b"slurp", b"preview", b"externalhit", b"monitor"];
+/// What crawlers call themselves, from the most frequent words of the crawler-user-agents list; and
+/// the address they give for questions, which no browser has.
+const BOT_WORDS: [&[u8]; 12] = [
+    b"bot",
+    b"crawl",
+    b"spider",
+    b"slurp",
+    b"preview",
+    b"externalhit",
+    b"monitor",
+    b"headless",
+    b"lighthouse",
+    b"archive",
+    b"scrap",
+    b"://",
+];
 
 /// The names of the features, in vector order.
 pub(super) fn names() -> impl Iterator<Item = String> {
@@ -153,7 +167,8 @@ fn names_a_bot(agent: &[u8]) -> bool {
         let rest = &agent[at..];
         BOT_WORDS.iter().any(|word| rest.len() >= word.len() && rest[..word.len()].eq_ignore_ascii_case(word))
     };
-    let candidate = |byte: u8| matches!(byte | 0x20, b'b' | b'c' | b'e' | b'm' | b'p' | b's');
+    let candidate =
+        |byte: u8| matches!(byte | 0x20, b'a' | b'b' | b'c' | b'e' | b'h' | b'l' | b'm' | b'p' | b's' | b':');
     agent.iter().enumerate().any(|(at, byte)| candidate(*byte) && begins(at))
 }
 

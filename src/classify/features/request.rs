@@ -1,22 +1,36 @@
 //! The features of one request, as a set of bits, and the template they make.
 //!
-//! Hashed words (the "hashing trick", Weinberger et al. 2009) instead of a vocabulary: no table
-//! to ship, and a word never seen in training costs nothing. One bit a feature, so a request is
-//! seventeen machine words, built without an allocation; equal bits are an equal vector, by construction.
+//! Words are read through the lexicon: those it lists stand for one another, and the nouns among
+//! them have bits of their own (there, first, last, last of a write), for `cart` and `payment` say
+//! more than any other word. All other words are hashed (the "hashing trick", Weinberger et al.
+//! 2009) instead of kept in a vocabulary: no table to ship, and a word never seen in training costs
+//! nothing. One bit a feature, so a request is twenty machine words, built without an allocation;
+//! equal bits are an equal vector, by construction.
 //!
 //! Values of query parameters stay out unless their key says that they name an action: a shopper
 //! who searches for "checkout" is searching.
 
+use http::Method;
+
 use super::fields;
-use super::words::{Fnv, operation_words, words};
+use super::lexicon::{self, NOUNS_LEN};
+use super::nouns::Nouns;
+use super::words::{Fnv, ID, operation_words, words};
 use crate::classify::head::Head;
 
 /// Buckets of the hashed words. 1,024 keep the collisions of some 1,500 words of ten shop platforms
-/// below what the leave-one-platform-out score can see, and the first layer within 140 KiB.
-pub(super) const TOKEN_BUCKETS: usize = 1024;
+/// below what the leave-one-vendor-out score can see, and the first layer within 170 KiB.
+pub(super) const TOKEN_BUCKETS: usize = 2048;
 
 /// The length of the request vector.
-pub const REQUEST_LEN: usize = TOKEN_BUCKETS + fields::LEN;
+pub const REQUEST_LEN: usize = NOUNS_AT + NOUN_PLACES.len() * NOUNS_LEN;
+
+/// Where the header fields' features begin, and the nouns'.
+const FIELDS_AT: usize = TOKEN_BUCKETS;
+const NOUNS_AT: usize = FIELDS_AT + fields::LEN;
+
+/// What is said of each noun, in vector order.
+pub(super) const NOUN_PLACES: [&str; 4] = ["there", "first", "last", "written"];
 
 /// The parts of a request are read up to these bounds; what lies beyond is ignored.
 const SEGMENTS_MAX: usize = 12;
@@ -26,11 +40,15 @@ const OPERATION_WORDS_MAX: usize = 8;
 /// A segment with more words than this is a title, not a route: its words would only mislead.
 const SEGMENT_WORDS_MAX: usize = 4;
 
+/// As many words that the lexicon does not know make a title of a shorter one: routes are named by
+/// shop words, with at most one of the platform's own.
+const TITLE_STRANGERS_MIN: usize = 2;
+
 /// File extensions are no longer than this (`woff2`, `xhtml`).
 const EXTENSION_LEN_MAX: usize = 5;
 
 /// Query keys whose value names what is done, on the shop platforms we know.
-const ACTION_KEYS: [&str; 16] = [
+const ACTION_KEYS: [&str; 18] = [
     "action",
     "act",
     "cmd",
@@ -45,9 +63,16 @@ const ACTION_KEYS: [&str; 16] = [
     "option",
     "rest_route",
     "route",
+    "sections",
     "task",
     "wc-ajax",
+    "wc-api",
 ];
+
+/// Languages and countries a shop is served under, as the first segment: ISO 639-1 and 3166-1 codes
+/// of the languages the lexicon knows and of the largest shopping countries. `me` and `my` are none.
+const LOCALES: &str = "en de fr es it nl pl sv da fi pt cs tr sk hu ro bg hr sl el no nb nn ru uk ja zh ko ar \
+    he lt lv et us gb ca au at ch be ie mx br jp cn se dk cz";
 
 /// Where a word stands; the same word hashes differently in each.
 #[derive(Clone, Copy)]
@@ -60,6 +85,10 @@ enum Place {
     Extension = b'e',
     Key = b'k',
     Action = b'a',
+    Pair = b'p',
+    Compound = b'c',
+    Ends = b'x',
+    Outcome = b'o',
 }
 
 /// The yes/no features of one request.
@@ -73,10 +102,12 @@ impl RequestFeatures {
     /// without duplicate slashes), and its GraphQL operation if it has one.
     pub fn of(head: &Head<'_>, path_key: &str, operation: Option<&str>) -> RequestFeatures {
         let mut features = RequestFeatures { bits: [0; REQUEST_LEN.div_ceil(64)] };
-        let depth = features.read_path(path_key);
-        features.read_query(head.query());
-        features.read_action(operation_words(operation.unwrap_or("")));
-        fields::each(head, depth, |field| features.set(TOKEN_BUCKETS + field));
+        let mut nouns = Nouns::default();
+        let path = features.read_path(path_key, &mut nouns);
+        features.read_query(head.query(), &mut nouns);
+        features.read_action(operation_words(operation.unwrap_or("")), &mut nouns);
+        features.set_nouns(&nouns, writes(head.method), path.ends_in_id);
+        fields::each(head, path.depth, |field| features.set(FIELDS_AT + field));
         features
     }
 
@@ -90,44 +121,60 @@ impl RequestFeatures {
         self.bits.iter().fold(0x243f_6a88_85a3_08d3, mix).max(1)
     }
 
+    /// Whether a feature holds, by its place in the vector.
+    pub fn holds(&self, index: usize) -> bool {
+        self.bits[index / 64] >> (index % 64) & 1 == 1
+    }
+
     /// Writes the vector the class head reads: 1 for every feature that holds, 0 for the others.
     pub fn write(&self, vector: &mut [f32; REQUEST_LEN]) {
         for (index, value) in vector.iter_mut().enumerate() {
-            *value = if self.bits[index / 64] >> (index % 64) & 1 == 1 { 1.0 } else { 0.0 };
+            *value = if self.holds(index) { 1.0 } else { 0.0 };
         }
     }
 
-    /// Reads the path and returns its depth.
-    fn read_path(&mut self, path_key: &str) -> usize {
+    fn read_path(&mut self, path_key: &str, nouns: &mut Nouns) -> Path {
         let segments = path_key.split('/').filter(|segment| !segment.is_empty());
-        let mut depth = 0;
+        let segments = segments.enumerate().filter(|(index, segment)| *index > 0 || !is_mount(segment));
+        let mut path = Path { depth: 0, ends_in_id: false };
         let mut last = None;
-        for segment in segments.take(SEGMENTS_MAX) {
-            let hash = self.read_segment(segment);
-            if depth == 0 {
+        for (_, segment) in segments.take(SEGMENTS_MAX) {
+            let hash = self.read_segment(segment, nouns);
+            if path.depth == 0 {
                 self.set_token(Place::First, &hash);
             }
-            depth += 1;
+            path.depth += 1;
             last = Some((segment, hash));
         }
         if let Some((segment, hash)) = last {
             self.set_token(Place::Last, &hash);
             self.read_extension(segment);
+            path.ends_in_id = words(segment).all(|word| word == ID);
         }
-        depth
+        path
     }
 
     /// Sets the words of a segment and the segment as a whole, whose hash it returns.
-    fn read_segment(&mut self, segment: &str) -> [u8; 8] {
+    fn read_segment(&mut self, segment: &str, nouns: &mut Nouns) -> [u8; 8] {
         let mut whole = Fnv::new();
         if words(segment).nth(SEGMENT_WORDS_MAX).is_some() {
             whole.write(b"{title}");
         } else {
+            let (titled, mut head) = (is_title(segment), None);
             for word in words(segment) {
-                self.set_token(Place::Word, word);
-                whole.write(word);
-                whole.write(b"-");
+                each_meaning(word, |word, noun| {
+                    self.set_token(Place::Word, word);
+                    if let Some(noun) = noun.filter(|_| !titled)
+                        && let Some(kind) = head.replace(noun)
+                    {
+                        nouns.mention(kind);
+                        self.set_token(Place::Compound, &[kind as u8, noun as u8]);
+                    }
+                    whole.write(word);
+                    whole.write(b"-");
+                });
             }
+            nouns.push(head);
         }
         let hash = whole.finish().to_le_bytes();
         self.set_token(Place::Segment, &hash);
@@ -142,26 +189,51 @@ impl RequestFeatures {
         }
     }
 
-    fn read_query(&mut self, query: &str) {
+    fn read_query(&mut self, query: &str, nouns: &mut Nouns) {
         let parameters = query.split('&').filter(|parameter| !parameter.is_empty());
         for parameter in parameters.take(PARAMETERS_MAX) {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             // `items[3][id]` is a list called `items`.
             let key = key.split('[').next().unwrap_or(key);
-            words(key).take(SEGMENT_WORDS_MAX).for_each(|word| self.set_token(Place::Key, word));
+            for word in words(key).take(SEGMENT_WORDS_MAX) {
+                each_meaning(word, |word, _| self.set_token(Place::Key, word));
+            }
             if ACTION_KEYS.iter().any(|action| action.eq_ignore_ascii_case(key)) {
-                self.read_action(words(value));
+                self.read_action(words(value), nouns);
             }
         }
     }
 
     /// The words of an action count as an action's and as a path's: `?wc-ajax=checkout`,
     /// `/checkout` and `mutation checkout` then support each other.
-    fn read_action<'w>(&mut self, words: impl Iterator<Item = &'w [u8]>) {
+    fn read_action<'w>(&mut self, words: impl Iterator<Item = &'w [u8]>, nouns: &mut Nouns) {
         for word in words.take(OPERATION_WORDS_MAX) {
-            self.set_token(Place::Action, word);
-            self.set_token(Place::Word, word);
+            each_meaning(word, |word, noun| {
+                self.set_token(Place::Action, word);
+                self.set_token(Place::Word, word);
+                nouns.push(noun);
+            });
         }
+    }
+
+    /// Nouns alone, and with what stands around them: `/carts/{id}/payments` is about the payment,
+    /// `POST /orders` places an order that `GET /orders/{id}` reads.
+    fn set_nouns(&mut self, nouns: &Nouns, written: bool, ends_in_id: bool) {
+        let tail = u8::from(written) << 1 | u8::from(ends_in_id);
+        nouns.each(|noun| self.set_noun(0, noun));
+        nouns.pairs(|one, other| self.set_token(Place::Pair, &[one as u8, other as u8]));
+        let Some((first, last)) = nouns.ends() else { return };
+        self.set_noun(1, first);
+        self.set_noun(2, last);
+        if written {
+            self.set_noun(3, last);
+        }
+        self.set_token(Place::Ends, &[first as u8, last as u8]);
+        self.set_token(Place::Outcome, &[last as u8, tail]);
+    }
+
+    fn set_noun(&mut self, place: usize, noun: usize) {
+        self.set(NOUNS_AT + place * NOUNS_LEN + noun);
     }
 
     fn set_token(&mut self, place: Place, word: &[u8]) {
@@ -175,6 +247,47 @@ impl RequestFeatures {
     fn set(&mut self, index: usize) {
         self.bits[index / 64] |= 1 << (index % 64);
     }
+}
+
+/// What matters of a path as a whole.
+struct Path {
+    /// Its segments, without what the shop is mounted under.
+    depth: usize,
+    ends_in_id: bool,
+}
+
+/// Calls `tell` with the word that stands for this one, and its noun; with each part of a compound;
+/// or with the word itself if the lexicon does not know it.
+fn each_meaning(word: &[u8], mut tell: impl FnMut(&[u8], Option<usize>)) {
+    if let Some(meaning) = lexicon::meaning(word) {
+        return tell(meaning.name(word), meaning.noun());
+    }
+    match lexicon::parts(word) {
+        Some(parts) => parts.iter().for_each(|(part, word)| tell(part.name(word), part.noun())),
+        None => tell(word, None),
+    }
+}
+
+/// Whether a segment reads like the title of something: the nouns in `gift-ideas-for-account-managers`
+/// tell what a page is about, not what it is.
+fn is_title(segment: &str) -> bool {
+    let is_strange =
+        |word: &&[u8]| *word != ID && lexicon::meaning(word).is_none() && lexicon::parts(word).is_none();
+    words(segment).filter(is_strange).count() >= TITLE_STRANGERS_MIN
+}
+
+/// What a shop is mounted under, and says nothing about a request: `/de-at/cart`, `/index.php/cart`.
+fn is_mount(segment: &str) -> bool {
+    let language = match segment.as_bytes() {
+        [_, _] => segment,
+        [_, _, b'-' | b'_', _, _] => &segment[..2],
+        _ => return segment == "index.php",
+    };
+    LOCALES.split_whitespace().any(|locale| locale.eq_ignore_ascii_case(language))
+}
+
+fn writes(method: &Method) -> bool {
+    [Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(method)
 }
 
 #[cfg(test)]
@@ -212,6 +325,51 @@ mod tests {
         );
     }
 
+    /// The names of the noun features that hold.
+    fn nouns(target: &str) -> Vec<String> {
+        let features = features("POST", target);
+        let names = super::super::request_names().into_iter().enumerate();
+        let holding = names.filter(|(index, _)| *index >= NOUNS_AT && features.holds(*index));
+        holding.map(|(_, name)| name.trim_start_matches("noun.").to_owned()).collect()
+    }
+
+    #[test]
+    fn what_a_shop_is_mounted_under_says_nothing() {
+        for target in ["/de/cart", "/pt-BR/cart", "/en_us/cart", "/index.php/cart", "/de"] {
+            let (_, bare) = target[1..].split_once('/').unwrap_or(("", ""));
+            assert_eq!(features("GET", target), features("GET", &format!("/{bare}")), "{target}");
+        }
+        assert_ne!(features("GET", "/me/cart"), features("GET", "/cart"));
+        assert_ne!(features("GET", "/x/de/cart"), features("GET", "/x/cart"));
+    }
+
+    #[test]
+    fn words_of_any_language_give_the_same_features() {
+        assert_eq!(features("POST", "/warenkorb/hinzufuegen"), features("POST", "/cart/add"));
+        assert_eq!(
+            features("POST", "/warenkorb/hinzufuegen?menge=2"),
+            features("POST", "/panier/ajouter?qty=1")
+        );
+    }
+
+    #[test]
+    fn the_last_noun_of_a_compound_is_what_it_is_about() {
+        assert_eq!(
+            nouns("/cart-discounts"),
+            ["cart.there", "coupon.there", "coupon.first", "coupon.last", "coupon.written"]
+        );
+        assert_eq!(
+            nouns("/carts/7/discounts"),
+            ["cart.there", "coupon.there", "cart.first", "coupon.last", "coupon.written"]
+        );
+    }
+
+    #[test]
+    fn two_strange_words_make_a_title_whose_nouns_do_not_count_and_one_does_not() {
+        assert_eq!(nouns("/gifts-for-account-managers").len(), 0);
+        assert_eq!(nouns("/acme-account").len(), 4);
+    }
+
     #[test]
     fn the_vector_holds_the_bits_in_order() {
         let features = features("POST", "/cart/add?a=b");
@@ -226,7 +384,7 @@ mod tests {
         // If this fails, raise the schema's version and rebuild the bundle: `make model`.
         let templates =
             ["/", "/cart/add?id=7", "/static/app.js?v=2"].map(|target| features("GET", target).template());
-        assert_eq!(templates, [13081642297011881814, 7669366585882810346, 7376367432987242439]);
+        assert_eq!(templates, [14634836818329525172, 7893019549000008086, 14773098831416977872]);
     }
 
     fn method() -> impl Strategy<Value = String> {

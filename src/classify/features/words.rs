@@ -8,7 +8,7 @@
 //! schema: it must not change with a library's version.
 
 /// What stands for a number, a UUID, a token.
-const ID: &[u8] = b"{id}";
+pub(super) const ID: &[u8] = b"{id}";
 
 /// A word longer than this is no word of a language but a key or a hash.
 const WORD_LEN_MAX: usize = 24;
@@ -22,19 +22,24 @@ pub(super) struct Fnv(u64);
 
 impl Fnv {
     /// The empty hash.
-    pub(super) fn new() -> Fnv {
+    pub(super) const fn new() -> Fnv {
         Fnv(0xcbf2_9ce4_8422_2325)
     }
 
     /// Appends bytes.
     pub(super) fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0000_01b3);
+            *self = self.with(*byte);
         }
     }
 
+    /// The hash with one more byte.
+    pub(super) const fn with(self, byte: u8) -> Fnv {
+        Fnv((self.0 ^ byte.to_ascii_lowercase() as u64).wrapping_mul(0x0100_0000_01b3))
+    }
+
     /// The hash, mixed once more: the low bits of FNV-1a alone spread short words badly.
-    pub(super) fn finish(self) -> u64 {
+    pub(super) const fn finish(self) -> u64 {
         let mixed = (self.0 ^ (self.0 >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
         mixed ^ (mixed >> 32)
     }

@@ -1,53 +1,15 @@
 //! Bundles as they arrive on a bad day: each is refused with the file, the key and the value.
 
-#![expect(clippy::unwrap_used, reason = "a panic is how a test fails, in its helpers too")]
-
 use std::fs;
-use std::path::Path;
 
 use plimsoll::model::{ModelError, Scorer};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use tempfile::TempDir;
 
-const MODEL: &str = "model.onnx";
-const GOLDEN: &str = "golden.json";
-const MANIFEST: &str = "manifest.json";
-
-/// A copy of the shipped bundle, to be damaged.
-struct Copy(TempDir);
+use crate::copy::{Copy, GOLDEN, MANIFEST, MODEL, SEAL, replace, shipped};
 
 impl Copy {
-    fn new() -> Copy {
-        let copy = Copy(TempDir::new().unwrap());
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/storefront");
-        for file in [MODEL, GOLDEN, MANIFEST] {
-            fs::write(copy.path(file), fs::read(shipped.join(file)).unwrap()).unwrap();
-        }
-        copy
-    }
-
-    fn path(&self, file: &str) -> std::path::PathBuf {
-        self.0.path().join(file)
-    }
-
-    /// Edits a file; the manifest then vouches for the result, so that the next check has to tell.
-    fn edit(&self, file: &str, edit: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = fs::read(self.path(file)).unwrap();
-        edit(&mut bytes);
-        fs::write(self.path(file), &bytes).unwrap();
-        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        self.edit_manifest(|manifest| manifest["files"][file] = json!(digest));
-    }
-
-    fn edit_manifest(&self, edit: impl FnOnce(&mut Value)) {
-        let mut manifest = serde_json::from_slice(&fs::read(self.path(MANIFEST)).unwrap()).unwrap();
-        edit(&mut manifest);
-        fs::write(self.path(MANIFEST), manifest.to_string()).unwrap();
-    }
-
     fn error(&self) -> ModelError {
-        Scorer::load(self.0.path()).expect_err("the bundle must be refused")
+        Scorer::load(self.directory()).expect_err("the bundle must be refused")
     }
 
     /// Asserts that the bundle is refused for this file and key, and returns what was found there.
@@ -63,17 +25,6 @@ impl Copy {
     }
 }
 
-/// Replaces every occurrence by bytes of the same length; there must be one.
-fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
-    assert_eq!(from.len(), to.len());
-    let starts: Vec<usize> =
-        (0..=bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
-    assert!(!starts.is_empty(), "{from:?} does not occur");
-    for start in starts {
-        bytes[start..start + to.len()].copy_from_slice(to);
-    }
-}
-
 /// Overwrites part of the widest weight matrix: it takes up nine tenths of the file.
 fn overwrite_weights(bytes: &mut [u8], byte: u8) {
     let quarter = bytes.len() / 4;
@@ -82,7 +33,7 @@ fn overwrite_weights(bytes: &mut [u8], byte: u8) {
 
 #[test]
 fn the_shipped_bundle_is_let_in() {
-    let from_directory = Scorer::load(Copy::new().0.path()).unwrap();
+    let from_directory = Scorer::load(Copy::new().directory()).unwrap();
     let embedded = Scorer::embedded().unwrap();
     assert_eq!(from_directory.manifest().name, "storefront");
     assert_eq!(from_directory.manifest().files, embedded.manifest().files);
@@ -90,15 +41,14 @@ fn the_shipped_bundle_is_let_in() {
 
 #[test]
 fn the_shipped_bundle_fits_one_mebibyte() {
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/storefront");
     let len = |entry: fs::DirEntry| entry.metadata().unwrap().len();
-    let total: u64 = fs::read_dir(shipped).unwrap().map(|entry| len(entry.unwrap())).sum();
+    let total: u64 = fs::read_dir(shipped()).unwrap().map(|entry| len(entry.unwrap())).sum();
     assert!(total <= 1 << 20, "{total} bytes");
 }
 
 #[test]
 fn a_missing_file_is_named() {
-    for missing in [MODEL, GOLDEN, MANIFEST] {
+    for missing in [MODEL, GOLDEN, MANIFEST, SEAL] {
         let copy = Copy::new();
         fs::remove_file(copy.path(missing)).unwrap();
         match copy.error() {
@@ -116,6 +66,21 @@ fn a_file_above_the_size_bound_is_not_read() {
 }
 
 #[test]
+fn a_manifest_that_is_not_as_it_was_sealed_is_refused() {
+    let copy = Copy::new();
+    let manifest = fs::read_to_string(copy.path(MANIFEST)).unwrap();
+    fs::write(copy.path(MANIFEST), manifest.replacen("CC BY 4.0", "CC BY 5.0", 1)).unwrap();
+    copy.refused(SEAL, "digest");
+}
+
+#[test]
+fn a_histogram_that_is_none_is_refused() {
+    let copy = Copy::new();
+    copy.forge_manifest(|manifest| manifest["histograms"]["views.log"]["shares"] = json!([1.0]));
+    copy.refused(MANIFEST, "histograms.views.log");
+}
+
+#[test]
 fn a_truncated_model_does_not_match_its_digest() {
     let copy = Copy::new();
     let model = fs::read(copy.path(MODEL)).unwrap();
@@ -127,7 +92,7 @@ fn a_truncated_model_does_not_match_its_digest() {
 fn a_truncated_model_with_a_digest_of_its_own_does_not_load() {
     for cut in [2, 3, 10, 1000] {
         let copy = Copy::new();
-        copy.edit(MODEL, |model| model.truncate(model.len() / cut));
+        copy.forge(MODEL, |model| model.truncate(model.len() / cut));
         assert!(matches!(copy.error(), ModelError::Unloadable { .. }), "cut to 1/{cut}: {}", copy.error());
     }
 }
@@ -135,7 +100,7 @@ fn a_truncated_model_with_a_digest_of_its_own_does_not_load() {
 #[test]
 fn an_empty_model_has_no_graph() {
     let copy = Copy::new();
-    copy.edit(MODEL, Vec::clear);
+    copy.forge(MODEL, Vec::clear);
     copy.refused(MODEL, "graph");
 }
 
@@ -143,7 +108,7 @@ fn an_empty_model_has_no_graph() {
 fn a_wrong_digest_is_refused() {
     for file in [MODEL, GOLDEN] {
         let copy = Copy::new();
-        copy.edit_manifest(|manifest| manifest["files"][file] = json!("00"));
+        copy.forge_manifest(|manifest| manifest["files"][file] = json!("00"));
         assert_eq!(copy.refused(MANIFEST, &format!("files.{file}")), "00");
     }
 }
@@ -151,49 +116,49 @@ fn a_wrong_digest_is_refused() {
 #[test]
 fn an_operator_outside_the_list_never_reaches_the_runtime() {
     let copy = Copy::new();
-    copy.edit(MODEL, |model| replace(model, b"\x22\x04Relu", b"\x22\x04Loop"));
+    copy.forge(MODEL, |model| replace(model, b"\x22\x04Relu", b"\x22\x04Loop"));
     assert_eq!(copy.refused(MODEL, "operator of node \"class.relu\""), "Loop");
 }
 
 #[test]
 fn an_operator_the_manifest_does_not_state_is_refused() {
     let copy = Copy::new();
-    copy.edit_manifest(|manifest| manifest["operators"] = json!(["Gemm"]));
+    copy.forge_manifest(|manifest| manifest["operators"] = json!(["Gemm"]));
     assert_eq!(copy.refused(MANIFEST, "operators"), "Gemm");
 }
 
 #[test]
 fn an_input_of_another_name_or_width_is_refused() {
     let copy = Copy::new();
-    copy.edit(MODEL, |model| replace(model, b"session", b"sassion"));
+    copy.forge(MODEL, |model| replace(model, b"session", b"sassion"));
     assert!(copy.refused(MODEL, "inputs").contains("sassion [1, 21]"));
 
     let copy = Copy::new();
     // A shape of two dimensions, 1 and 21, as protobuf writes it.
     let shape = |width| [0x0a, 2, 8, 1, 0x0a, 2, 8, width];
-    copy.edit(MODEL, |model| replace(model, &shape(21), &shape(22)));
+    copy.forge(MODEL, |model| replace(model, &shape(21), &shape(22)));
     assert!(copy.refused(MODEL, "inputs").contains("session [1, 22]"));
 }
 
 #[test]
 fn weights_that_are_not_finite_are_refused() {
     let copy = Copy::new();
-    copy.edit(MODEL, |model| overwrite_weights(model, 0xff));
+    copy.forge(MODEL, |model| overwrite_weights(model, 0xff));
     assert_eq!(copy.refused(MODEL, "weights \"class.w1\""), "NaN");
 }
 
 #[test]
 fn weights_of_a_shape_they_do_not_fill_are_refused() {
     let copy = Copy::new();
-    // The dimensions of the widest matrix, 1076 and 32, as protobuf writes them.
-    copy.edit(MODEL, |model| replace(model, &[0xb4, 0x08, 8, 32], &[0xb4, 0x08, 8, 33]));
-    assert!(copy.refused(MODEL, "weights \"class.w1\"").starts_with("of shape [1076, 33]"));
+    // The dimensions of the widest matrix, 2216 and 24, as protobuf writes them.
+    copy.forge(MODEL, |model| replace(model, &[0xa8, 0x11, 8, 24], &[0xa8, 0x11, 8, 25]));
+    assert!(copy.refused(MODEL, "weights \"class.w1\"").starts_with("of shape [2216, 25]"));
 }
 
 #[test]
 fn weights_other_than_the_trained_ones_do_not_reproduce_the_golden_vectors() {
     let copy = Copy::new();
-    copy.edit(MODEL, |model| overwrite_weights(model, 0x42));
+    copy.forge(MODEL, |model| overwrite_weights(model, 0x42));
     match copy.error() {
         ModelError::Refused { file, key, .. } => {
             assert!(file.ends_with(GOLDEN) && key.starts_with("answer to vector"), "{file} {key}");
@@ -205,11 +170,11 @@ fn weights_other_than_the_trained_ones_do_not_reproduce_the_golden_vectors() {
 #[test]
 fn golden_vectors_that_are_few_or_misshapen_are_refused() {
     let copy = Copy::new();
-    copy.edit(GOLDEN, |golden| *golden = b"[]".to_vec());
+    copy.forge(GOLDEN, |golden| *golden = b"[]".to_vec());
     assert_eq!(copy.refused(GOLDEN, "vectors"), "0");
 
     let copy = Copy::new();
-    copy.edit(GOLDEN, |golden| {
+    copy.forge(GOLDEN, |golden| {
         let mut vectors: Value = serde_json::from_slice(golden).unwrap();
         vectors[1]["request"] = json!([9999]);
         *golden = vectors.to_string().into_bytes();
@@ -220,16 +185,16 @@ fn golden_vectors_that_are_few_or_misshapen_are_refused() {
 #[test]
 fn features_the_model_was_not_trained_on_are_refused() {
     let copy = Copy::new();
-    copy.edit_manifest(|manifest| manifest["schema"]["hash"] = json!("0123456789abcdef"));
+    copy.forge_manifest(|manifest| manifest["schema"]["hash"] = json!("0123456789abcdef"));
     assert_eq!(copy.refused(MANIFEST, "schema.hash"), "0123456789abcdef");
 }
 
 #[test]
 fn other_classes_formats_and_tolerances_are_refused() {
-    let changes = [("format", json!(2)), ("classes", json!(["checkout"])), ("golden_tolerance", json!(1.0))];
+    let changes = [("format", json!(1)), ("classes", json!(["checkout"])), ("golden_tolerance", json!(1.0))];
     for (key, value) in changes {
         let copy = Copy::new();
-        copy.edit_manifest(|manifest| manifest[key] = value);
+        copy.forge_manifest(|manifest| manifest[key] = value);
         copy.refused(MANIFEST, key);
     }
 }
@@ -237,10 +202,10 @@ fn other_classes_formats_and_tolerances_are_refused() {
 #[test]
 fn a_manifest_that_is_no_json_or_has_an_unknown_key_is_malformed() {
     let copy = Copy::new();
-    fs::write(copy.path(MANIFEST), "{").unwrap();
+    copy.seal("{");
     assert!(matches!(copy.error(), ModelError::Malformed { .. }));
 
     let copy = Copy::new();
-    copy.edit_manifest(|manifest| manifest["colour"] = json!("red"));
+    copy.forge_manifest(|manifest| manifest["colour"] = json!("red"));
     assert!(copy.error().to_string().contains("unknown field `colour`"), "{}", copy.error());
 }

@@ -1,0 +1,25 @@
+"""The public data sets that training and its evaluation read: where they come from, and their digests."""
+
+import hashlib
+
+# Path below the data directory, SHA-256, origin and terms.
+SOURCES = [
+    ("routes/routes_extracted.tsv", "263f21583b43f034c10656fde794ddd527e268927b4c5e94405f395414cf0e14", "routes of ten shop platforms, extracted from their public API specifications (MIT, BSD)"),
+    ("trackers/brave_top500-sitelist.txt.gz", "b9ae3321c9873cb5b89a1d0a30eb17dff5d5d6dd9d3dd25411790425c2472214", "URLs of top-500 page loads: test data of github.com/brave/adblock-rust (MPL-2.0)"),
+    ("trackers/brave_matching-test-requests.json.gz", "b3966af5792fd414e59ceadb1dbd867f00e615f638be8d211d9f1405281dede6", "requests of page loads: test data of github.com/brave/adblock-rust (MPL-2.0)"),
+    ("trackers/easyprivacy.txt.gz", "67557b7885d7e5c970ee3721200bb2f367c2eec822909a409f7aca1383f999c8", "EasyPrivacy, easylist.to (GPL-3 or CC BY-SA): labels only, not shipped"),
+    ("sessions/online-shoppers.csv.gz", "48d4acf246a77661ef1d5bc804124d1299bb18e8cd2fc37126a1e27500c3e923", "Online Shoppers Purchasing Intention, archive.ics.uci.edu/dataset/468 (CC BY 4.0)"),
+    ("sessions/merch-store-sessions.csv.gz", "e6a409bf45360a80ef7d4bce4109c95faa31f758df20d3b5658d6c817b5c7661", "Google Merchandise Store sample sessions, May and June 2017 (no open licence: evaluated only)"),
+    ("logs/woocommerce-store.log.gz", "52dd6ab02124242679a18cd76f48eea5e6063e8d8f7b0745c5c3bf476bfd4495", "access log of a WooCommerce shop, sundog-soft teaching set (no licence stated: evaluated only)"),
+]
+
+
+def missing(data):
+    """What is wrong with the files below `data`, one line each."""
+    wrong = []
+    for name, digest, origin in SOURCES:
+        path = data / name
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "absent"
+        if found != digest:
+            wrong.append(f"{name}\n  from    {origin}\n  sha256  {digest}\n  found   {found}")
+    return wrong

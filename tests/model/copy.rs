@@ -1,0 +1,82 @@
+//! A copy of the shipped bundle, to be damaged: plainly, or by one who can make digests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+pub(crate) const MODEL: &str = "model.onnx";
+pub(crate) const GOLDEN: &str = "golden.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
+pub(crate) const SEAL: &str = "manifest.sha256";
+pub(crate) const FILES: [&str; 4] = [MODEL, GOLDEN, MANIFEST, SEAL];
+
+/// A copy in a directory of its own.
+pub(crate) struct Copy(TempDir);
+
+impl Copy {
+    pub(crate) fn new() -> Copy {
+        let copy = Copy(TempDir::new().unwrap());
+        for file in FILES {
+            fs::write(copy.path(file), fs::read(shipped().join(file)).unwrap()).unwrap();
+        }
+        copy
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.0.path().join(file)
+    }
+
+    /// Damages a file, and nothing else: a digest gives it away.
+    pub(crate) fn damage(&self, file: &str, damage: impl FnOnce(&mut Vec<u8>)) {
+        let mut bytes = fs::read(self.path(file)).unwrap();
+        damage(&mut bytes);
+        fs::write(self.path(file), bytes).unwrap();
+    }
+
+    /// Damages a file for whose result the manifest then vouches: the next check has to tell.
+    pub(crate) fn forge(&self, file: &str, damage: impl FnOnce(&mut Vec<u8>)) {
+        self.damage(file, damage);
+        let found = digest(&fs::read(self.path(file)).unwrap());
+        self.forge_manifest(|manifest| manifest["files"][file] = json!(found));
+    }
+
+    /// Edits the manifest and seals the result.
+    pub(crate) fn forge_manifest(&self, edit: impl FnOnce(&mut Value)) {
+        let mut manifest = serde_json::from_slice(&fs::read(self.path(MANIFEST)).unwrap()).unwrap();
+        edit(&mut manifest);
+        self.seal(&manifest.to_string());
+    }
+
+    /// Writes a manifest with its seal.
+    pub(crate) fn seal(&self, manifest: &str) {
+        fs::write(self.path(MANIFEST), manifest).unwrap();
+        fs::write(self.path(SEAL), digest(manifest.as_bytes())).unwrap();
+    }
+}
+
+/// Where the bundle is that ships.
+pub(crate) fn shipped() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/storefront")
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Replaces every occurrence by bytes of the same length; there must be one.
+pub(crate) fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
+    assert_eq!(from.len(), to.len());
+    let starts: Vec<usize> =
+        (0..=bytes.len() - from.len()).filter(|at| bytes[*at..].starts_with(from)).collect();
+    assert!(!starts.is_empty(), "{from:?} does not occur");
+    for start in starts {
+        bytes[start..start + to.len()].copy_from_slice(to);
+    }
+}
