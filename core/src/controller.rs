@@ -437,7 +437,10 @@ impl Controller {
 
     fn give_back(&mut self, request: &Request, now: Time) {
         self.seats.give_back(request.class);
-        self.load.release(request.class, now.since(request.since));
+        // Nobody waits longer than that: a process that was suspended must not think that answers take
+        // a minute, and admit nobody who could teach it better.
+        let patience = self.policy.class(request.class).patience;
+        self.load.release(request.class, now.since(request.since).min(patience));
     }
 
     fn return_probe(&mut self, request: &Request) {

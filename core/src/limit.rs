@@ -120,6 +120,8 @@ pub struct Limit {
     latency_max: Duration,
     /// A change of the limit has not reached the latencies yet.
     is_settling: bool,
+    /// When seats above a lowered limit are waited for no longer.
+    settled_by: Time,
     /// Windows in a row that were faster than the baselines.
     fasters: u32,
     /// Limit and level where the present run of shrinking began.
@@ -150,6 +152,7 @@ impl Limit {
             measurement: Measurement::default(),
             latency_max: Duration::ZERO,
             is_settling: false,
+            settled_by: Time::ZERO,
             fasters: 0,
             audit: None,
             work_peak: 0.0,
@@ -289,10 +292,16 @@ impl Limit {
         }
     }
 
+    fn begin_settling(&mut self, now: Time) {
+        self.is_settling = true;
+        self.settled_by = now.after(WINDOW_MAX * 2);
+    }
+
     /// Waits until the seats above a lowered limit are back, and then for the answers to requests that
     /// were sent before.
     fn settle(&mut self, now: Time) {
-        let is_draining = self.measurement.inflight() > self.current();
+        // Downloads and streams may hold seats for minutes: they are not waited for.
+        let is_draining = self.measurement.inflight() > self.current() && now < self.settled_by;
         self.is_settling = is_draining || !self.measurement.is_settled(now);
         if is_draining || !self.is_settling {
             self.learn_baselines(false);
@@ -339,7 +348,7 @@ impl Limit {
         let wants_more = seen.saturated && seen.inflight >= self.limit * START_FULL;
         if wants_more && !is_late && seen.error <= ERROR_START * 1.5 {
             self.move_to(self.limit * 2.0, now);
-            self.is_settling = true;
+            self.begin_settling(now);
         }
     }
 
@@ -347,7 +356,7 @@ impl Limit {
     /// been learned under load, so the limit is tried much lower at once.
     fn end_start(&mut self, seen: Measured, met: bool, now: Time) {
         self.move_to(seen.work + headroom(seen.work), now);
-        self.is_settling = true;
+        self.begin_settling(now);
         self.phase = Phase::Steady;
         self.schedule.begin(now);
         if !met {
@@ -413,13 +422,13 @@ impl Limit {
         self.audit = None;
         self.phase = Phase::Trial(Trial { step, before: self.limit, level: self.level, began: now });
         self.limit = step.apply(self.limit);
-        self.is_settling = true;
+        self.begin_settling(now);
     }
 
     fn end_trial(&mut self, trial: &Trial, now: Time) {
         self.phase = Phase::Steady;
         self.schedule.note_end(trial, now);
-        self.is_settling = true;
+        self.begin_settling(now);
     }
 
     fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
