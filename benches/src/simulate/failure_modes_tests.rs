@@ -181,7 +181,7 @@ fn several_proxies_share_one_shop() {
 #[test]
 fn slow_transfers_are_not_taken_for_a_slow_shop() {
     let run = guarded("12-slow-transfers");
-    run.serves("calm", "checkout", 90.0).serves("double", "checkout", 70.0).uses("double", 85.0);
+    run.serves("calm", "checkout", 90.0).serves("double", "checkout", 70.0).uses("double", 70.0);
 }
 
 #[test]
