@@ -1,6 +1,6 @@
 //! The JSON Schema of a policy, for editors: keys, types, units, bounds, and what each key is for.
 //!
-//! Shapes come from the reader itself (see [`outline`](crate::yaml::outline)), words and defaults
+//! Shapes come from the reader itself (see `outline`), words and defaults
 //! from `policies/reference.yaml`, whose defaults the tests hold against the reader's. So neither
 //! is written a second time. Names that refer to each other, sums of floors and the like are for
 //! `plimsoll check`.

@@ -1,7 +1,7 @@
 //! What a reader asks for, written down: the shape of a file, told by the code that reads it.
 //!
 //! A schema kept beside its reader drifts from it. Here the reader itself is run over
-//! nothing, and whatever it asks a [`Field`](super::field::Field) for is noted; so the
+//! nothing, and whatever it asks a [`Field`] for is noted; so the
 //! schema of a file is as right as its reading. What cannot be seen that way, because it
 //! concerns two keys at once, is no part of it: the reader still finds it.
 
