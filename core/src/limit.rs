@@ -179,7 +179,7 @@ impl Limit {
             Phase::Warming | Phase::Start { met: false } => self.limit * START_EXPECTED,
             Phase::Start { met: true } => self.limit * 2.0,
             Phase::Steady => self.limit,
-            Phase::Trial(trial) => trial.before.max(self.limit),
+            Phase::Trial(trial) => trial.higher_limit(self.limit),
         }
     }
 
@@ -356,10 +356,11 @@ impl Limit {
     /// been learned under load, so the limit is tried much lower at once.
     fn end_start(&mut self, seen: Measured, met: bool, now: Time) {
         self.move_to(seen.work + headroom(seen.work), now);
-        self.begin_settling(now);
-        self.phase = Phase::Steady;
         self.schedule.begin(now);
-        if !met {
+        if met {
+            self.phase = Phase::Steady;
+            self.begin_settling(now);
+        } else {
             self.level = Level::of(seen);
             self.begin_trial(Step::Deep, now);
         }
@@ -434,11 +435,11 @@ impl Limit {
     fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
         self.end_trial(trial, now);
         match trial.verdict(seen) {
-            Verdict::Unclear => self.limit = trial.limit_if_unclear(self.limit),
+            Verdict::Unclear => self.limit = trial.higher_limit(self.limit),
             Verdict::Follows => {
                 self.level = trial.level_if_follows(seen);
                 self.adopt_baselines(seen.ratio, trial.weight());
-                self.limit = self.limit.max(trial.before);
+                self.limit = trial.higher_limit(self.limit);
             }
             Verdict::Stays if trial.step == Step::Up => self.limit = trial.before,
             Verdict::Stays if self.limit <= 1.0 => {

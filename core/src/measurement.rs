@@ -149,9 +149,13 @@ impl Measurement {
     pub(crate) fn maturity(&self, error: f64, length_max: Duration, now: Time) -> Maturity {
         let age = now.since(self.since);
         let length_min = self.round_trip.clamp(WINDOW_MIN, WINDOW_MAX);
+        if age < length_min {
+            // Most answers end here: no window is shorter, whatever its spread.
+            return Maturity::Young;
+        }
         let spread = self.spread.max(self.spread_now());
         let enough = ((spread / (error * error)) as u32).max(SAMPLES_ENOUGH);
-        let full = age >= length_min && self.samples >= enough;
+        let full = self.samples >= enough;
         let old = age >= length_max && self.samples >= SAMPLES_MIN;
         match full || old {
             _ if age >= WINDOW_STALE => Maturity::Stale,
@@ -178,15 +182,18 @@ impl Measurement {
     /// Whether the window has lasted as long as its answers took: those that come from now on were
     /// asked for in it.
     pub(crate) fn is_settled(&self, now: Time) -> bool {
-        let mean = self.observed / f64::from(self.samples.max(1));
-        now.since(self.since).as_secs_f64() >= mean
+        now.since(self.since).as_secs_f64() >= self.mean()
     }
 
     /// Whether the first answers, which are the quick ones, have been waited out: the pool has been
     /// asked for twice as long as an answer takes.
     pub(crate) fn is_warm(&self, now: Time) -> bool {
-        let mean = self.observed / f64::from(self.samples.max(1));
-        self.samples >= SAMPLES_ENOUGH && now.since(self.since).as_secs_f64() >= 2.0 * mean
+        self.samples >= SAMPLES_ENOUGH && now.since(self.since).as_secs_f64() >= 2.0 * self.mean()
+    }
+
+    /// Mean latency of the samples so far, in seconds.
+    fn mean(&self) -> f64 {
+        self.observed / f64::from(self.samples.max(1))
     }
 
     /// Squared coefficient of variation of the samples so far.
@@ -223,7 +230,7 @@ impl Measurement {
         self.set_inflight(self.inflight, false, now);
         let seconds = now.since(self.since).as_secs_f64();
         let samples = f64::from(self.samples);
-        self.round_trip = Duration::from_secs_f64(self.observed / samples);
+        self.round_trip = Duration::from_secs_f64(self.mean());
         let ratio = self.ratio();
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;

@@ -117,8 +117,9 @@ impl Trial {
         }
     }
 
-    /// More seats met the load, so they may stay; fewer were not needed just now, but may be again.
-    pub(super) fn limit_if_unclear(&self, tried: f64) -> f64 {
+    /// The greater of the limit tried and the one before. It holds unless seats were found to wait: more
+    /// that work or meet the load may stay, and fewer were not needed just now, but may be again.
+    pub(super) fn higher_limit(&self, tried: f64) -> f64 {
         tried.max(self.before)
     }
 
@@ -209,8 +210,8 @@ mod tests {
     #[test]
     fn load_that_is_met_tells_nothing() {
         assert_eq!(trial(Step::Up).verdict(seen(110.0, 55.0, false)), Verdict::Unclear);
-        assert!(trial(Step::Up).limit_if_unclear(130.0) > 129.0, "seats that meet the load stay");
-        assert!(trial(Step::Down).limit_if_unclear(75.0) > 99.0, "seats that were not needed return");
+        assert!(trial(Step::Up).higher_limit(130.0) > 129.0, "seats that meet the load stay");
+        assert!(trial(Step::Down).higher_limit(75.0) > 99.0, "seats that were not needed return");
     }
 
     #[test]
