@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use http::Method;
 
-use super::glob::PathGlob;
+use super::glob::{PathGlob, Step};
 use super::routes::{Conditions, Route};
 
 /// A path of a route and the earlier route that takes all of it. Both count from zero.
@@ -69,7 +69,10 @@ impl Earlier {
 }
 
 fn first(path: &PathGlob) -> &str {
-    path.literal_prefix(1).first().copied().unwrap_or("")
+    match path.steps().next() {
+        Some(Step::Literal(first)) => first,
+        Some(Step::Any) | None => "",
+    }
 }
 
 impl Conditions {

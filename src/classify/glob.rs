@@ -82,6 +82,15 @@ enum Segment {
     Deep,
 }
 
+/// A segment of a pattern that says all by itself whether a segment of a path takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// This very segment.
+    Literal(&'a str),
+    /// Any segment.
+    Any,
+}
+
 /// A pattern for a normalised path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathGlob {
@@ -127,9 +136,9 @@ impl PathGlob {
         self.segments.iter().filter_map(Segment::literal)
     }
 
-    /// The segments before the first one with a star, at most `limit`.
-    pub fn literal_prefix(&self, limit: usize) -> Vec<&str> {
-        self.segments.iter().map_while(Segment::literal).take(limit).collect()
+    /// How it begins: its segments before the first that is neither literal nor a lone star.
+    pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
+        self.segments.iter().map_while(Segment::step)
     }
 
     /// `css` if it matches only paths that end in `.css`.
@@ -154,6 +163,14 @@ impl Segment {
         match self {
             Segment::Literal(text) => Some(text),
             Segment::Pattern(_) | Segment::Deep => None,
+        }
+    }
+
+    fn step(&self) -> Option<Step<'_>> {
+        match self {
+            Segment::Literal(text) => Some(Step::Literal(text)),
+            Segment::Pattern(glob) => (*glob.pattern == *b"*").then_some(Step::Any),
+            Segment::Deep => None,
         }
     }
 

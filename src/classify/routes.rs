@@ -1,8 +1,8 @@
 //! The routes of a policy, compiled: which one a request takes.
 //!
 //! The first route in the policy's order whose conditions all hold wins. Routes
-//! are indexed by the literal start of their paths and by file extension, so that
-//! a request is held against the few routes that could match, not against all.
+//! are indexed by their paths, so that a request is held against the few that could
+//! match, not against all.
 //! Paths are compared as keys (see [`path`](super::path)); the rest of the
 //! request is read as it came. A route's `when` is asked last: it costs most.
 //!
@@ -10,7 +10,6 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
@@ -20,12 +19,9 @@ use super::glob::{Glob, PathGlob, segments};
 use super::head::Head;
 use super::preflight::Preflight;
 use super::query;
+use super::route_index::RouteIndex;
 use super::session::Stage;
 use super::when::{Facts, When};
-
-/// How many literal segments of a path are indexed: enough to tell
-/// `/api/v2/storefront/checkout` from its siblings.
-const PREFIX_SEGMENTS_MAX: usize = 4;
 
 /// What a request must be for a route to take it. An empty list demands nothing.
 #[derive(Clone, Debug, Default)]
@@ -64,8 +60,7 @@ pub struct Route {
 pub struct RouteTable {
     routes: Vec<Route>,
     candidates: Vec<Candidate>,
-    by_prefix: HashMap<Box<str>, Vec<usize>>,
-    by_extension: HashMap<Box<str>, Vec<usize>>,
+    index: RouteIndex,
 }
 
 /// One path of one route. Candidates are numbered in the order of their routes.
@@ -81,23 +76,18 @@ impl RouteTable {
         let mut table = RouteTable::default();
         for (route, Route { conditions, .. }) in routes.iter().enumerate() {
             if conditions.paths.is_empty() {
-                table.index(PathGlob::any(), route);
+                table.add(PathGlob::any(), route);
             }
             for path in &conditions.paths {
-                table.index(path.clone(), route);
+                table.add(path.clone(), route);
             }
         }
         table.routes = routes;
         table
     }
 
-    fn index(&mut self, path: PathGlob, route: usize) {
-        let prefix = path.literal_prefix(PREFIX_SEGMENTS_MAX).join("/");
-        let list = match path.extension() {
-            Some(extension) if prefix.is_empty() => self.by_extension.entry(extension.into()).or_default(),
-            _ => self.by_prefix.entry(prefix.into()).or_default(),
-        };
-        list.push(self.candidates.len());
+    fn add(&mut self, path: PathGlob, route: usize) {
+        self.index.insert(&path, self.candidates.len());
         self.candidates.push(Candidate { path, route });
     }
 
@@ -128,28 +118,33 @@ impl RouteTable {
     /// the head of its body is worth waiting for.
     pub fn wants_operation(&self, head: &Head<'_>, key: &str) -> bool {
         let request = Request::new(head, key, Operation::Unknown, Stage::Arrived);
+        let asks = |route: &Route| !route.conditions.operations.is_empty();
+        // Most requests are nowhere near a route that asks for one.
         request.preflight.is_none()
-            && self.first(&request).is_some_and(|route| !route.conditions.operations.is_empty())
+            && self.could_match(&request, asks)
+            && self.first(&request).is_some_and(asks)
     }
 
     fn first(&self, request: &Request<'_>) -> Option<&Route> {
         let mut first = usize::MAX;
-        for list in self.lists(request) {
+        self.index.visit(&request.segments, &mut |list| {
             let earlier = list.iter().take_while(|&&candidate| candidate < first);
             let found = earlier.copied().find(|&candidate| {
                 let Candidate { path, route } = &self.candidates[candidate];
                 path.matches(&request.segments) && request.meets(&self.routes[*route].conditions)
             });
             first = found.unwrap_or(first);
-        }
+        });
         self.candidates.get(first).map(|candidate| &self.routes[candidate.route])
     }
 
-    /// Every list with candidates for this path, each in ascending order.
-    fn lists(&self, request: &Request<'_>) -> impl Iterator<Item = &[usize]> {
-        let prefixes = request.prefixes().filter_map(|prefix| self.by_prefix.get(prefix));
-        let extension = request.extension().and_then(|extension| self.by_extension.get(extension));
-        prefixes.chain(extension).map(Vec::as_slice)
+    /// Whether there is such a route among those that could match.
+    fn could_match(&self, request: &Request<'_>, is_such: impl Fn(&Route) -> bool) -> bool {
+        let mut is_found = false;
+        self.index.visit(&request.segments, &mut |list| {
+            is_found |= list.iter().any(|&candidate| is_such(&self.routes[self.candidates[candidate].route]));
+        });
+        is_found
     }
 }
 
@@ -181,18 +176,6 @@ impl<'a> Request<'a> {
         let segments = segments(key).collect();
         let (facts, query) = (OnceCell::new(), OnceCell::new());
         Request { head, preflight, key, segments, operation, stage, facts, query }
-    }
-
-    /// ``, `a`, `a/b`, ... of `/a/b/...`.
-    fn prefixes(&self) -> impl Iterator<Item = &'a str> {
-        let path = self.key.trim_start_matches('/');
-        let ends = path.match_indices('/').map(|(end, _)| end).chain([path.len()]);
-        std::iter::once("")
-            .chain(ends.take(PREFIX_SEGMENTS_MAX).filter(|end| *end > 0).map(|end| &path[..end]))
-    }
-
-    fn extension(&self) -> Option<&'a str> {
-        self.segments.last()?.rsplit_once('.').map(|(_, extension)| extension)
     }
 
     fn meets(&self, conditions: &Conditions) -> bool {
