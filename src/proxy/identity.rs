@@ -4,21 +4,27 @@
 //! else made. What a client claims of other addresses is dropped unless a
 //! trusted hop said it.
 
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
+// Text, not `HeaderName`, which Pingora copies to keep the spelling.
+
 /// The header of the request id.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) const REQUEST_ID: &str = "x-request-id";
+const TRACEPARENT: &str = "traceparent";
+const FORWARDED: &str = "forwarded";
+const FORWARDED_FOR: &str = "x-forwarded-for";
+const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const HTTP: HeaderValue = HeaderValue::from_static("http");
+/// As long as an address gets.
+const ADDRESS_BYTES_MAX: usize = 39;
 /// A longer id than this is not an id.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
@@ -96,22 +102,22 @@ pub(super) struct Forwarding {
 /// Writes id, trace and forwarding into the request that goes upstream.
 pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding: Forwarding) -> Result<()> {
     if given_id(&request.headers).is_none() {
-        request.insert_header(REQUEST_ID, text(&new_id(bits)))?;
+        request.insert_header(REQUEST_ID, new_id(bits).as_slice())?;
     }
     let traced = request.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
     if !traced.is_some_and(is_traceparent) {
-        request.insert_header(TRACEPARENT, text(&new_traceparent(bits)))?;
+        request.insert_header(TRACEPARENT, new_traceparent(bits).as_slice())?;
     }
     let peer = forwarding.peer.to_canonical();
     if forwarding.trusted {
         if request.headers.contains_key(FORWARDED) {
             request.append_header(FORWARDED, forwarded_for(peer))?;
         }
-        request.append_header(FORWARDED_FOR, peer.to_string())?;
+        request.append_header(FORWARDED_FOR, address_text(peer))?;
     } else {
         drop_claims(request);
-        request.insert_header(FORWARDED_FOR, peer.to_string())?;
-        request.insert_header(FORWARDED_PROTO, "http")?;
+        request.insert_header(FORWARDED_FOR, address_text(peer))?;
+        request.insert_header(FORWARDED_PROTO, HTTP)?;
     }
     Ok(())
 }
@@ -126,6 +132,13 @@ fn drop_claims(request: &mut RequestHeader) {
     for claim in &claims {
         request.remove_header(claim);
     }
+}
+
+/// An address in one allocation: on every request.
+fn address_text(address: IpAddr) -> String {
+    let mut text = String::with_capacity(ADDRESS_BYTES_MAX);
+    write!(text, "{address}").expect("a string takes what is written");
+    text
 }
 
 /// One more element of a `Forwarded` field (RFC 7239, section 4).

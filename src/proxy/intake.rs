@@ -65,15 +65,17 @@ pub(super) async fn take(
     ctx.client = Some(serving.hops.client(peer, &session.req_header().headers));
     // Else bytes of a next request, sent early, would look like a client that left.
     session.as_downstream_mut().set_pipelining_enabled(true);
-    match room.take_in(session.as_downstream_mut(), &mut ctx.taken).await {
+    let upload = room.take_in(session.as_downstream_mut(), &mut ctx.taken).await;
+    let is_complete = matches!(upload, Upload::Absent);
+    match upload {
         Upload::Absent => {}
         Upload::TakenIn => ctx.complete = serving.clock.now(),
         Upload::NoRoom => drop(serving.metrics.uploads_without_room.inc()),
         Upload::Broken => return Ok(Passage::Rejected(Rejection::IncompleteBody, None)),
         Upload::Unframed => return Ok(Passage::Rejected(Rejection::Flawed(Flaw::Chunk), None)),
     }
-    // Whoever upgrades may be silent for long.
-    if !session.is_upgrade_req() {
+    // Whoever upgrades may be silent for long, and who has sent everything has nothing more to say.
+    if !is_complete && !session.is_upgrade_req() {
         session.set_read_timeout(Some(CLIENT_STALL_MAX));
     }
     session.set_write_timeout(Some(CLIENT_STALL_MAX));

@@ -214,9 +214,12 @@ impl ProxyHttp for Plimsoll {
         let next = self.upstreams(ctx).next(left, now);
         let (index, mut peer) = next.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
         ctx.endpoint = Some(index);
-        // Before HTTP/1 clients the deadline does it, with an answer. An HTTP/2 stream can only be dropped
-        // by it, so that Pingora's timeout comes first where silence is not what was asked for.
-        if !session.is_http2() || accepts_events(session.req_header()) {
+        // Before HTTP/1 clients the deadline does it, with an answer and without a timer for each read. An
+        // HTTP/2 stream can only be dropped by it: Pingora's timeout comes first, but where silence was
+        // asked for.
+        if !session.is_http2() {
+            peer.options.read_timeout = None;
+        } else if accepts_events(session.req_header()) {
             peer.options.read_timeout = Some(ENDLESS_IDLE_MAX);
         }
         Ok(Box::new(peer))
