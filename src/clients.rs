@@ -18,7 +18,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http::HeaderMap;
 use ipnet::IpNet;
-use plimsoll_core::admission::USAGE_PENALTY_MAX;
+use plimsoll_core::standing::USAGE_PENALTY_MAX;
 use plimsoll_core::time::Time;
 
 use crate::classify::sessions::network;

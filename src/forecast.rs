@@ -13,10 +13,10 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, RequestId};
 use plimsoll_core::policy::{ClassId, Mode, Policy};
+use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 
 /// The shop of the project's demo: 16 workers ...

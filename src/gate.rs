@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, Evidence, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 use tokio::sync::{Notify, oneshot};
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use http::Request;
 use http::header::{HeaderValue, REFERER, USER_AGENT};
-use plimsoll_core::admission::Value;
 use plimsoll_core::policy::ClassId;
+use plimsoll_core::standing::Value;
 use plimsoll_core::time::Time;
 
 use crate::access_log::Entry;

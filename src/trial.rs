@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use plimsoll_core::admission::Value;
 use plimsoll_core::policy::ClassId;
+use plimsoll_core::standing::Value;
 
 use crate::classify::features::LocalTime;
 use crate::classify::head::Head;

@@ -67,7 +67,7 @@ const CORE_ORGANS: [(&str, &[&str]); 4] = [
     ("admission", &["controller"]),
     ("breaker", &["controller", "requests"]),
     ("limit", &["controller"]),
-    ("queue", &["admission", "controller", "seats"]),
+    ("queue", &["admission", "controller", "seats", "standing"]),
 ];
 
 /// What the harness may use of the proxy: enough to judge a request, nothing that serves one.

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use criterion::Criterion;
 use plimsoll::policy;
-use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 
 /// How long a request is worked on.

@@ -21,9 +21,9 @@ use plimsoll::gate::{Asked, Asking, Gate, Permit};
 use plimsoll::generation::Generation;
 use plimsoll::model::Scorer;
 use plimsoll::policy;
-use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::Outcome;
 use plimsoll_core::policy::ClassId;
+use plimsoll_core::standing::{Tenure, Value};
 
 use crate::sample;
 

@@ -1,4 +1,4 @@
-//! Whether a request may wait: standings, the load of each ring, and the wait to expect.
+//! Whether a request may wait: the load of each ring, and the wait to expect.
 //!
 //! A request is refused at the door when the wait ahead of it is longer than it
 //! can use, instead of letting it wait in vain: the refusal costs the client
@@ -6,28 +6,29 @@
 //! ahead of `w` seat-seconds takes `w / (n - b)`: the mean wait of a priority
 //! queue (Cobham 1954), with all quantities measured.
 //!
+//! Where demand crosses the seats there are, it draws a line: a class whose
+//! demand, together with that of better ones, does not fit is *overloaded*. Above
+//! the line a queue is a burst and may wait; the class on it is held to CoDel's
+//! target; below it nothing is left but floors, or a beacon would take the seat
+//! that a page is refused for a moment later.
+//!
 //! It hands out no seats and keeps nobody waiting; the controller does.
 
-use crate::decision::Standing;
-use crate::policy::{CLASSES_MAX, Class, ClassId, Policy};
+use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
+use crate::seats::ceiling;
 use crate::succession::Succession;
 use crate::time::Time;
 use std::time::Duration;
-
-/// Cohorts in a rank.
-const COHORTS: u16 = 128;
-/// The quantised value spans this part of the cohorts; penalties and bonuses move within the rest.
-const VALUE_COHORTS: f32 = 95.0;
-/// What a session that was admitted before is ahead of a fresh one: one cohort group.
-const ADMITTED_BONUS: u16 = 16;
-/// The largest penalty for recent usage: two cohort groups.
-pub const USAGE_PENALTY_MAX: u8 = 32;
 
 /// Rates are re-measured this often...
 const REFRESH: Duration = Duration::from_millis(100);
 /// ...and a new measurement has this weight: a spike is believed within 200 ms.
 const RATE_WEIGHT: f64 = 0.5;
+/// Weight of a measurement of what is asked for: whether it fits is no matter of one burst.
+const ASKS_WEIGHT: f64 = 0.2;
+/// Weight of the mean hold time of a moment in the one that this is judged by.
+const STEADY_WEIGHT: f64 = 0.2;
 /// Weight of one hold time in its class's mean.
 const HOLD_WEIGHT: f64 = 0.05;
 /// A wait nobody would bear; stands for "never".
@@ -48,55 +49,16 @@ const TARGET_DIVISOR: u32 = 20;
 /// The least target: below it the proxy's own scheduling would be refused.
 const TARGET_MIN: Duration = Duration::from_millis(5);
 
-/// What the model thinks a request is worth, in [0, 1], quantised to 256 steps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Value(u8);
-
-impl Value {
-    /// Of a model output; what is not a number is worth nothing.
-    pub fn new(value: f32) -> Value {
-        // `as` saturates, and turns NaN into 0.
-        Value((value * 255.0) as u8)
-    }
-
-    /// Back in [0, 1].
-    pub fn get(self) -> f32 {
-        f32::from(self.0) / 255.0
-    }
-}
-
-/// Whether the session of a request has been served before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tenure {
-    /// It has not, or nobody vouches for it.
-    Fresh,
-    /// It has: refusing it now would waste what was spent on it.
-    Admitted,
-}
-
-/// The standing of a request, from its class's rank and what is known of it.
-pub fn standing(class: &Class, value: Value, tenure: Tenure, usage_penalty: u8) -> Standing {
-    let worth = (value.get() * VALUE_COHORTS) as u16;
-    let bonus = if tenure == Tenure::Admitted { ADMITTED_BONUS } else { 0 };
-    let penalty = u16::from(usage_penalty.min(USAGE_PENALTY_MAX));
-    let cohort = (COHORTS - 1 - worth).saturating_add(penalty).saturating_sub(bonus);
-    Standing(u16::from(class.rank) * COHORTS + cohort.min(COHORTS - 1))
-}
-
-/// The same cohort in the rank of another class.
-pub(crate) fn restand(class: &Class, standing: Standing) -> Standing {
-    Standing(u16::from(class.rank) * COHORTS + standing.0 % COHORTS)
-}
-
-/// The ring a standing waits in.
-pub fn ring_of(class: ClassId, standing: Standing) -> Ring {
-    let group = usize::from(standing.0 % COHORTS) * COHORT_GROUPS / usize::from(COHORTS);
-    Ring::new(class, group)
-}
-
 /// The measured load of one class.
 #[derive(Clone, Debug, Default)]
 struct ClassLoad {
+    /// Requests that asked since the last refresh.
+    asked: u32,
+    /// The same per second, smoothed...
+    asks: f64,
+    /// ...and between the last two refreshes, and the last three.
+    asks_last: f64,
+    asks_lately: f64,
     /// Requests let in since the last refresh, by cohort group.
     accepted: [u32; COHORT_GROUPS],
     /// The same per second, smoothed.
@@ -107,14 +69,29 @@ struct ClassLoad {
     lent_back: f64,
     /// Mean seconds a permit is held; zero while unknown.
     hold: f64,
+    /// The same, smoothed over a second: a trial of the limit does not last as long.
+    hold_steady: f64,
     queue_since: Option<Time>,
     congested_until: Time,
+    /// Until when those below it are shut out for its sake.
+    shuts_until: Time,
+    /// Whether it asks for more seats, together with those above it, than there are.
+    is_overloaded: bool,
 }
 
 impl ClassLoad {
     fn busy(&self) -> f64 {
         self.rates.iter().sum::<f64>() * self.hold
     }
+}
+
+/// The seats that there will be in a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct SeatsToExpect {
+    /// In all.
+    pub limit: f64,
+    /// The classes that may have no more than a part of them.
+    pub slow_alone: ClassSet,
 }
 
 /// The measured load of every ring, and since when each class has had a queue.
@@ -127,6 +104,11 @@ pub struct Load {
 }
 
 impl Load {
+    /// A request asks.
+    pub fn ask(&mut self, class: ClassId) {
+        self.of(class).asked += 1;
+    }
+
     /// A request was admitted or queued.
     pub fn accept(&mut self, ring: Ring) {
         self.of(ring.class()).accepted[ring.group()] += 1;
@@ -150,8 +132,15 @@ impl Load {
     }
 
     /// Somebody of the class was refused because the wait was too long.
-    pub fn refused(&mut self, class: ClassId, now: Time) {
-        self.of(class).congested_until = now.after(CONGESTED_FOR);
+    pub fn refused(&mut self, class: ClassId, slow_alone: ClassSet, now: Time) {
+        let is_shut = self.is_shut(class, slow_alone, now);
+        let until = now.after(CONGESTED_FOR);
+        let load = self.of(class);
+        load.congested_until = until;
+        // What is shut out itself must not keep others out when that is over.
+        if !is_shut {
+            load.shuts_until = until;
+        }
     }
 
     /// Gives the classes of a new policy the load of their namesakes.
@@ -160,12 +149,18 @@ impl Load {
     }
 
     /// Re-measures the rates if they are due.
-    pub fn refresh(&mut self, policy: &Policy, limit: f64, now: Time) {
+    pub fn refresh(&mut self, policy: &Policy, limit: f64, is_found: bool, now: Time) {
         let age = now.since(self.refreshed);
         if age < REFRESH {
             return;
         }
         for class in &mut self.classes {
+            let asks = f64::from(std::mem::take(&mut class.asked)) / age.as_secs_f64();
+            class.asks += (asks - class.asks) * ASKS_WEIGHT;
+            let weight = if class.hold_steady == 0.0 { 1.0 } else { STEADY_WEIGHT };
+            class.hold_steady += (class.hold - class.hold_steady) * weight;
+            class.asks_lately = (asks + class.asks_last) / 2.0;
+            class.asks_last = asks;
             for (rate, accepted) in class.rates.iter_mut().zip(&mut class.accepted) {
                 let measured = f64::from(std::mem::take(accepted)) / age.as_secs_f64();
                 *rate += (measured - *rate) * RATE_WEIGHT;
@@ -174,6 +169,16 @@ impl Load {
         self.refreshed = now;
         self.sum_better(limit);
         self.sum_lent_back(policy, limit);
+        self.find_overloaded(limit, is_found);
+    }
+
+    /// While the limit is still looked for, nobody knows what fits: whoever is short is overloaded then.
+    fn find_overloaded(&mut self, limit: f64, is_found: bool) {
+        let mut asked_for = 0.0;
+        for load in &mut self.classes {
+            asked_for += load.asks.min(load.asks_lately) * load.hold_steady;
+            load.is_overloaded = !is_found || asked_for > limit - load.lent_back;
+        }
     }
 
     fn sum_better(&mut self, limit: f64) {
@@ -204,43 +209,77 @@ impl Load {
         now < self.classes[class.index()].congested_until
     }
 
-    /// Whether the class gets fewer seats than it asks for: by a queue that stands, or a refusal.
-    fn is_congested(&self, class: ClassId, now: Time) -> bool {
-        let load = &self.classes[class.index()];
+    /// Whether the class gets fewer seats than it asks for at the moment: by a refusal, or a queue that
+    /// stands.
+    fn is_short(&self, class: ClassId, now: Time) -> bool {
+        self.has_refused_lately(class, now) || self.has_standing_queue(class, now)
+    }
+
+    fn has_standing_queue(&self, class: ClassId, now: Time) -> bool {
         let standing_after = self.standing_after.clamp(STANDING_MIN, STANDING_MAX);
-        let stands = |since: Time| now.since(since) >= standing_after;
-        self.has_refused_lately(class, now) || load.queue_since.is_some_and(stands)
+        self.classes[class.index()].queue_since.is_some_and(|since| now.since(since) >= standing_after)
+    }
+
+    /// Whether it is short of seats because there are fewer than are asked for.
+    fn is_congested(&self, class: ClassId, now: Time) -> bool {
+        self.classes[class.index()].is_overloaded && self.is_short(class, now)
+    }
+
+    /// Whether nothing but its floor is left for a class: a better one cannot have all it asks for.
+    pub fn is_shut(&self, class: ClassId, slow_alone: ClassSet, now: Time) -> bool {
+        let shuts = |better: ClassId| {
+            let load = &self.classes[better.index()];
+            // What is slow by itself has all it may have.
+            load.is_overloaded
+                && !slow_alone.contains(better)
+                && (now < load.shuts_until || self.has_standing_queue(better, now))
+        };
+        (0..class.index()).filter_map(ClassId::new).any(shuts)
     }
 
     /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing
     /// or in the class's own floor, whichever is shorter.
-    pub fn wait(&self, policy: &Policy, queue: &Queue, ring: Ring, limit: f64, now: Time) -> Duration {
+    pub fn wait(
+        &self,
+        policy: &Policy,
+        queue: &Queue,
+        ring: Ring,
+        seats: SeatsToExpect,
+        now: Time,
+    ) -> Duration {
+        let SeatsToExpect { limit, slow_alone } = seats;
         let id = ring.class();
         let class = policy.class(id);
         let own = RingSet::of_class(id);
         let load = &self.classes[id.index()];
         let floor = f64::from(class.floor.seats(limit as u32));
         let in_floor = wait_for(self.work_ahead(queue, ring, own) + load.hold, floor);
-        // While a better class cannot have all it asks for, nothing is left for those below it.
-        if (0..id.index()).filter_map(ClassId::new).any(|better| self.is_congested(better, now)) {
+        if self.is_shut(id, slow_alone, now) {
             return in_floor;
         }
-        let ceiling = f64::from(class.ceiling.seats(limit as u32));
+        let ceiling = f64::from(ceiling(policy, slow_alone, limit as u32, id));
         let of_class = limit - load.better[0] - load.lent_back;
         // Better cohorts of the class itself leave it a seat: they are its own requests of a moment
         // ago as often as not, and no queue of theirs stands.
         let seats = (limit - load.better[ring.group()] - load.lent_back).max(of_class.min(1.0));
-        let work = self.work_ahead(queue, ring, RingSet::ALL) + load.hold;
+        // Those of another class that is slow by itself wait for something else.
+        let waits_for_seats = |other: &ClassId| *other == id || !slow_alone.contains(*other);
+        let ahead = policy.ids().filter(waits_for_seats).map(RingSet::of_class);
+        let work = self.work_ahead(queue, ring, ahead.fold(RingSet::EMPTY, RingSet::or)) + load.hold;
         in_floor.min(wait_for(work, seats.min(ceiling)))
     }
 
     /// The wait a request may have: what its class allows a burst, CoDel's target once the class is
     /// congested, and never so much that its answer would come after the deadline.
     pub fn wait_allowed(&self, id: ClassId, class: &Class, deadline: Time, now: Time) -> Duration {
-        let target = (class.slo_latency / TARGET_DIVISOR).max(TARGET_MIN);
-        let by_class =
-            if self.is_congested(id, now) { target.min(class.queue.wait_max) } else { class.queue.wait_max };
-        by_class.min(deadline.since(now).saturating_sub(self.hold(id)))
+        let by_class = if self.is_congested(id, now) {
+            (class.slo_latency / TARGET_DIVISOR).max(TARGET_MIN)
+        } else if self.is_short(id, now) {
+            class.slo_latency / 2
+        } else {
+            class.queue.wait_max
+        };
+        by_class.min(class.queue.wait_max).min(deadline.since(now).saturating_sub(self.hold(id)))
     }
 
     /// How long a permit of the class is held, in the mean.
@@ -282,7 +321,7 @@ mod tests {
             ceiling: Share::ALL,
             queue: QueuePolicy {
                 length_max: 8,
-                wait_max: Duration::from_millis(500),
+                wait_max: Duration::from_millis(800),
                 order: QueueOrder::Fifo,
             },
             breaker: None,
@@ -293,6 +332,8 @@ mod tests {
         Policy::new(Mode::Enforce, vec![class("checkout", 0, 0), class("browse", 1, 20)]).unwrap()
     }
 
+    const TEN: SeatsToExpect = SeatsToExpect { limit: 10.0, slow_alone: ClassSet::EMPTY };
+
     fn id(index: usize) -> ClassId {
         ClassId::new(index).unwrap()
     }
@@ -301,54 +342,46 @@ mod tests {
         Time::from_millis(millis)
     }
 
+    /// From 100 ms on a class asks for a hundred times as much as ten seats can do.
+    fn flooded(index: usize) -> Load {
+        let mut load = Load::default();
+        load.release(id(index), Duration::from_millis(100));
+        (0..1_000).for_each(|_| load.ask(id(index)));
+        load.refresh(&policy(), 10.0, true, at(100));
+        load
+    }
+
     /// What a load allows a class, with a deadline far away.
     fn allowed(load: &Load, index: usize, now: Time) -> Duration {
         load.wait_allowed(id(index), policy().class(id(index)), at(1_000_000), now)
     }
 
     #[test]
-    fn worth_moves_a_standing_within_its_rank_only() {
-        let class = class("browse", 3, 0);
-        let of = |value, tenure, penalty| standing(&class, Value::new(value), tenure, penalty).0;
-        assert_eq!(of(0.0, Tenure::Fresh, 0), 3 * 128 + 127);
-        assert_eq!(of(1.0, Tenure::Fresh, 0), 3 * 128 + 32);
-        assert_eq!(of(1.0, Tenure::Admitted, 0), 3 * 128 + 16);
-        assert_eq!(of(1.0, Tenure::Fresh, 255), 3 * 128 + 64, "no penalty is above the largest");
-        assert_eq!(of(0.0, Tenure::Fresh, USAGE_PENALTY_MAX), 3 * 128 + 127);
+    fn refusal_in_a_flood_leaves_only_the_target_for_half_a_second() {
+        let mut load = flooded(0);
+        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(800));
+        load.refused(id(0), ClassSet::EMPTY, at(100));
+        assert_eq!(allowed(&load, 0, at(599)), Duration::from_millis(50));
+        assert_eq!(allowed(&load, 0, at(600)), Duration::from_millis(800));
     }
 
     #[test]
-    fn value_that_is_no_number_is_worth_nothing() {
-        assert_eq!(Value::new(f32::NAN), Value::new(0.0));
-        assert_eq!(Value::new(7.0), Value::new(1.0));
-        assert_eq!(Value::new(-1.0), Value::new(0.0));
-    }
-
-    #[test]
-    fn another_rank_keeps_the_cohort() {
-        let fresh = standing(&class("browse", 3, 0), Value::new(0.5), Tenure::Fresh, 0);
-        let same = standing(&class("cart", 1, 0), Value::new(0.5), Tenure::Fresh, 0);
-        assert_eq!(restand(&class("cart", 1, 0), fresh), same);
-    }
-
-    #[test]
-    fn refusal_leaves_only_the_target_for_half_a_second() {
-        let mut load = Load::default();
-        assert_eq!(allowed(&load, 0, at(0)), Duration::from_millis(500));
-        load.refused(id(0), at(0));
-        assert_eq!(allowed(&load, 0, at(499)), Duration::from_millis(50));
-        assert_eq!(allowed(&load, 0, at(500)), Duration::from_millis(500));
-    }
-
-    #[test]
-    fn queue_that_stands_longer_than_a_burst_leaves_only_the_target() {
-        let mut load = Load::default();
-        load.queue_occupied(id(0), at(0));
-        load.queue_occupied(id(0), at(90));
-        assert_eq!(allowed(&load, 0, at(99)), Duration::from_millis(500));
-        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(50));
+    fn queue_that_stands_longer_than_a_burst_leaves_only_the_target_in_a_flood() {
+        let mut load = flooded(0);
+        load.queue_occupied(id(0), at(100));
+        load.queue_occupied(id(0), at(190));
+        assert_eq!(allowed(&load, 0, at(199)), Duration::from_millis(800));
+        assert_eq!(allowed(&load, 0, at(200)), Duration::from_millis(50));
         load.queue_empty(id(0));
-        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(500));
+        assert_eq!(allowed(&load, 0, at(200)), Duration::from_millis(800));
+    }
+
+    #[test]
+    fn class_that_asks_for_no_more_than_there_is_may_wait_in_spite_of_a_refusal() {
+        let mut load = Load::default();
+        load.refused(id(0), ClassSet::EMPTY, at(0));
+        assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(500), "half of its SLO");
+        assert!(!load.is_shut(id(1), ClassSet::EMPTY, at(1)), "and takes nothing from those below it");
     }
 
     #[test]
@@ -371,20 +404,28 @@ mod tests {
         queue.join(1, ring, at(500));
         queue.join(2, Ring::new(id(0), 1), at(500));
         // Two ahead and itself, a tenth of a second each; the one in a worse ring does not count.
-        let wait = load.wait(&policy(), &queue, ring, 10.0, at(0));
+        let wait = load.wait(&policy(), &queue, ring, TEN, at(0));
         assert_eq!(wait, Duration::from_millis(30));
     }
 
     #[test]
     fn congested_better_class_leaves_the_others_their_floor() {
-        let mut load = Load::default();
+        let mut load = flooded(0);
         load.release(id(1), Duration::from_millis(100));
-        let wait = |load: &Load, now| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), 10.0, now);
-        assert_eq!(wait(&load, at(0)), Duration::from_millis(10));
-        load.refused(id(0), at(0));
+        let wait = |load: &Load, now| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), TEN, now);
+        assert_eq!(wait(&load, at(100)), Duration::from_millis(10));
+        load.refused(id(0), ClassSet::EMPTY, at(100));
         // 20 % of ten seats instead of all of them.
-        assert_eq!(wait(&load, at(499)), Duration::from_millis(50));
-        assert_eq!(wait(&load, at(500)), Duration::from_millis(10));
+        assert_eq!(wait(&load, at(599)), Duration::from_millis(50));
+        assert_eq!(wait(&load, at(600)), Duration::from_millis(10));
+    }
+
+    #[test]
+    fn class_that_is_slow_by_itself_shuts_nobody_out() {
+        let mut load = flooded(0);
+        load.refused(id(0), ClassSet::EMPTY, at(100));
+        assert!(load.is_shut(id(1), ClassSet::EMPTY, at(100)));
+        assert!(!load.is_shut(id(1), ClassSet::EMPTY.with(id(0)), at(100)));
     }
 
     #[test]
@@ -392,15 +433,15 @@ mod tests {
         let mut load = Load::default();
         load.release(id(0), Duration::from_millis(100));
         load.release(id(1), Duration::from_millis(100));
-        let wait = |load: &Load| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), 10.0, at(100));
+        let wait = |load: &Load| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), TEN, at(100));
         let before = wait(&load);
         for _ in 0..10 {
             load.accept(Ring::new(id(0), 0));
         }
-        load.refresh(&policy(), 10.0, at(99));
+        load.refresh(&policy(), 10.0, true, at(99));
         assert_eq!(wait(&load), before, "not due yet");
         // Half of the hundred a second are believed: five seats.
-        load.refresh(&policy(), 10.0, at(100));
+        load.refresh(&policy(), 10.0, true, at(100));
         assert_eq!(wait(&load), Duration::from_millis(20));
     }
 
@@ -409,13 +450,12 @@ mod tests {
         let old = policy();
         let classes = vec![class("browse", 0, 0), class("checkout", 1, 0), class("bots", 2, 0)];
         let new = Policy::new(Mode::Enforce, classes).unwrap();
-        let mut load = Load::default();
-        load.release(id(0), Duration::from_millis(100));
-        load.refused(id(0), at(0));
+        let mut load = flooded(0);
+        load.refused(id(0), ClassSet::EMPTY, at(100));
         load.succeed(&Succession::between(&old, &new));
         assert_eq!(load.hold(id(1)), Duration::from_millis(100));
         assert_eq!(load.hold(id(0)), Duration::ZERO);
-        assert_eq!(allowed(&load, 1, at(1)), Duration::from_millis(50), "it is still congested");
-        assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(500));
+        assert_eq!(allowed(&load, 1, at(101)), Duration::from_millis(50), "it is still congested");
+        assert_eq!(allowed(&load, 0, at(101)), Duration::from_millis(800));
     }
 }

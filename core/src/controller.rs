@@ -14,14 +14,15 @@
 //! ignored, and so is an arrival told twice. An arrival under a slot that is
 //! still held tells that its holder is gone: no permit is ever lost.
 
-use crate::admission::{Load, Tenure, Value, restand, ring_of, standing};
+use crate::admission::{Load, SeatsToExpect};
 use crate::breaker::{Breaker, BreakerState, Passage};
 use crate::decision::{Decision, Evidence, Reason, RequestId};
 use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
 use crate::requests::{Phase, Request, Requests};
-use crate::seats::Seats;
+use crate::seats::{Seats, ceiling};
+use crate::standing::{Tenure, Value, restand, ring_of, standing};
 use crate::succession::Succession;
 use crate::time::Time;
 use crate::window::Health;
@@ -40,7 +41,7 @@ pub struct Arrival {
     pub value: Value,
     /// Whether its session was admitted before.
     pub tenure: Tenure,
-    /// How much its client asked for lately: 0 to [`crate::admission::USAGE_PENALTY_MAX`].
+    /// How much its client asked for lately: 0 to [`crate::standing::USAGE_PENALTY_MAX`].
     pub usage_penalty: u8,
     /// When its answer is worth nothing any more.
     pub deadline: Time,
@@ -154,7 +155,7 @@ impl Controller {
 
     /// Takes note of an event at `now` and queues the answers it leads to.
     pub fn handle(&mut self, event: Event, now: Time) {
-        self.load.refresh(&self.policy, self.limit.expected(), now);
+        self.load.refresh(&self.policy, self.limit.expected(), self.limit.is_found(), now);
         self.expire(now);
         match event {
             Event::Arrived(arrival) => self.arrive(arrival, now),
@@ -197,8 +198,7 @@ impl Controller {
             return false;
         }
         let best = Ring::new(id, 0);
-        let wait = self.load.wait(&self.policy, &self.queue, best, self.limit.expected(), now);
-        wait <= self.load.wait_allowed(id, self.policy.class(id), deadline, now)
+        self.wait(best, now) <= self.load.wait_allowed(id, self.policy.class(id), deadline, now)
     }
 
     /// The state for people and dashboards.
@@ -242,6 +242,7 @@ impl Controller {
             deadline: arrival.deadline,
             first_byte: None,
         };
+        self.load.ask(id);
         match request.passage {
             Passage::Refuse => self.refuse(request, Reason::BreakerOpen, Duration::ZERO, now),
             Passage::Probe | Passage::Pass => self.seat_or_queue(request, now),
@@ -249,17 +250,17 @@ impl Controller {
     }
 
     fn seat_or_queue(&mut self, mut request: Request, now: Time) {
-        if !self.is_saturated() && !self.is_at_ceiling(request.class) {
+        if !self.is_saturated() && self.may_take_a_seat(request.class, now) {
             return self.admit(request, Decision::Admit, now);
         }
         let ring = ring_of(request.class, request.standing);
         let class = self.policy.class(request.class);
-        let wait = self.load.wait(&self.policy, &self.queue, ring, self.limit.expected(), now);
+        let wait = self.wait(ring, now);
         request.wait_allowed = self.load.wait_allowed(request.class, class, request.deadline, now);
         if wait > request.wait_allowed || request.wait_allowed.is_zero() {
             // One that came too late by itself tells nothing about its class.
             if !request.wait_allowed.is_zero() {
-                self.load.refused(request.class, now);
+                self.load.refused(request.class, self.limit.slow_alone(), now);
             }
             return self.refuse(request, Reason::WaitTooLong, wait, now);
         }
@@ -373,13 +374,32 @@ impl Controller {
             return None;
         }
         let limit = self.limit.current();
-        let open = waiting.and(self.seats.below_ceiling(&self.policy, limit));
+        let open = waiting.and(self.seats.below_ceiling(&self.policy, self.limit.slow_alone(), limit));
         let owed = open.and(self.seats.below_floor(&self.policy, limit));
         owed.first().or_else(|| open.first())
     }
 
+    /// Whether a request may have a free seat. What is below the line at which the seats are used up
+    /// may not: a moment later somebody better would be refused for it.
+    fn may_take_a_seat(&self, class: ClassId, now: Time) -> bool {
+        let floor = self.policy.class(class).floor.seats(self.limit.current());
+        let is_shut = || self.limit.is_found() && self.is_shut(class, now);
+        self.seats.taken_by(class) < floor || !self.is_at_ceiling(class) && !is_shut()
+    }
+
+    fn is_shut(&self, class: ClassId, now: Time) -> bool {
+        self.load.is_shut(class, self.limit.slow_alone(), now)
+    }
+
     fn is_at_ceiling(&self, class: ClassId) -> bool {
-        self.seats.is_at_ceiling(&self.policy, self.limit.current(), class)
+        self.seats.taken_by(class)
+            >= ceiling(&self.policy, self.limit.slow_alone(), self.limit.current(), class)
+    }
+
+    /// The wait to expect in `ring`.
+    fn wait(&self, ring: Ring, now: Time) -> Duration {
+        let seats = SeatsToExpect { limit: self.limit.expected(), slow_alone: self.limit.slow_alone() };
+        self.load.wait(&self.policy, &self.queue, ring, seats, now)
     }
 
     fn is_somebody_waiting(&self) -> bool {

@@ -24,14 +24,16 @@
 //! It does not know classes' importance, nor who waits for a seat.
 
 mod level;
+mod start;
 mod trial;
 
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
 use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
-use crate::policy::CLASSES_MAX;
+use crate::policy::{CLASSES_MAX, ClassSet};
 use crate::succession::Succession;
 use crate::time::Time;
 use level::Level;
+use start::{ERROR_START, LIMIT_START};
 use std::time::Duration;
 use trial::{Schedule, Step, Trial, Verdict};
 
@@ -39,28 +41,13 @@ use trial::{Schedule, Step, Trial, Verdict};
 pub const LIMIT_MIN: u32 = 2;
 /// More seats than any origin behind one proxy has; bounds growth when nothing ever slows down.
 pub const LIMIT_MAX: u32 = 16_384;
-/// A small origin is overshot by this for one window, a large one is reached in a few doublings.
-const LIMIT_START: f64 = 32.0;
-/// Where a start under flood begins at the least: a few slow workers would be choked by less.
-const LIMIT_FLOODED: f64 = 8.0;
-
 /// What may become of a limit that still doubles: three doublings are the matter of half a second.
 const START_EXPECTED: f64 = 8.0;
-/// The limit doubles if this part of it is out in the mean: a burst alone does not ask for more.
-const START_FULL: f64 = 0.8;
-/// Doubling ends when this part of the seats waits in the pool, half of which would if none helped...
-const START_WAITING: f64 = 0.25;
-/// ...and the latency that tells so is so many standard errors above the baselines.
-const START_ERRORS: f64 = 3.0;
-
 /// The standard error, relative to the mean, that makes a window trustworthy before it is a second old...
 const ERROR_STEADY: f64 = 0.08;
 /// ...which is less for a large pool: half of the headroom of its limit's square root, down to this.
 const ERROR_STEADY_ROOT: f64 = 0.6;
 const ERROR_STEADY_MIN: f64 = 0.03;
-/// While the limit doubles a factor of two is to be told from none.
-const ERROR_START: f64 = 0.12;
-
 /// Headroom over the work going on, in its square roots...
 const HEADROOM: f64 = 1.2;
 /// ...and at least this part of it: baselines may be wrong by as much without choking a large pool.
@@ -136,6 +123,7 @@ pub struct Limit {
     failures: u32,
     cut_allowed_at: Time,
     shrunk_at: Option<Time>,
+    slow_alone: ClassSet,
 }
 
 impl Limit {
@@ -162,6 +150,7 @@ impl Limit {
             failures: 0,
             cut_allowed_at: Time::ZERO,
             shrunk_at: None,
+            slow_alone: ClassSet::EMPTY,
         };
         limit.set_slo(slo);
         limit
@@ -183,6 +172,11 @@ impl Limit {
         }
     }
 
+    /// Whether it has been found: before that a seat that stays free would keep it from growing.
+    pub fn is_found(&self) -> bool {
+        matches!(self.phase, Phase::Steady | Phase::Trial(_))
+    }
+
     /// Whether it was cut within the last second or so: slowness may be overload then.
     pub fn shrinking(&self, now: Time) -> bool {
         self.shrunk_at.is_some_and(|at| now.since(at) < WINDOW_MAX)
@@ -193,9 +187,16 @@ impl Limit {
         self.baselines[class].duration()
     }
 
+    /// The classes that were slow by themselves in the last window: they wait for something that the
+    /// others do not, a payment provider, say, and more seats would only let more of them wait.
+    pub fn slow_alone(&self) -> ClassSet {
+        self.slow_alone
+    }
+
     /// Gives the classes of a new policy the baselines of their namesakes.
     pub(crate) fn succeed(&mut self, succession: &Succession) {
         self.baselines = succession.carry(self.baselines);
+        self.slow_alone = ClassSet::EMPTY;
     }
 
     /// The latency that the most important class wants.
@@ -280,18 +281,6 @@ impl Limit {
         self.typical = learned().map(Baseline::seconds).sum::<f64>() / learned().count().max(1) as f64;
     }
 
-    fn warm(&mut self, now: Time) {
-        if self.measurement.is_warm(now) {
-            self.phase = Phase::Start { met: false };
-            self.measurement.restart(self.current(), now);
-            self.baselines = Default::default();
-        } else if self.measurement.has_lasted(self.latency_max, now) && self.measurement.is_full() {
-            // A flood before a small pool, perhaps: with half as many their answers may come in time.
-            self.move_to((self.limit / 2.0).max(LIMIT_FLOODED), now);
-            self.measurement.restart(self.current(), now);
-        }
-    }
-
     fn begin_settling(&mut self, now: Time) {
         self.is_settling = true;
         self.settled_by = now.after(WINDOW_MAX * 2);
@@ -319,6 +308,7 @@ impl Limit {
             self.adopt_baselines(seen.ratio, FASTER_WEIGHT);
         }
         self.work_peak = seen.work.max(self.work_peak * PEAK_KEPT);
+        self.slow_alone = seen.slow_alone;
         match self.phase {
             Phase::Warming => {}
             Phase::Start { met } => self.step_start(seen, met, now),
@@ -327,49 +317,12 @@ impl Limit {
         }
     }
 
-    // The start.
-
-    fn step_start(&mut self, seen: Measured, met: bool, now: Time) {
-        let is_full = seen.inflight >= self.limit * FULL;
-        let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
-        let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
-        let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
-        let is_late = is_full && self.measurement.round_trip() > self.latency_max;
-        // Without a baseline there is nothing to compare with yet.
-        if (is_sure || is_late) && self.typical > 0.0 {
-            return self.end_start(seen, met, now);
-        }
-        if !is_waiting {
-            // Throughput has followed the seats so far: what was seen is healthy.
-            self.learn_baselines(true);
-            self.precision += seen.error.powi(-2);
-        }
-        self.phase = Phase::Start { met: met || !seen.saturated };
-        let wants_more = seen.saturated && seen.inflight >= self.limit * START_FULL;
-        if wants_more && !is_late && seen.error <= ERROR_START * 1.5 {
-            self.move_to(self.limit * 2.0, now);
-            self.begin_settling(now);
-        }
-    }
-
-    /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
-    /// been learned under load, so the limit is tried much lower at once.
-    fn end_start(&mut self, seen: Measured, met: bool, now: Time) {
-        self.move_to(seen.work + headroom(seen.work), now);
-        self.schedule.begin(now);
-        if met {
-            self.phase = Phase::Steady;
-            self.begin_settling(now);
-        } else {
-            self.level = Level::of(seen);
-            self.begin_trial(Step::Deep, now);
-        }
-    }
-
     // Steady.
 
     fn step_steady(&mut self, seen: Measured, now: Time) {
         if seen.inflight < self.limit * FULL {
+            // What was seen when it was full last may be long ago.
+            self.level = Level::default();
             self.relax(seen, now);
         } else {
             self.level.smooth(seen);
@@ -389,6 +342,8 @@ impl Limit {
         let target = self.work_peak + headroom(self.work_peak);
         if seen.waiting() > 2.0 * headroom(seen.work) && target < self.limit {
             self.shrink_towards(target, seen, now);
+        } else {
+            self.audit = None;
         }
     }
 

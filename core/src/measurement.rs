@@ -7,7 +7,7 @@
 //! It draws no conclusion; the limit does.
 
 use crate::baseline::Baseline;
-use crate::policy::CLASSES_MAX;
+use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
 use crate::time::Time;
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub(crate) struct Measured {
     pub(crate) error: f64,
     /// Whether the limit was full at any moment.
     pub(crate) saturated: bool,
+    /// The classes that are certainly slow by themselves.
+    pub(crate) slow_alone: ClassSet,
 }
 
 impl Measured {
@@ -66,6 +68,8 @@ pub(crate) enum Maturity {
 /// A class this much slower than the median one waits for something that the others do not, a payment
 /// provider, say: congestion of the pool slows all of them alike.
 const OUTLIER: f64 = 2.0;
+/// Standard errors above that before it loses seats for it: few samples of a heavy tail are no evidence.
+const SLOW_ALONE_ERRORS: f64 = 3.0;
 
 /// Latencies of one class, in all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -206,18 +210,30 @@ impl Measurement {
         (self.squares / f64::from(self.samples) / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX)
     }
 
-    /// Latency over baseline, without the classes that are slow by themselves.
-    fn ratio(&self) -> f64 {
-        let mut sums = self.classes;
-        sums.sort_unstable_by(|one, other| one.ratio().total_cmp(&other.ratio()));
-        let seen = sums.iter().filter(|sum| sum.samples > 0);
+    /// Classes that look as if they waited for something that the others do not; with `errors`, by so
+    /// many standard errors.
+    fn slow_alone(&self, errors: f64) -> ClassSet {
+        let mut seen = self.classes;
+        seen.sort_unstable_by(|one, other| one.ratio().total_cmp(&other.ratio()));
         let mut below = 0;
-        let median = seen.clone().find(|sum| {
+        let median = seen.iter().filter(|sum| sum.samples > 0).find(|sum| {
             below += sum.samples;
             below * 2 >= self.samples
         });
         let ratio_max = median.map_or(f64::INFINITY, |sum| sum.ratio() * OUTLIER);
-        let pool = seen.filter(|sum| sum.ratio() <= ratio_max).fold(Sum::default(), |pool, sum| Sum {
+        let is_slow = |sum: &Sum| {
+            let error = (self.spread / f64::from(sum.samples)).sqrt();
+            sum.samples > 0 && sum.ratio() > ratio_max * (1.0 + errors * error)
+        };
+        let slow = self.classes.iter().enumerate().filter(|(_, sum)| is_slow(sum));
+        slow.filter_map(|(index, _)| ClassId::new(index)).fold(ClassSet::EMPTY, ClassSet::with)
+    }
+
+    /// Latency over baseline, these classes left out.
+    fn ratio(&self, left_out: ClassSet) -> f64 {
+        let of_pool = |index| ClassId::new(index).is_some_and(|class| !left_out.contains(class));
+        let sums = self.classes.iter().enumerate().filter(|(index, _)| of_pool(*index));
+        let pool = sums.fold(Sum::default(), |pool, (_, sum)| Sum {
             samples: pool.samples + sum.samples,
             observed: pool.observed + sum.observed,
             expected: pool.expected + sum.expected,
@@ -231,7 +247,7 @@ impl Measurement {
         let seconds = now.since(self.since).as_secs_f64();
         let samples = f64::from(self.samples);
         self.round_trip = Duration::from_secs_f64(self.mean());
-        let ratio = self.ratio();
+        let ratio = self.ratio(self.slow_alone(0.0));
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {
@@ -241,6 +257,7 @@ impl Measurement {
             done: self.finished / seconds,
             error: (self.spread.max(self.spread_now()) / samples).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
+            slow_alone: self.slow_alone(SLOW_ALONE_ERRORS),
         }
     }
 }

@@ -31,6 +31,25 @@ impl ClassId {
     }
 }
 
+/// Some of the classes of a policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassSet(u16);
+
+impl ClassSet {
+    /// None of them.
+    pub const EMPTY: ClassSet = ClassSet(0);
+
+    /// These and one more.
+    pub fn with(self, class: ClassId) -> ClassSet {
+        ClassSet(self.0 | 1 << class.index())
+    }
+
+    /// Whether a class is among them.
+    pub fn contains(self, class: ClassId) -> bool {
+        self.0 & 1 << class.index() != 0
+    }
+}
+
 /// A share of the limit, in millionths: 200 000 is 20 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
@@ -42,13 +61,13 @@ impl Share {
     pub const ALL: Share = Share(1_000_000);
 
     /// A share of `millionths`, if that is at most all of it.
-    pub fn from_millionths(millionths: u32) -> Option<Share> {
-        (millionths <= 1_000_000).then_some(Share(millionths))
+    pub const fn from_millionths(millionths: u32) -> Option<Share> {
+        if millionths <= 1_000_000 { Some(Share(millionths)) } else { None }
     }
 
     /// A share of `percent`, if that is at most all of it.
-    pub fn from_percent(percent: u32) -> Option<Share> {
-        Share::from_millionths(percent.checked_mul(10_000)?)
+    pub const fn from_percent(percent: u32) -> Option<Share> {
+        Share::from_millionths(percent.saturating_mul(10_000))
     }
 
     /// The share in millionths.
@@ -56,10 +75,10 @@ impl Share {
         self.0
     }
 
-    /// Seats of `limit`, rounded up, so that any share above nothing is at least one seat.
+    /// The nearest number of seats of `limit`; any share above nothing is at least one.
     pub fn seats(self, limit: u32) -> u32 {
-        let seats = (u64::from(self.0) * u64::from(limit)).div_ceil(1_000_000);
-        u32::try_from(seats).unwrap_or(u32::MAX)
+        let seats = (u64::from(self.0) * u64::from(limit) + 500_000) / 1_000_000;
+        u32::try_from(seats).unwrap_or(u32::MAX).max(u32::from(self.0 > 0))
     }
 }
 

@@ -6,8 +6,23 @@
 //!
 //! It hands out nothing; the controller does.
 
-use crate::policy::{CLASSES_MAX, ClassId, Policy};
+use crate::policy::{CLASSES_MAX, ClassId, ClassSet, Policy, Share};
 use crate::queue::RingSet;
+
+/// What a class that is slow by itself may hold, if its floor is not more: whatever it waits for, most of
+/// the shop is left to the others.
+const SLOW_ALONE: Share = Share::from_percent(25).expect("a quarter is a share");
+
+/// The most seats of `limit` that a class may hold.
+pub(crate) fn ceiling(policy: &Policy, slow_alone: ClassSet, limit: u32, class: ClassId) -> u32 {
+    let policy = policy.class(class);
+    let ceiling = policy.ceiling.seats(limit);
+    if slow_alone.contains(class) {
+        ceiling.min(SLOW_ALONE.seats(limit).max(policy.floor.seats(limit)))
+    } else {
+        ceiling
+    }
+}
 
 /// The permits out.
 #[derive(Clone, Debug, Default)]
@@ -39,14 +54,9 @@ impl Seats {
         self.of_class[class.index()] -= 1;
     }
 
-    /// Whether a class holds all the seats it may have of `limit`.
-    pub(crate) fn is_at_ceiling(&self, policy: &Policy, limit: u32, class: ClassId) -> bool {
-        self.taken_by(class) >= policy.class(class).ceiling.seats(limit)
-    }
-
     /// The rings of classes below their ceiling.
-    pub(crate) fn below_ceiling(&self, policy: &Policy, limit: u32) -> RingSet {
-        rings_of(policy.ids().filter(|id| !self.is_at_ceiling(policy, limit, *id)))
+    pub(crate) fn below_ceiling(&self, policy: &Policy, slow_alone: ClassSet, limit: u32) -> RingSet {
+        rings_of(policy.ids().filter(|id| self.taken_by(*id) < ceiling(policy, slow_alone, limit, *id)))
     }
 
     /// The rings of classes below their floor.

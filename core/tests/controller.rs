@@ -1,10 +1,10 @@
 //! The controller in literal time: each answer, and both sides of what it depends on.
 
-use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::breaker::BreakerState;
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, Reason, RequestId};
 use plimsoll_core::policy::{BreakerPolicy, Class, ClassId, Mode, Policy, QueueOrder, QueuePolicy, Share};
+use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 use std::sync::Arc;
 use std::time::Duration;

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use plimsoll_core::admission::{Tenure, Value, standing};
 use plimsoll_core::policy::ClassId;
+use plimsoll_core::standing::{Tenure, Value, standing};
 use serde::Serialize;
 use serde_json::Value as Json;
 

@@ -12,9 +12,9 @@ use http::header::HOST;
 use http::{Method, Version};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::decision::Decision;
 use plimsoll_core::policy::Mode;
+use plimsoll_core::standing::{Tenure, Value};
 
 use super::context::{Context, Fate, Judged};
 use super::deadline::Deadline;

@@ -10,10 +10,10 @@ use super::memory::Memory;
 use crate::arrivals::ShopperId;
 use plimsoll::classify::session::Visit;
 use plimsoll::clients::Usage;
-use plimsoll_core::admission::{Tenure, Value};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, Reason};
 use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 use std::sync::Arc;
 

@@ -183,9 +183,18 @@ fn jitter(now: Time) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::ClassSet;
 
     fn seen(inflight: f64, done: f64, saturated: bool) -> Measured {
-        Measured { inflight, ratio: 1.0, work: inflight, done, error: 0.01, saturated }
+        Measured {
+            inflight,
+            ratio: 1.0,
+            work: inflight,
+            done,
+            error: 0.01,
+            saturated,
+            slow_alone: ClassSet::EMPTY,
+        }
     }
 
     fn trial(step: Step) -> Trial {

@@ -90,7 +90,7 @@ fn cohort_group(live: &Live) -> u16 {
 pub(super) fn standing_is_monotone(controller: &Controller, arrival: Arrival, now: Time) {
     let answer = |value: f32| {
         let mut controller = controller.clone();
-        let value = plimsoll_core::admission::Value::new(value);
+        let value = plimsoll_core::standing::Value::new(value);
         controller.handle(Event::Arrived(Arrival { value, ..arrival }), now);
         std::iter::from_fn(|| controller.poll_effect())
             .find(|effect| effect.request == arrival.request)

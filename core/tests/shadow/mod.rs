@@ -10,10 +10,10 @@ mod seen;
 pub(crate) use seen::Seen;
 
 use crate::random::Random;
-use plimsoll_core::admission::{Tenure, USAGE_PENALTY_MAX, Value};
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome};
 use plimsoll_core::decision::{Decision, RequestId, Standing};
 use plimsoll_core::policy::{CLASSES_MAX, ClassId, Mode, Policy};
+use plimsoll_core::standing::{Tenure, USAGE_PENALTY_MAX, Value};
 use plimsoll_core::time::Time;
 use std::collections::BTreeMap;
 use std::sync::Arc;
