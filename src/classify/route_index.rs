@@ -46,6 +46,13 @@ impl RouteIndex {
         list.push(candidate);
     }
 
+    /// Whether there is any candidate for a path of these segments.
+    pub(super) fn has_candidates(&self, segments: &[&str]) -> bool {
+        let mut is_any = false;
+        self.visit(segments, &mut |list| is_any |= !list.is_empty());
+        is_any
+    }
+
     /// Shows `see` every list with candidates for a path of these segments, each in ascending order.
     pub(super) fn visit<'a>(&'a self, segments: &[&str], see: &mut impl FnMut(&'a [usize])) {
         self.root.visit(segments, see);

@@ -55,12 +55,20 @@ pub struct Route {
     pub defined_at: Box<str>,
 }
 
+impl Route {
+    fn asks_for_operation(&self) -> bool {
+        !self.conditions.operations.is_empty()
+    }
+}
+
 /// Routes in the order of their policy, ready to be asked.
 #[derive(Clone, Debug, Default)]
 pub struct RouteTable {
     routes: Vec<Route>,
     candidates: Vec<Candidate>,
     index: RouteIndex,
+    /// The candidates that depend on a GraphQL operation: most requests are nowhere near one.
+    index_of_operations: RouteIndex,
 }
 
 /// One path of one route. Candidates are numbered in the order of their routes.
@@ -74,21 +82,25 @@ impl RouteTable {
     /// Indexes `routes`, the first of which wins over the later ones.
     pub fn new(routes: Vec<Route>) -> RouteTable {
         let mut table = RouteTable::default();
-        for (route, Route { conditions, .. }) in routes.iter().enumerate() {
-            if conditions.paths.is_empty() {
-                table.add(PathGlob::any(), route);
+        for (number, route) in routes.iter().enumerate() {
+            if route.conditions.paths.is_empty() {
+                table.add(PathGlob::any(), number, route);
             }
-            for path in &conditions.paths {
-                table.add(path.clone(), route);
+            for path in &route.conditions.paths {
+                table.add(path.clone(), number, route);
             }
         }
         table.routes = routes;
         table
     }
 
-    fn add(&mut self, path: PathGlob, route: usize) {
-        self.index.insert(&path, self.candidates.len());
-        self.candidates.push(Candidate { path, route });
+    fn add(&mut self, path: PathGlob, number: usize, route: &Route) {
+        let candidate = self.candidates.len();
+        self.index.insert(&path, candidate);
+        if route.asks_for_operation() {
+            self.index_of_operations.insert(&path, candidate);
+        }
+        self.candidates.push(Candidate { path, route: number });
     }
 
     /// The routes in their order.
@@ -117,12 +129,12 @@ impl RouteTable {
     /// Whether the route of this request depends on its GraphQL operation, so that
     /// the head of its body is worth waiting for.
     pub fn wants_operation(&self, head: &Head<'_>, key: &str) -> bool {
+        let segments: Vec<&str> = segments(key).collect();
+        if !self.index_of_operations.has_candidates(&segments) {
+            return false;
+        }
         let request = Request::new(head, key, Operation::Unknown, Stage::Arrived);
-        let asks = |route: &Route| !route.conditions.operations.is_empty();
-        // Most requests are nowhere near a route that asks for one.
-        request.preflight.is_none()
-            && self.could_match(&request, asks)
-            && self.first(&request).is_some_and(asks)
+        request.preflight.is_none() && self.first(&request).is_some_and(Route::asks_for_operation)
     }
 
     fn first(&self, request: &Request<'_>) -> Option<&Route> {
@@ -136,15 +148,6 @@ impl RouteTable {
             first = found.unwrap_or(first);
         });
         self.candidates.get(first).map(|candidate| &self.routes[candidate.route])
-    }
-
-    /// Whether there is such a route among those that could match.
-    fn could_match(&self, request: &Request<'_>, is_such: impl Fn(&Route) -> bool) -> bool {
-        let mut is_found = false;
-        self.index.visit(&request.segments, &mut |list| {
-            is_found |= list.iter().any(|&candidate| is_such(&self.routes[self.candidates[candidate].route]));
-        });
-        is_found
     }
 }
 

@@ -12,7 +12,7 @@
 
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -35,6 +35,8 @@ pub(super) struct Deadline {
     /// How long a connection may wait for a request; none for HTTP/2, which has a timeout of its own.
     idle_max: Option<Duration>,
     nanos: AtomicU64,
+    /// Whether the alarm has rung for it: what reads all the time looks here, not at a clock.
+    has_rung: AtomicBool,
     /// Requests begun and ended, together: odd while one is served.
     turns: AtomicU64,
 }
@@ -58,7 +60,7 @@ impl Deadline {
 
     fn new(clock: Clock, idle_max: Option<Duration>) -> Deadline {
         let nanos = AtomicU64::new(Time::NEVER.as_nanos());
-        Deadline { clock, idle_max, nanos, turns: AtomicU64::new(0) }
+        Deadline { clock, idle_max, nanos, has_rung: AtomicBool::new(false), turns: AtomicU64::new(0) }
     }
 
     /// The request that this task is about to serve is no longer bound by the time for its head.
@@ -73,6 +75,12 @@ impl Deadline {
     /// From now on, `at` counts.
     pub(super) fn set(&self, at: Time) {
         self.nanos.store(at.as_nanos(), Ordering::Relaxed);
+        self.has_rung.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it is over, and the task was woken for it.
+    pub(super) fn has_rung(&self) -> bool {
+        self.has_rung.load(Ordering::Relaxed)
     }
 
     /// Which wait for a request this is; `None` while one is served.
@@ -81,7 +89,7 @@ impl Deadline {
     }
 
     /// Whether it is over.
-    pub(super) fn has_passed(&self) -> bool {
+    fn has_passed(&self) -> bool {
         self.at() <= self.clock.now()
     }
 
@@ -113,7 +121,7 @@ impl Drop for Busy {
 /// Does `work` under `deadline`, and drops it if the deadline has passed and nothing came of that.
 pub(super) async fn within<T>(deadline: Arc<Deadline>, work: impl Future<Output = T>) -> Option<T> {
     let mut alarm = pin!(tokio::time::sleep(Duration::ZERO));
-    let mut armed = Time::ZERO;
+    let mut armed = Time::NEVER;
     let mut work = pin!(CURRENT.scope(deadline.clone(), work));
     std::future::poll_fn(|cx| match work.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -124,22 +132,28 @@ pub(super) async fn within<T>(deadline: Arc<Deadline>, work: impl Future<Output 
 
 /// Wakes the task when the deadline has passed; ready when it has not been heeded.
 ///
-/// A timer that is set too early is left alone and looks again when it rings: deadlines move with every
-/// request, and a timer is dearer to move than a clock to read.
+/// An alarm that is set too early is left alone and looks again when it rings: deadlines move with every
+/// request, and an alarm is dearer to move than to look at. Until then no clock is read.
 fn ring(deadline: &Deadline, mut alarm: Pin<&mut Sleep>, armed: &mut Time, cx: &mut Context<'_>) -> Poll<()> {
-    let (at, now) = (deadline.at(), deadline.clock.now());
+    let at = deadline.at();
+    if *armed <= at && !alarm.is_elapsed() {
+        return Poll::Pending;
+    }
+    let now = deadline.clock.now();
     let last = at.after(GRACE);
     if last <= now {
         return Poll::Ready(());
     }
-    let next = if now < at { at } else { last };
-    let is_set = now < *armed && *armed <= next;
-    if is_set || next == Time::NEVER {
-        return Poll::Pending;
+    if at <= now && !deadline.has_rung.swap(true, Ordering::Relaxed) {
+        // The work was polled before it could know.
+        cx.waker().wake_by_ref();
     }
+    let next = if now < at { at } else { last };
     *armed = next;
-    alarm.set(tokio::time::sleep(next.since(now)));
-    // Never ready: it was just set. Polled, it knows whom to wake.
-    let _ = alarm.poll(cx);
+    if next != Time::NEVER {
+        alarm.set(tokio::time::sleep(next.since(now)));
+        // Never ready: it was just set. Polled, it knows whom to wake.
+        let _ = alarm.poll(cx);
+    }
     Poll::Pending
 }

@@ -63,7 +63,7 @@ impl AsyncRead for Guarded {
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut (&mut self.stream).take(READ_MAX as u64)).poll_read(cx, buf);
         match read {
-            Poll::Pending if self.deadline.has_passed() => {
+            Poll::Pending if self.deadline.has_rung() => {
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the deadline has passed")))
             }
             Poll::Pending => Poll::Pending,

@@ -14,11 +14,13 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
 
-// Text, not `HeaderName`, which Pingora copies to keep the spelling.
+// What is written is named by text: of a `HeaderName` Pingora makes a copy, to keep the spelling.
 
 /// The header of the request id.
 pub(super) const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID_NAME: HeaderName = HeaderName::from_static(REQUEST_ID);
 const TRACEPARENT: &str = "traceparent";
+const TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
 const FORWARDED: &str = "forwarded";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
@@ -42,7 +44,7 @@ pub(super) fn request_id(headers: &HeaderMap, bits: u64) -> String {
 }
 
 fn given_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get(REQUEST_ID)?.to_str().ok().filter(|id| is_request_id(id))
+    headers.get(REQUEST_ID_NAME)?.to_str().ok().filter(|id| is_request_id(id))
 }
 
 fn new_id(bits: u64) -> [u8; 32] {
@@ -104,7 +106,7 @@ pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding:
     if given_id(&request.headers).is_none() {
         request.insert_header(REQUEST_ID, new_id(bits).as_slice())?;
     }
-    let traced = request.headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let traced = request.headers.get(TRACEPARENT_NAME).and_then(|value| value.to_str().ok());
     if !traced.is_some_and(is_traceparent) {
         request.insert_header(TRACEPARENT, new_traceparent(bits).as_slice())?;
     }
