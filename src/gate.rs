@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_core::admission::{Tenure, Value};
+use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, Evidence, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
@@ -153,6 +154,15 @@ impl Gate {
     /// Decides under another policy from now on.
     pub fn change_policy(&self, policy: Arc<Policy>) {
         self.tell(Event::PolicyChanged(policy));
+    }
+
+    /// Opens or closes the breaker of a class by hand, or leaves it to itself. False if there is no such
+    /// class.
+    pub fn force_breaker(&self, class: &str, forced: Option<Forced>) -> bool {
+        let mut state = self.lock();
+        let Some(class) = state.controller.policy().class_named(class) else { return false };
+        state.tell(Event::BreakerForced { class, forced }, self.clock.now());
+        true
     }
 
     /// The state for people and dashboards.

@@ -33,7 +33,7 @@ const TREES: [&str; 8] = [
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
 
 /// The modules of the proxy, and what each may import of those that stand above it here.
-const LAYERS: [(&str, Imports); 21] = [
+const LAYERS: [(&str, Imports); 24] = [
     ("lib", Only(&[])),
     ("access_log", Only(&[])),
     ("yaml", Only(&[])),
@@ -45,11 +45,14 @@ const LAYERS: [(&str, Imports); 21] = [
     ("policy", Only(&["classify", "model", "yaml"])),
     ("clients", Only(&["policy", "classify"])),
     ("generation", Only(&["classify", "clock", "model", "policy"])),
+    ("history", Only(&["generation", "model", "policy", "yaml"])),
+    ("regression", Only(&[])),
     ("forecast", Only(&[])),
     ("trial", Only(&["classify", "clock", "forecast", "generation", "policy"])),
+    ("explanation", Only(&["classify", "clock", "forecast", "generation", "model", "policy"])),
     ("rehearsal", Only(&["access_log", "classify", "clock", "forecast", "generation"])),
     ("gate", Only(&["clock"])),
-    ("telemetry", Only(&["generation", "hygiene", "policy"])),
+    ("telemetry", Only(&["generation", "history", "hygiene", "policy"])),
     ("serving", AllBut(&[])),
     ("proxy", AllBut(&[])),
     ("admin", AllBut(&["proxy"])),

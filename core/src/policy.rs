@@ -177,6 +177,11 @@ impl Policy {
         Ok(Policy { mode, classes })
     }
 
+    /// The same classes, with decisions carried out or not.
+    pub fn in_mode(&self, mode: Mode) -> Policy {
+        Policy { mode, classes: self.classes.clone() }
+    }
+
     /// Whether decisions are carried out.
     pub fn mode(&self) -> Mode {
         self.mode

@@ -8,21 +8,12 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use plimsoll_core::admission::{Tenure, Value, standing};
-use plimsoll_core::policy::ClassId;
-use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::classify::features::RequestFeatures;
 use crate::classify::head::Head;
-use crate::classify::session::{SessionView, Stage};
-use crate::classify::{graphql, path};
-use crate::clock::{Clock, hour_and_weekday};
 use crate::config::Config;
-use crate::forecast::{Ask, share_served};
+use crate::explanation::{Explanation, Forecast, explain};
 use crate::generation::Generation;
-use crate::model::ModelClass;
-use crate::policy::compiled::CompiledPolicy;
 use crate::serving::{load_model, read_policy};
 
 /// What to explain.
@@ -49,29 +40,6 @@ pub struct Arguments {
     headers: Vec<String>,
 }
 
-/// What a request is. The keys are fixed: tools depend on them.
-#[derive(Debug, Serialize)]
-struct Explanation {
-    path: String,
-    route: Option<String>,
-    class: String,
-    class_by: &'static str,
-    value: f32,
-    scores: Json,
-    rank: u8,
-    standing: u16,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    forecasts: Vec<Forecast>,
-}
-
-/// What becomes of such requests at one load.
-#[derive(Debug, Serialize)]
-struct Forecast {
-    load: f64,
-    /// In [0, 1].
-    served: f64,
-}
-
 /// Explains the request.
 ///
 /// # Errors
@@ -79,8 +47,7 @@ struct Forecast {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let generation = generation(arguments)?;
     let (parts, ()) = request(arguments)?.into_parts();
-    let mut explanation = explain(&generation, &Head::of(&parts));
-    explanation.forecasts = forecasts(&generation.policy, &explanation, &arguments.load);
+    let explanation = explain(&generation, &Head::of(&parts), &arguments.load);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
@@ -113,44 +80,6 @@ fn request(arguments: &Arguments) -> anyhow::Result<Request<()>> {
         request.headers_mut().append(name, value);
     }
     Ok(request)
-}
-
-fn explain(generation: &Generation, head: &Head<'_>) -> Explanation {
-    let clock = Clock::start();
-    let key = path::key(head.path());
-    let operation = graphql::operation_in_query(head);
-    let judgement = generation.judge(head, &key, operation.as_deref(), Stage::Arrived, &clock);
-    let class = generation.policy.core.class(judgement.class);
-    let time = hour_and_weekday(Clock::wall());
-    let value = generation.value(judgement.class, &SessionView::default(), time, &clock);
-    let features = RequestFeatures::of(head, &key, operation.as_deref());
-    let scores = generation.model.as_ref().and_then(|model| model.scores(&features));
-    let scores = scores.map_or(Json::Null, |scores| {
-        ModelClass::ALL.iter().zip(scores.0).map(|(class, score)| (class.name(), score)).collect()
-    });
-    Explanation {
-        path: key.clone().into_owned(),
-        route: judgement.route.map(|route| route.defined_at.to_string()),
-        class: class.name.clone(),
-        class_by: judgement.class_by.name(),
-        value,
-        scores,
-        rank: class.rank,
-        standing: standing(class, Value::new(value), Tenure::Fresh, 0).0,
-        forecasts: Vec::new(),
-    }
-}
-
-fn forecasts(policy: &CompiledPolicy, explanation: &Explanation, loads: &[f64]) -> Vec<Forecast> {
-    let values: Vec<Value> = policy.classes.iter().map(|class| Value::new(class.value)).collect();
-    let class = policy.core.class_named(&explanation.class).expect("it was named by this policy");
-    let forecast = |load: &f64| {
-        let share = load / values.len() as f64;
-        let offered: Vec<(ClassId, f64)> = policy.core.ids().map(|class| (class, share)).collect();
-        let ask = Ask { class, value: Value::new(explanation.value) };
-        Forecast { load: *load, served: share_served(&policy.core, &offered, ask, &values) }
-    };
-    loads.iter().map(forecast).collect()
 }
 
 fn text(explanation: &Explanation) -> String {

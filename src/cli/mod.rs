@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod admin_call;
 pub mod serve;
 pub mod check;
 pub mod schema;

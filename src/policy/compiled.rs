@@ -5,10 +5,11 @@ use std::sync::Arc;
 use plimsoll_core::policy::{ClassId, Policy};
 
 use super::cases::PolicyTest;
-use super::settings::{ClassSettings, ClientRules, ModelRules, SessionRules};
+use super::settings::{ClassSettings, ClientRules, ModelRules, RollbackRules, SessionRules};
 use crate::classify::routes::RouteTable;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Diagnostics;
+use crate::yaml::source::Source;
 
 /// A checked, immutable policy.
 #[derive(Clone, Debug)]
@@ -25,10 +26,16 @@ pub struct CompiledPolicy {
     pub model: ModelRules,
     /// How clients are held to their share.
     pub clients: ClientRules,
+    /// When it is taken back by itself.
+    pub rollback: RollbackRules,
     /// Whether answers carry `X-Plimsoll-Decision`.
     pub decision_header: bool,
     /// The file or directory it was read from, or that it is the built-in one.
     pub source: String,
+    /// What it was compiled from.
+    pub text: Arc<Source>,
+    /// The digest of that: equal digests are equal policies.
+    pub digest: String,
     /// What it promises.
     pub tests: Vec<PolicyTest>,
     /// What its author should look at, though it can be applied.
