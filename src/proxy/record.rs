@@ -15,6 +15,7 @@ use super::service::is_admitted;
 use crate::clock::Clock;
 use crate::serving::Serving;
 use crate::telemetry::access_log::Record;
+use crate::telemetry::metrics::Rejection;
 use crate::telemetry::refusals::{Refusal, redacted};
 
 /// The decision as its header tells it: `checkout; by=route; admit; generation=3; limit=19; ...`.
@@ -116,7 +117,12 @@ fn note_refusal(serving: &Serving, session: &Session, judged: &Judged, ctx: &Con
 
 /// Whether a decided request had a good answer in time; `None` if its client left before the time was up.
 fn has_kept_slo(serving: &Serving, judged: &Judged, status: u16, ctx: &Context) -> Option<bool> {
-    let Fate::Decided(decision, _) = ctx.fate else { return None };
+    let decision = match ctx.fate {
+        Fate::Decided(decision, _) => decision,
+        // A limit that is too tight is the policy's doing as well.
+        Fate::Rejected(reason) if reason == Rejection::RateLimited.name() => return Some(false),
+        Fate::Rejected(_) | Fate::Undecided => return None,
+    };
     let latency_max = judged.running.generation.policy.core.class(judged.class).slo_latency;
     let answered = ctx.first_byte.unwrap_or_else(|| serving.clock.now());
     let is_late = answered.since(ctx.complete) > latency_max;

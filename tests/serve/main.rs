@@ -24,4 +24,6 @@ mod desync;
 mod refusals;
 mod identity;
 mod reload;
+mod generations;
+mod admin;
 mod shutdown;
