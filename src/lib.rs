@@ -4,6 +4,7 @@ pub mod clock;
 pub mod access_log;
 pub mod yaml;
 pub mod hygiene;
+pub mod journal;
 pub mod config;
 pub mod classify;
 pub mod model;

@@ -13,6 +13,7 @@ pub mod vigil;
 use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
+use plimsoll_core::time::Time;
 use tokio::sync::watch;
 
 use crate::classify::sessions::SessionTable;
@@ -22,11 +23,12 @@ use crate::config::{Config, DEFAULT_POOL, Pool};
 use crate::gate::Gate;
 use crate::generation::Generation;
 use crate::history::History;
+use crate::journal::writer::{Journal, JournalSettings, Tapped};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{ClassMeters, Metrics};
 use crate::telemetry::refusals::Refusals;
-use applying::first_generation;
 pub use applying::{Applying, Outcome};
+use applying::{first_generation, stamp_of};
 pub use loading::ReloadError;
 pub(crate) use loading::{load_model, read_policy};
 
@@ -77,6 +79,7 @@ pub struct Serving {
     pub access_log: Option<AccessLog>,
     /// The pools; the first one is the default.
     pub pools: Vec<PoolGate>,
+    journal: Option<Journal>,
     running: ArcSwap<Running>,
     /// Each unfinished request holds one more of it.
     unfinished: Arc<()>,
@@ -101,14 +104,18 @@ impl Serving {
         let metrics = Metrics::default();
         let policy = &generation.policy;
         let gate = |pool: &Pool| PoolGate { pool: pool.clone(), gate: Gate::new(policy.core.clone(), clock) };
+        let pools: Vec<PoolGate> = config.pools.iter().map(gate).collect();
+        let journal = config.journal.clone();
+        let journal = journal.map(|settings| start_journal(settings, &pools, &generation, &metrics, clock));
         Ok(Arc::new(Serving {
+            journal: journal.transpose()?,
             clock,
             hops: TrustedHops::new(config.trusted_hops.clone()),
             sessions: SessionTable::new(policy.sessions.sessions_max),
             usage: Usage::default(),
             refusals: Refusals::default(),
             access_log: AccessLog::start(config.access_log_millionths, metrics.access_log_dropped.clone()),
-            pools: config.pools.iter().map(gate).collect(),
+            pools,
             applied: watch::Sender::new(generation.number),
             running: ArcSwap::from_pointee(Running::new(generation, &metrics)),
             metrics,
@@ -116,6 +123,13 @@ impl Serving {
             unfinished: Arc::new(()),
             history: Mutex::new(history),
         }))
+    }
+
+    /// Writes the rest of the journal. What happens afterwards is not in it.
+    pub fn finish_journal(&self) {
+        if let Some(journal) = &self.journal {
+            journal.finish();
+        }
     }
 
     /// The generation in force.
@@ -159,6 +173,26 @@ impl Serving {
         }
         self.metrics.set_generation(&running.generation, self.sessions.len());
     }
+}
+
+fn start_journal(
+    settings: JournalSettings,
+    pools: &[PoolGate],
+    generation: &Generation,
+    metrics: &Metrics,
+    clock: Clock,
+) -> Result<Journal, ReloadError> {
+    let stamp = stamp_of(generation);
+    let tapped = |pool: &PoolGate| -> (String, Arc<dyn Tapped>) {
+        pool.gate.journal(stamp.clone());
+        (pool.pool.name.clone(), pool.gate.clone())
+    };
+    let pools = pools.iter().map(tapped).collect();
+    let started = Clock::wall().saturating_sub(clock.now().since(Time::ZERO));
+    let started = u64::try_from(started.as_nanos()).unwrap_or(u64::MAX);
+    let directory = settings.directory.clone();
+    let journal = Journal::start(settings, started, pools, metrics.journal.clone());
+    journal.map_err(|source| ReloadError::Journal { directory, source })
 }
 
 impl Running {

@@ -8,6 +8,7 @@
 //!
 //! It never counts our own refusals: a request that had no permit has no result.
 
+use crate::image::image;
 use crate::policy::BreakerPolicy;
 use crate::time::Time;
 use crate::window::{Health, Window};
@@ -185,6 +186,11 @@ impl Breaker {
         self.window.clear();
     }
 }
+
+image!(enum Forced { 0 => Open, 1 => Closed });
+image!(enum Passage { 0 => Pass, 1 => Probe, 2 => Refuse });
+image!(enum State { 0 => Closed, 1 => Open { until }, 2 => HalfOpen { out, succeeded } });
+image!(struct Breaker { state, window, openings, forced });
 
 #[cfg(test)]
 mod tests {

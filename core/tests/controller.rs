@@ -260,6 +260,28 @@ fn breaker_forced_open_refuses_its_class_until_it_is_released() {
 }
 
 #[test]
+fn controller_of_an_image_decides_as_the_one_it_was_taken_of() {
+    let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0)), class("browse", 1)]);
+    for step in 0..40 {
+        pool.ask(step % 2, at(step as u64));
+    }
+    let mut image = Vec::new();
+    pool.controller.write_image(&mut image);
+    let controller = Controller::from_image(&image).expect("it was just taken");
+    let mut other = Pool { controller, answers: pool.answers.clone(), slots: pool.slots };
+    for step in 0..40 {
+        for pool in [&mut pool, &mut other] {
+            pool.finish(step as u32, Outcome::Success, at(50 + step as u64));
+            pool.ask(step % 2, at(50 + step as u64));
+        }
+    }
+    assert_eq!(pool.answers, other.answers);
+    assert!(Controller::from_image(&image[1..]).is_none());
+    image.push(0);
+    assert!(Controller::from_image(&image).is_none(), "one byte too many");
+}
+
+#[test]
 fn refusals_for_want_of_seats_open_no_breaker() {
     let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0))]);
     pool.fill(CHECKOUT, at(0));

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value as Json;
 
 use crate::classify::head::Head;
+use crate::cli::past;
 use crate::config::Config;
 use crate::explanation::{Explanation, Forecast, explain};
 use crate::generation::Generation;
@@ -31,10 +32,18 @@ pub struct Arguments {
     /// Forecast what becomes of it while the shop is offered so many times what it can carry (repeatable)
     #[arg(long, value_name = "2x", value_parser = crate::cli::policy::load)]
     load: Vec<f64>,
+    /// Explain a request of the past: the id in X-Plimsoll-Decision, or the X-Request-Id it was given
+    #[arg(long, value_name = "ID", requires = "journal")]
+    id: Option<String>,
+    /// The journal that it is in, a file or a directory
+    #[arg(long, value_name = "FILE|DIR", requires = "id")]
+    journal: Option<PathBuf>,
     /// The method
-    method: String,
+    #[arg(required_unless_present = "id")]
+    method: Option<String>,
     /// The URL, or just its path
-    url: String,
+    #[arg(required_unless_present = "id")]
+    url: Option<String>,
     /// A header field, like 'Accept: text/html'
     #[arg(short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
@@ -45,6 +54,9 @@ pub struct Arguments {
 /// # Errors
 /// A policy, model or request that is none.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let (Some(id), Some(journal)) = (&arguments.id, &arguments.journal) {
+        return past::explain(id, journal, arguments.json);
+    }
     let generation = generation(arguments)?;
     let (parts, ()) = request(arguments)?.into_parts();
     let explanation = explain(&generation, &Head::of(&parts), &arguments.load);
@@ -65,9 +77,10 @@ fn generation(arguments: &Arguments) -> anyhow::Result<Generation> {
 }
 
 fn request(arguments: &Arguments) -> anyhow::Result<Request<()>> {
-    let method = Method::from_bytes(arguments.method.as_bytes())
-        .with_context(|| format!("`{}` is not a method", arguments.method))?;
-    let uri: Uri = arguments.url.parse().with_context(|| format!("`{}` is not a URL", arguments.url))?;
+    let (method, url) = (arguments.method.as_deref().unwrap_or(""), arguments.url.as_deref().unwrap_or(""));
+    let method =
+        Method::from_bytes(method.as_bytes()).with_context(|| format!("`{method}` is not a method"))?;
+    let uri: Uri = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
     let mut request = Request::builder().method(method).uri(uri).body(())?;
     for header in &arguments.headers {
         let (name, value) = header

@@ -8,5 +8,7 @@ pub mod check;
 pub mod schema;
 pub mod explain;
 pub mod policy;
+pub mod replay;
+mod past;
 pub mod features;
 pub mod model;

@@ -23,7 +23,8 @@ use tokio::sync::watch;
 
 use crate::admin::{Admin, access};
 use crate::cli::model::own_program;
-use crate::config::{AdminPlace, Config, DEFAULT_POOL, Pool};
+use crate::config::{AdminPlace, Config, DEFAULT_POOL, JOURNAL_BYTES_MAX, Pool};
+use crate::journal::writer::JournalSettings;
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::preface::EitherHttp;
 use crate::proxy::service::Plimsoll;
@@ -60,6 +61,9 @@ pub struct Arguments {
     /// Where generations are kept over restarts; in memory only if absent
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Where the journal of all decisions goes; at most 1 GiB is kept
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
     /// Process settings; flags win over them
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -129,6 +133,10 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
     config.policy = arguments.policy.or(config.policy);
     config.model = arguments.model.or(config.model);
     config.state_dir = arguments.state_dir.or(config.state_dir);
+    if let Some(directory) = arguments.journal {
+        let bytes_max = config.journal.map_or(JOURNAL_BYTES_MAX, |journal| journal.bytes_max);
+        config.journal = Some(JournalSettings { directory, bytes_max });
+    }
     config.canary = own_program().ok();
     config.threads = arguments.threads.map(usize::from).or(config.threads);
     if config.listen.is_empty() {
@@ -193,6 +201,7 @@ async fn serve(
     drop(watching);
     service.await.context("the proxy ended badly")?;
     drain(&serving).await;
+    serving.finish_journal();
     Ok(())
 }
 

@@ -64,7 +64,7 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         time_budget: model.time_budget,
     };
     let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
-        routes.into_iter().filter_map(|entry| route(entry, &names)).unzip();
+        (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &names)).unzip();
     let carry = carried(&carry, &names);
     let rollback = rollback_rules(rollback, &classes, &names);
     let tests = tests.into_iter().map(|entry| test(entry, &names)).collect();
@@ -158,10 +158,10 @@ fn class_named(Named { field, name }: &Named<'_>, names: &[&str]) -> Option<Clas
     ClassId::new(index?)
 }
 
-fn route<'n>(entry: RouteEntry<'n>, names: &[&str]) -> Option<(Route, RoutePlace<'n>)> {
+fn route<'n>(entry: RouteEntry<'n>, place: u32, names: &[&str]) -> Option<(Route, RoutePlace<'n>)> {
     let class = class_named(entry.class.as_ref()?, names)?;
     let RouteEntry { field, conditions, path_fields, pool, .. } = entry;
-    let route = Route { conditions, class, pool, defined_at: field.place().into() };
+    let route = Route { conditions, class, pool, defined_at: field.place().into(), place };
     Some((route, RoutePlace { field, paths: path_fields }))
 }
 

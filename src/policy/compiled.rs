@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::policy::{ClassId, Policy, Share};
 
 use super::cases::PolicyTest;
 use super::settings::{ClassSettings, ClientRules, ModelRules, RollbackRules, SessionRules};
@@ -28,8 +28,8 @@ pub struct CompiledPolicy {
     pub clients: ClientRules,
     /// When it is taken back by itself.
     pub rollback: RollbackRules,
-    /// Whether answers carry `X-Plimsoll-Decision`.
-    pub decision_header: bool,
+    /// The share of answers that carry `X-Plimsoll-Decision`.
+    pub decision_header: Share,
     /// The file or directory it was read from, or that it is the built-in one.
     pub source: String,
     /// What it was compiled from.

@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use plimsoll_core::policy::{CLASSES_MAX, Mode};
+use plimsoll_core::policy::{CLASSES_MAX, Mode, Share};
 
 use super::class_file::{self, ClassEntry};
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
@@ -15,7 +15,7 @@ use crate::classify::cookies::CookieNames;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Named, Section};
-use crate::yaml::units::{DURATION, Kind, RATE, duration};
+use crate::yaml::units::{DURATION, Kind, RATE, SHARE, duration};
 
 /// The session cookies of well-known shops, where a policy names none.
 const COOKIES: [&str; 8] = [
@@ -45,7 +45,7 @@ pub(super) struct PolicyFile<'n> {
     pub(super) model: ModelEntry<'n>,
     pub(super) clients: ClientRules,
     pub(super) rollback: RollbackEntry<'n>,
-    pub(super) decision_header: bool,
+    pub(super) decision_header: Share,
     pub(super) tests: Vec<TestEntry<'n>>,
 }
 
@@ -222,9 +222,14 @@ fn window(text: &str) -> Result<Duration, Mistake> {
     Err(Mistake::new(format!("`{text}` is no time to compare over")).hint("from 1s to 1h"))
 }
 
-fn headers(field: Option<Field<'_>>) -> bool {
-    let Some(headers) = section(field) else { return false };
-    let decision = headers.get("decision").and_then(|field| field.switch());
+fn headers(field: Option<Field<'_>>) -> Share {
+    let Some(headers) = section(field) else { return Share::NONE };
+    let decision = headers.get("decision").and_then(|field| {
+        if field.is_word("on") {
+            return Some(Share::ALL);
+        }
+        if field.is_word("off") { Some(Share::NONE) } else { field.read_as(&SHARE) }
+    });
     headers.close();
-    decision.unwrap_or(false)
+    decision.unwrap_or(Share::NONE)
 }

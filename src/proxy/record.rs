@@ -13,12 +13,19 @@ use super::context::{Context, Fate, Judged};
 use super::identity;
 use super::service::is_admitted;
 use crate::clock::Clock;
+use crate::policy::compiled::CompiledPolicy;
 use crate::serving::Serving;
 use crate::telemetry::access_log::Record;
 use crate::telemetry::metrics::Rejection;
 use crate::telemetry::refusals::{Refusal, redacted};
 
-/// The decision as its header tells it: `checkout; by=route; admit; generation=3; limit=19; ...`.
+/// Whether its answer tells the decision: of requests in a sample of the policy's choice.
+pub(super) fn tells_decision(policy: &CompiledPolicy, ctx: &Context) -> bool {
+    ctx.bits % 1_000_000 < u64::from(policy.decision_header.millionths())
+}
+
+/// The decision as its header tells it: `checkout; by=route; admit; generation=3; limit=19; ...`. The id
+/// is what `plimsoll explain --id` finds it by in a journal.
 pub(super) fn decision_text(ctx: &Context) -> String {
     let Some(judged) = &ctx.judged else { return String::new() };
     let class = class_name(judged);
@@ -28,11 +35,12 @@ pub(super) fn decision_text(ctx: &Context) -> String {
     match ctx.fate {
         Fate::Decided(_, evidence) => format!(
             "{class}; by={by}; {decision}; reason={reason}; generation={generation}; limit={}; \
-             inflight={}; standing={}; wait_ms={}",
+             inflight={}; standing={}; wait_ms={}; id={:016x}",
             evidence.limit,
             evidence.inflight,
             evidence.standing.0,
             evidence.wait.as_millis(),
+            ctx.bits,
         ),
         Fate::Rejected(_) | Fate::Undecided => {
             format!("{class}; by={by}; {decision}; reason={reason}; generation={generation}")

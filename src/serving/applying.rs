@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::generation::{Contents, Generation};
 use crate::history::{Applied, Cause, Entry, History};
+use crate::journal::entry::Stamp;
 use crate::policy::compiled::CompiledPolicy;
 
 /// Whether what was rolled back from is applied.
@@ -136,9 +137,10 @@ impl Serving {
     ) -> u64 {
         let generation = generation.numbered(history.next_number());
         let (number, core) = (generation.number, generation.policy.core.clone());
+        let stamp = stamp_of(&generation);
         self.running.store(Arc::new(Running::new(generation.clone(), &self.metrics)));
         for pool in &self.pools {
-            pool.gate.change_policy(core.clone());
+            pool.gate.change_policy(core.clone(), &stamp);
         }
         self.applied.send_replace(number);
         log::info!("generation {number} is in force ({}): {}", cause.name(), generation.policy.source);
@@ -150,6 +152,14 @@ impl Serving {
         // An entry is pushed whole, so a lock that a panic left poisoned guards a whole history.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What the journal says of a generation.
+pub(super) fn stamp_of(generation: &Generation) -> Arc<Stamp> {
+    let contents = generation.contents();
+    let text = serde_json::to_string(&*generation.policy.text).expect("a source is plain data");
+    let bundle = contents.bundle.unwrap_or_default();
+    Arc::new(Stamp { generation: generation.number, policy: contents.policy, bundle, text })
 }
 
 /// The generation that a process starts with.

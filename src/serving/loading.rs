@@ -4,7 +4,8 @@
 //!
 //! It puts nothing into force.
 
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -44,6 +45,14 @@ pub enum ReloadError {
     Held {
         /// The file or directory.
         files: String,
+    },
+    /// The journal cannot be begun.
+    #[error("journal: {}: {source}", directory.display())]
+    Journal {
+        /// Where it should go.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// There is nothing to go back to.
     #[error("no generation before the one in force is kept")]

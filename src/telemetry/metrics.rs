@@ -22,6 +22,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::generation::{ClassBy, Generation};
 use crate::history::Cause;
 use crate::hygiene::Flaw;
+use crate::journal::writer::JournalMeters;
 
 /// Seconds, from what the proxy itself takes to what a shopper will not wait for.
 const BUCKETS: [f64; 14] =
@@ -167,6 +168,8 @@ pub struct Metrics {
     reloads: [Counter; 2],
     slo: Family<SloLabels, Counter>,
     rollbacks: Family<KindLabel, Counter>,
+    /// What is written of the journal.
+    pub journal: JournalMeters,
     limit: Family<PoolLabel, Gauge>,
     inflight: Family<PoolLabel, Gauge>,
     queued: Family<PoolClassLabels, Gauge>,
@@ -210,6 +213,7 @@ impl Default for Metrics {
             reloads: Default::default(),
             slo: Family::default(),
             rollbacks: Family::default(),
+            journal: JournalMeters::default(),
             limit: Family::default(),
             inflight: Family::default(),
             queued: Family::default(),
@@ -276,6 +280,9 @@ impl Metrics {
         }
         registry.register("reloads", "Reloads of policy and model, by result", by_result);
         registry.register("slo", "Requests whose class's SLO was kept, or was not", self.slo.clone());
+        registry.register("journal_lost", "Events that the journal lacks", self.journal.lost.clone());
+        let help = "Bytes of the journal that were written";
+        registry.register_with_unit("journal", help, Unit::Bytes, self.journal.bytes.clone());
         registry.register("rollbacks", "Generations gone back from, by cause", self.rollbacks.clone());
     }
 

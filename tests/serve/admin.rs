@@ -24,7 +24,9 @@ fn objections(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<
                 found.push(format!("{at}: {value} is no {said}"));
             }
             "enum" if !said.as_array().unwrap().contains(value) => found.push(format!("{at}: {value}?")),
-            "minimum" if value.as_f64() < said.as_f64() => found.push(format!("{at}: {value} is too low")),
+            "minimum" if value.is_number() && value.as_f64() < said.as_f64() => {
+                found.push(format!("{at}: {value} is too low"))
+            }
             "required" if value.is_object() => {
                 let missing =
                     said.as_array().unwrap().iter().filter(|key| value.get(key.as_str().unwrap()).is_none());

@@ -26,4 +26,5 @@ mod identity;
 mod reload;
 mod generations;
 mod admin;
+mod journal;
 mod shutdown;
