@@ -14,6 +14,7 @@
 //!
 //! It hands out no seats and keeps nobody waiting; the controller does.
 
+use crate::image::image;
 use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
 use crate::seats::ceiling;
@@ -305,6 +306,24 @@ fn wait_for(work: f64, seats: f64) -> Duration {
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_NEVER).min(WAIT_NEVER)
 }
+
+image!(struct ClassLoad {
+    asked,
+    asks,
+    asks_last,
+    asks_lately,
+    accepted,
+    rates,
+    better,
+    lent_back,
+    hold,
+    hold_steady,
+    queue_since,
+    congested_until,
+    shuts_until,
+    is_overloaded,
+});
+image!(struct Load { refreshed, classes, standing_after });
 
 #[cfg(test)]
 mod tests {

@@ -14,8 +14,13 @@
 //! ignored, and so is an arrival told twice. An arrival under a slot that is
 //! still held tells that its holder is gone: no permit is ever lost.
 
+mod snapshot;
+mod state;
+
+pub use snapshot::{ClassSnapshot, Snapshot};
+
 use crate::admission::{Load, SeatsToExpect};
-use crate::breaker::{Breaker, BreakerState, Passage};
+use crate::breaker::{Breaker, Forced, Passage};
 use crate::decision::{Decision, Evidence, Reason, RequestId};
 use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
@@ -85,6 +90,13 @@ pub enum Event {
     /// Another policy holds from now on. State is carried over by class name; whoever waits in a
     /// class that is gone waits in the least important one.
     PolicyChanged(Arc<Policy>),
+    /// Somebody opens or closes a breaker by hand, until it is left to itself again or its class is gone.
+    BreakerForced {
+        /// Whose breaker; a class without one may be forced all the same.
+        class: ClassId,
+        /// How.
+        forced: Option<Forced>,
+    },
     /// Time has passed.
     Woken,
 }
@@ -98,30 +110,6 @@ pub struct Effect {
     pub decision: Decision,
     /// What it was decided on.
     pub evidence: Evidence,
-}
-
-/// One class in a [`Snapshot`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClassSnapshot {
-    /// Permits out.
-    pub inflight: u32,
-    /// Requests waiting.
-    pub queued: u32,
-    /// Its breaker, if it has one.
-    pub breaker: Option<BreakerState>,
-    /// Its healthy latency, zero while unknown.
-    pub baseline: Duration,
-}
-
-/// What `/v1/state` and the metrics show of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Snapshot {
-    /// The limit now.
-    pub limit: u32,
-    /// Permits out.
-    pub inflight: u32,
-    /// The classes in the order of the policy.
-    pub classes: Vec<ClassSnapshot>,
 }
 
 /// The controller of one pool.
@@ -163,6 +151,9 @@ impl Controller {
             Event::Finished { request, outcome } => self.finish(request, outcome, now),
             Event::Abandoned { request } => self.abandon(request, now),
             Event::PolicyChanged(policy) => self.change_policy(policy),
+            Event::BreakerForced { class, forced } => {
+                self.breakers[self.policy.nearest(class).index()].force(forced);
+            }
             Event::Woken => {}
         }
         self.dispatch(now);
@@ -201,21 +192,6 @@ impl Controller {
         self.wait(best, now) <= self.load.wait_allowed(id, self.policy.class(id), deadline, now)
     }
 
-    /// The state for people and dashboards.
-    pub fn snapshot(&self, now: Time) -> Snapshot {
-        let class = |id: ClassId| ClassSnapshot {
-            inflight: self.seats.taken_by(id),
-            queued: self.queue.class_length(id),
-            breaker: self.policy.class(id).breaker.map(|_| self.breakers[id.index()].state(now)),
-            baseline: self.limit.baseline(id.index()),
-        };
-        Snapshot {
-            limit: self.limit.current(),
-            inflight: self.seats.taken(),
-            classes: self.policy.ids().map(class).collect(),
-        }
-    }
-
     // Events.
 
     fn arrive(&mut self, arrival: Arrival, now: Time) {
@@ -230,13 +206,13 @@ impl Controller {
         }
         let id = self.policy.nearest(arrival.class);
         let class = self.policy.class(id);
-        let breaker = class.breaker.map(|policy| self.breakers[id.index()].ask(&policy, now));
+        let passage = self.breakers[id.index()].passage(class.breaker.as_ref(), now);
         let request = Request {
             id: arrival.request,
             phase: Phase::Waiting,
             class: id,
             standing: standing(class, arrival.value, arrival.tenure, arrival.usage_penalty),
-            passage: breaker.unwrap_or(Passage::Pass),
+            passage,
             since: now,
             wait_allowed: Duration::ZERO,
             deadline: arrival.deadline,

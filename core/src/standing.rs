@@ -30,6 +30,16 @@ impl Value {
         Value((value * 255.0) as u8)
     }
 
+    /// The step, of 256.
+    pub const fn step(self) -> u8 {
+        self.0
+    }
+
+    /// Of a step.
+    pub const fn from_step(step: u8) -> Value {
+        Value(step)
+    }
+
     /// Back in [0, 1].
     pub fn get(self) -> f32 {
         f32::from(self.0) / 255.0

@@ -1,0 +1,51 @@
+//! What a controller shows of itself to people and dashboards. It decides nothing.
+
+use super::Controller;
+use crate::breaker::{BreakerState, Forced};
+use crate::policy::ClassId;
+use crate::time::Time;
+use std::time::Duration;
+
+/// One class in a [`Snapshot`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassSnapshot {
+    /// Permits out.
+    pub inflight: u32,
+    /// Requests waiting.
+    pub queued: u32,
+    /// Its breaker, if it has one.
+    pub breaker: Option<BreakerState>,
+    /// What somebody has forced it to be.
+    pub forced: Option<Forced>,
+    /// Its healthy latency, zero while unknown.
+    pub baseline: Duration,
+}
+
+/// What `/v1/state` and the metrics show of a pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The limit now.
+    pub limit: u32,
+    /// Permits out.
+    pub inflight: u32,
+    /// The classes in the order of the policy.
+    pub classes: Vec<ClassSnapshot>,
+}
+
+impl Controller {
+    /// The state for people and dashboards.
+    pub fn snapshot(&self, now: Time) -> Snapshot {
+        let class = |id: ClassId| ClassSnapshot {
+            inflight: self.seats.taken_by(id),
+            queued: self.queue.class_length(id),
+            breaker: self.breakers[id.index()].state_under(self.policy.class(id).breaker.as_ref(), now),
+            forced: self.breakers[id.index()].forced(),
+            baseline: self.limit.baseline(id.index()),
+        };
+        Snapshot {
+            limit: self.limit.current(),
+            inflight: self.seats.taken(),
+            classes: self.policy.ids().map(class).collect(),
+        }
+    }
+}
