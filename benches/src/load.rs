@@ -7,13 +7,16 @@
 use crate::arrivals::{Arrival, Schedule};
 use crate::client::Client;
 use crate::cookies::CookieJar;
+use crate::gauges::Gauges;
 use crate::open_loop::{LAG_P99_MAX, Run, Shot};
-use crate::progress;
-use crate::report::{PhaseReport, PhaseTitle, Report, millis};
+use crate::progress::{self, Watched};
+use crate::report::record::{self, Course, Record, Remains};
+use crate::report::{self, PhaseReport, PhaseTitle, Report, millis, page};
 use crate::scenario::Scenario;
 use crate::tally::{Account, Expectation, Tally};
-use crate::target::Target;
+use crate::target::{Target, TargetError};
 use crate::terminal;
+use crate::timeline::Timeline;
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
@@ -42,24 +45,69 @@ pub(crate) struct LoadArgs {
     /// Overrides the scenario's seed
     #[arg(long)]
     seed: Option<u64>,
+    /// Plimsoll's admin address, such as http://127.0.0.1:8081, to watch its limit
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
     /// Writes the results here
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Writes the results here as a page
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read_for_sockets(&args.scenario)?;
     let target = Target::parse(&args.target, args.i_own.as_deref())?;
+    let gauges = args.admin.as_deref().map(gauges_at).transpose()?.unwrap_or_default();
     terminal::line(&scenario.description);
     let seed = args.seed.unwrap_or(scenario.seed);
-    let tally = run(&scenario, seed, &target).await?;
-    let report = report(&scenario, target.to_string(), vec![seed], &tally);
-    publish(&report, args.json.as_deref())
+    let started = record::timestamp();
+    let observed = observe(&scenario, seed, &target, &gauges).await?;
+    let report = report(&scenario, target.to_string(), vec![seed], &observed.tally);
+    let exit = publish(&report, None)?;
+    if gauges.is_silent() {
+        terminal::line("the admin address told no state: nothing is known of the limit");
+    }
+    let course = Course::new(Remains {
+        started,
+        scenario: std::fs::read_to_string(&args.scenario).ok(),
+        classes: &scenario.classes(),
+        phases: scenario.phases.iter().map(|phase| phase.name.as_str()).zip(scenario.spans()).collect(),
+        tally: &observed.tally,
+        timeline: &observed.timeline,
+        gauges: gauges.samples().clone(),
+    });
+    let record = Record { report, course };
+    if let Some(path) = &args.json {
+        write_json(path, &record)?;
+    }
+    if let Some(path) = &args.html {
+        report::command::write(path, &page::html(&record))?;
+    }
+    Ok(exit)
 }
 
-/// Runs `scenario` against `target`, showing progress.
+/// A run as it was seen.
+pub(crate) struct Observed {
+    /// The counts.
+    pub(crate) tally: Tally,
+    /// The counts of each second.
+    pub(crate) timeline: Timeline,
+}
+
+/// Runs `scenario` against `target`, showing progress, and returns its counts.
 pub(crate) async fn run(scenario: &Scenario, seed: u64, target: &Target) -> anyhow::Result<Tally> {
+    Ok(observe(scenario, seed, target, &Gauges::default()).await?.tally)
+}
+
+async fn observe(
+    scenario: &Scenario,
+    seed: u64,
+    target: &Target,
+    gauges: &Gauges,
+) -> anyhow::Result<Observed> {
     let client = Client::new(target.address);
     client.connect_ahead().await?;
     let classes = scenario.classes();
@@ -68,8 +116,14 @@ pub(crate) async fn run(scenario: &Scenario, seed: u64, target: &Target) -> anyh
         scenario.mix.iter().map(|template| class_index(&classes, &template.class)).collect();
     let shots = Schedule::new(scenario, seed)
         .map(|arrival| shot(scenario, mix[arrival.template], &target.host, &run.cookies, arrival));
-    progress::while_showing(&run, |time| phase_label(scenario, time), run.fire(shots)).await;
-    Ok(run.tally())
+    let watched = Watched { title: &scenario.name, classes: &classes, gauges };
+    progress::while_showing(&run, &watched, |time| phase_label(scenario, time), run.fire(shots)).await;
+    Ok(Observed { tally: run.tally(), timeline: run.whole_timeline() })
+}
+
+/// The gauges of a proxy whose admin API is at `url`; asking it is no load, wherever it is.
+fn gauges_at(url: &str) -> Result<Gauges, TargetError> {
+    Ok(Gauges::of(Client::new(Target::parse(url, Some(url))?.address)))
 }
 
 /// The results of one or several pooled runs of `scenario`.

@@ -15,8 +15,10 @@ mod cookies;
 mod client;
 mod target;
 mod tally;
-mod live;
+mod timeline;
+mod gauges;
 mod open_loop;
+mod dashboard;
 mod progress;
 mod report;
 mod load;
@@ -56,6 +58,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Measure(measure::MeasureArgs),
     Overhead(overhead::OverheadArgs),
+    Report(report::command::ReportArgs),
     Simulate(simulate::SimulateArgs),
     Grid(simulate::grid::GridArgs),
 }
@@ -82,6 +85,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::demo(args).await,
         Command::Measure(args) => measure::measure(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
+        Command::Report(args) => report::command::report(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Grid(args) => simulate::grid::grid(&args),
     }

@@ -12,8 +12,8 @@ use crate::arrivals::ShopperId;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::cookies::CookieJar;
-use crate::live::Live;
 use crate::tally::{Account, Outcome, Tally};
+use crate::timeline::Timeline;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
@@ -53,17 +53,18 @@ pub(crate) struct Run {
 
 struct Counts {
     tally: Tally,
-    live: Live,
+    timeline: Timeline,
 }
 
 impl Run {
     /// A run that starts now.
     pub(crate) fn new(client: Client, tally: Tally) -> Run {
+        let timeline = Timeline::new(tally.classes());
         Run {
             clock: Clock::start(),
             client,
             cookies: CookieJar::default(),
-            counts: Mutex::new(Counts { tally, live: Live::default() }),
+            counts: Mutex::new(Counts { tally, timeline }),
         }
     }
 
@@ -84,9 +85,17 @@ impl Run {
         under_way.join_all().await;
     }
 
-    /// What has happened since the last call.
-    pub(crate) fn take_live(&self) -> Live {
-        std::mem::take(&mut self.counts().live)
+    /// Looks at the seconds so far.
+    pub(crate) fn with_timeline<T>(&self, look: impl FnOnce(&mut Timeline) -> T) -> T {
+        look(&mut self.counts().timeline)
+    }
+
+    /// The seconds of the run, the last one included.
+    pub(crate) fn whole_timeline(&self) -> Timeline {
+        self.with_timeline(|timeline| {
+            timeline.close_before(self.clock.elapsed() + Duration::from_secs(1));
+            timeline.clone()
+        })
     }
 
     /// The counts so far.
@@ -96,7 +105,7 @@ impl Run {
 
     async fn send(&self, shot: Shot) {
         let lag = self.clock.elapsed().saturating_sub(shot.at);
-        self.counts().offer(shot.account, lag);
+        self.counts().offer(shot.account, lag, shot.at + lag);
         let deadline = self.clock.instant(shot.at + shot.patience);
         let outcome = match tokio::time::timeout_at(deadline, self.client.exchange(shot.request)).await {
             Ok(Ok(answer)) => {
@@ -116,13 +125,13 @@ impl Run {
 }
 
 impl Counts {
-    fn offer(&mut self, account: Account, lag: Duration) {
+    fn offer(&mut self, account: Account, lag: Duration, time: Duration) {
         self.tally.offer(account, lag);
-        self.live.offer();
+        self.timeline.offer(account.class, time);
     }
 
     fn settle(&mut self, account: Account, outcome: Outcome, latency: Duration, time: Duration) {
         let verdict = self.tally.settle(account, outcome, latency, time);
-        self.live.settle(verdict, latency);
+        self.timeline.settle(account.class, verdict, latency, time);
     }
 }

@@ -11,9 +11,10 @@
 
 use crate::classes::Classifier;
 use crate::client::Client;
+use crate::gauges::Gauges;
 use crate::load::publish;
 use crate::open_loop::{LAG_P99_MAX, Run, Shot};
-use crate::progress;
+use crate::progress::{self, Watched};
 use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::tally::{Account, Expectation, Span, Tally};
 use crate::target::Target;
@@ -97,7 +98,9 @@ async fn run(
             shot(args, at, request, class)
         });
     let label = |time: Duration| format!("{:.0} s of the log", time.as_secs_f64() * args.speed);
-    progress::while_showing(&run, label, run.fire(shots)).await;
+    let gauges = Gauges::default();
+    let watched = Watched { title: "replay", classes: &classifier.names(), gauges: &gauges };
+    progress::while_showing(&run, &watched, label, run.fire(shots)).await;
     Ok(run.tally())
 }
 

@@ -3,14 +3,21 @@
 //! Proportions are printed with their counts (`k/n`): "100 %" of seven requests
 //! and of seven thousand are different claims. It judges nothing.
 
+pub(crate) mod chart;
+pub(crate) mod command;
+mod difference;
+pub(crate) mod machine;
+pub(crate) mod page;
+pub(crate) mod record;
+
 use crate::tally::{Cell, Tally, quantile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 /// The results of a run, as written to a JSON file.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// The scenario's name, or the log's.
     pub(crate) source: String,
@@ -27,7 +34,7 @@ pub(crate) struct Report {
 }
 
 /// The results of one phase.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PhaseReport {
     /// The phase's name.
     pub(crate) name: String,
@@ -40,7 +47,7 @@ pub(crate) struct PhaseReport {
 }
 
 /// The results of one class in one phase.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClassReport {
     class: String,
     offered: u64,
