@@ -27,10 +27,13 @@ mod replay;
 mod origin;
 mod children;
 mod stage;
+mod peers;
 mod scoreboard;
 mod demo;
 mod measure;
+mod compare;
 mod cpu_time;
+mod affinity;
 mod closed_loop;
 mod overhead;
 mod simulate;
@@ -57,6 +60,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Demo(demo::DemoArgs),
     Measure(measure::MeasureArgs),
+    Compare(compare::CompareArgs),
     Overhead(overhead::OverheadArgs),
     Report(report::command::ReportArgs),
     Simulate(simulate::SimulateArgs),
@@ -84,6 +88,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::replay(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Measure(args) => measure::measure(args).await,
+        Command::Compare(args) => compare::compare(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
         Command::Report(args) => report::command::report(&args),
         Command::Simulate(args) => simulate::simulate(&args),
