@@ -6,7 +6,7 @@
 use crate::client::failure::Failure;
 use crate::crowd::Survival;
 use crate::interruption::PARTIAL;
-use crate::load::{Harvest, write_json};
+use crate::load::Harvest;
 use crate::open_files;
 use crate::origin::Stats;
 use crate::report::{Report, ratio};
@@ -14,7 +14,6 @@ use crate::terminal;
 use crate::verdict::{self, Verdict};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,11 +22,9 @@ pub(crate) const INVALID_RUN: u8 = 2;
 /// A target that is silent for so long before the end has stopped, and is not just slow: no patience is longer.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The results of a run, as written to a JSON file.
+/// What a run found, as a part of its JSON file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Findings {
-    #[serde(flatten)]
-    report: Report,
     /// Whether the run was ended before its time.
     partial: bool,
     /// When, in seconds, it was.
@@ -52,15 +49,9 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// What `harvest` shows of a run that was to last for `length`.
-    pub(crate) fn new(
-        report: Report,
-        harvest: &Harvest,
-        thresholds: Vec<Verdict>,
-        length: Duration,
-    ) -> Findings {
+    pub(crate) fn new(harvest: &Harvest, thresholds: Vec<Verdict>, length: Duration) -> Findings {
         let tally = &harvest.tally;
         Findings {
-            report,
             partial: harvest.cut_at.is_some(),
             cut_at_s: harvest.cut_at.map(|at| at.as_secs_f64()),
             under_way: tally.under_way(),
@@ -74,22 +65,15 @@ impl Findings {
         }
     }
 
-    /// Prints them, writes them to `json` if wanted, and says how to exit.
-    pub(crate) fn publish(&self, json: Option<&Path>) -> anyhow::Result<ExitCode> {
-        terminal::line(&self.report.table());
+    /// Prints them behind the `report`, and says how to exit.
+    pub(crate) fn publish(&self, report: &Report) -> ExitCode {
+        terminal::line(&report.table());
         for line in self.remarks() {
             terminal::line(&line);
         }
-        if let Some(path) = json {
-            write_json(path, self)?;
-        }
-        Ok(self.exit_code())
-    }
-
-    fn exit_code(&self) -> ExitCode {
         if self.partial {
             ExitCode::from(PARTIAL)
-        } else if !self.report.valid {
+        } else if !report.valid {
             ExitCode::from(INVALID_RUN)
         } else {
             verdict::exit_code(&self.thresholds)

@@ -17,10 +17,12 @@ mod cookies;
 mod client;
 mod target;
 mod tally;
-mod live;
 mod plan;
 mod shoppers;
+mod timeline;
+mod gauges;
 mod open_loop;
+mod dashboard;
 mod progress;
 mod report;
 mod origin;
@@ -33,10 +35,13 @@ mod copies;
 mod replay;
 mod children;
 mod stage;
+mod peers;
 mod scoreboard;
 mod demo;
 mod measure;
+mod compare;
 mod cpu_time;
+mod affinity;
 mod closed_loop;
 mod overhead;
 mod simulate;
@@ -59,7 +64,9 @@ enum Command {
     Replay(replay::ReplayArgs),
     Demo(demo::DemoArgs),
     Measure(measure::MeasureArgs),
+    Compare(compare::CompareArgs),
     Overhead(overhead::OverheadArgs),
+    Report(report::command::ReportArgs),
     Simulate(simulate::SimulateArgs),
     Grid(simulate::grid::GridArgs),
     /// Prints the JSON Schema of scenario files, for editors
@@ -95,7 +102,9 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::replay(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Measure(args) => measure::measure(args).await,
+        Command::Compare(args) => compare::compare(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
+        Command::Report(args) => report::command::report(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Grid(args) => simulate::grid::grid(&args),
         Command::Schema => {

@@ -12,9 +12,9 @@ use crate::client::Client;
 use crate::clock::Clock;
 use crate::cookies::CookieJar;
 use crate::crowd::Wish;
-use crate::live::Live;
 use crate::plan::{Plan, Shot};
 use crate::tally::{Account, Outcome, Tally, Verdict};
+use crate::timeline::Timeline;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::{JoinError, JoinSet};
@@ -38,7 +38,7 @@ pub(crate) struct Run {
 
 struct Counts {
     tally: Tally,
-    live: Live,
+    timeline: Timeline,
 }
 
 /// The end of a request, for the plan.
@@ -51,12 +51,13 @@ struct End {
 impl Run {
     /// A run that starts now.
     pub(crate) fn new(client: Client, tally: Tally) -> Run {
+        let timeline = Timeline::new(tally.classes());
         Run {
             clock: Clock::start(),
             client,
             rate_max: None,
             cookies: Arc::default(),
-            counts: Mutex::new(Counts { tally, live: Live::default() }),
+            counts: Mutex::new(Counts { tally, timeline }),
         }
     }
 
@@ -99,9 +100,17 @@ impl Run {
         }
     }
 
-    /// What has happened since the last call.
-    pub(crate) fn take_live(&self) -> Live {
-        std::mem::take(&mut self.counts().live)
+    /// Looks at the seconds so far.
+    pub(crate) fn with_timeline<T>(&self, look: impl FnOnce(&mut Timeline) -> T) -> T {
+        look(&mut self.counts().timeline)
+    }
+
+    /// The seconds of the run, the last one included.
+    pub(crate) fn whole_timeline(&self) -> Timeline {
+        self.with_timeline(|timeline| {
+            timeline.close_before(self.clock.elapsed() + Duration::from_secs(1));
+            timeline.clone()
+        })
     }
 
     /// The counts so far.
@@ -111,7 +120,7 @@ impl Run {
 
     async fn send(&self, shot: Shot) -> End {
         let lag = self.clock.elapsed().saturating_sub(shot.at);
-        self.counts().offer(shot.account, lag);
+        self.counts().offer(shot.account, lag, shot.at + lag);
         let deadline = self.clock.instant(shot.at + shot.patience);
         let outcome = match tokio::time::timeout_at(deadline, self.client.exchange(shot.request)).await {
             Ok(Ok(answer)) => {
@@ -157,14 +166,14 @@ fn tell(plan: &mut impl Plan, end: Result<End, JoinError>) {
 }
 
 impl Counts {
-    fn offer(&mut self, account: Account, lag: Duration) {
+    fn offer(&mut self, account: Account, lag: Duration, time: Duration) {
         self.tally.offer(account, lag);
-        self.live.offer();
+        self.timeline.offer(account.class, time);
     }
 
     fn settle(&mut self, account: Account, outcome: Outcome, latency: Duration, time: Duration) -> Verdict {
         let verdict = self.tally.settle(account, outcome, latency, time);
-        self.live.settle(verdict, latency);
+        self.timeline.settle(account.class, verdict, latency, time);
         verdict
     }
 }

@@ -14,11 +14,12 @@ use crate::classes::Classifier;
 use crate::cookies::CookieJar;
 use crate::copies::{Scaling, Sending, sendings};
 use crate::findings::Findings;
+use crate::gauges::Gauges;
 use crate::interruption::interruptions;
-use crate::load::Harvest;
+use crate::load::{Harvest, write_json};
 use crate::open_loop::{LAG_P99_MAX, Run};
 use crate::plan::{Deaf, Shot};
-use crate::progress;
+use crate::progress::{self, Watched};
 use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::tally::{Account, Expectation, Span, Tally};
 use crate::target::{Target, TargetArgs};
@@ -29,6 +30,7 @@ use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
 use plimsoll::access_log::{AccessLog, BadLines};
+use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -67,6 +69,15 @@ pub(crate) struct ReplayArgs {
     json: Option<PathBuf>,
 }
 
+/// The results of a replay, as written to a JSON file.
+#[derive(Debug, Serialize)]
+struct Results {
+    #[serde(flatten)]
+    report: Report,
+    #[serde(flatten)]
+    findings: Findings,
+}
+
 /// Runs the command.
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let target = Target::of(&args.target)?;
@@ -91,7 +102,12 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);
     let length = Duration::from_secs_f64(last).min(args.length());
-    Findings::new(report, &harvest, Vec::new(), length).publish(args.json.as_deref())
+    let findings = Findings::new(&harvest, Vec::new(), length);
+    let exit = findings.publish(&report);
+    if let Some(path) = &args.json {
+        write_json(path, &Results { report, findings })?;
+    }
+    Ok(exit)
 }
 
 impl ReplayArgs {
@@ -128,8 +144,11 @@ async fn run(
             () = interruptions(1) => Some(run.clock.elapsed()),
         }
     };
-    let cut_at = progress::while_showing(&run, label, fire).await;
-    Ok(Harvest { tally: run.tally(), survival: Vec::new(), origin: None, cut_at })
+    let gauges = Gauges::default();
+    let watched = Watched { title: "replay", classes: &classifier.names(), gauges: &gauges };
+    let cut_at = progress::while_showing(&run, &watched, label, fire).await;
+    let (tally, timeline) = (run.tally(), run.whole_timeline());
+    Ok(Harvest { tally, timeline, survival: Vec::new(), origin: None, cut_at })
 }
 
 fn shot(

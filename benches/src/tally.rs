@@ -250,6 +250,11 @@ impl Tally {
         verdict
     }
 
+    /// How many classes are told apart.
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
     /// The counts of one class in one phase.
     pub(crate) fn cell(&self, phase: usize, class: usize) -> &Cell {
         &self.cells[phase * self.classes + class]
