@@ -6,6 +6,7 @@ use http::uri::PathAndQuery;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_saphyr::Spanned;
+use std::fmt;
 use std::time::Duration;
 
 /// A kind of request.
@@ -13,7 +14,6 @@ use std::time::Duration;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Template {
     /// What it is.
-    #[expect(dead_code, reason = "a required comment: it is there for those who read the file")]
     pub(crate) name: String,
     /// The class under which its outcome is counted.
     pub(crate) class: String,
@@ -81,6 +81,15 @@ pub(crate) struct PathPattern {
     prefix: String,
     variants: Option<u32>,
     suffix: String,
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.variants {
+            Some(variants) => write!(f, "{}{{{variants}}}{}", self.prefix, self.suffix),
+            None => f.write_str(&self.prefix),
+        }
+    }
 }
 
 impl PathPattern {
