@@ -45,6 +45,7 @@ mod affinity;
 mod closed_loop;
 mod overhead;
 mod simulate;
+mod export;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -68,6 +69,7 @@ enum Command {
     Overhead(overhead::OverheadArgs),
     Report(report::command::ReportArgs),
     Simulate(simulate::SimulateArgs),
+    Export(export::ExportArgs),
     Grid(simulate::grid::GridArgs),
     /// Prints the JSON Schema of scenario files, for editors
     Schema,
@@ -106,6 +108,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Overhead(args) => overhead::overhead(args).await,
         Command::Report(args) => report::command::report(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Export(args) => export::export(&args),
         Command::Grid(args) => simulate::grid::grid(&args),
         Command::Schema => {
             terminal::line(&format!("{:#}", scenario::schema::schema()));

@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 use plimsoll::yaml::diagnostic::Mistake;
 use plimsoll::yaml::field::Field;
 use plimsoll::yaml::units::Kind;
+use std::fmt;
 use std::time::Duration;
 
 /// How a path is written.
@@ -184,6 +185,15 @@ pub(crate) struct PathPattern {
     prefix: String,
     variants: Option<u32>,
     suffix: String,
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.variants {
+            Some(variants) => write!(f, "{}{{{variants}}}{}", self.prefix, self.suffix),
+            None => f.write_str(&self.prefix),
+        }
+    }
 }
 
 impl PathPattern {
