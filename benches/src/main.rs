@@ -11,6 +11,7 @@ mod terminal;
 mod units;
 mod service_time;
 mod scenario;
+mod stretches;
 mod arrivals;
 mod crowd;
 mod cookies;
