@@ -22,6 +22,10 @@ pub(crate) const INVALID_RUN: u8 = 2;
 /// A target that is silent for so long before the end has stopped, and is not just slow: no patience is longer.
 const SILENCE: Duration = Duration::from_secs(5);
 
+/// What to do where there is no port left for another connection.
+const PORTS_ADVICE: &str = "this machine ran out of ports: let the target keep connections alive, or widen \
+                            net.ipv4.ip_local_port_range";
+
 /// What a run found, as a part of its JSON file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Findings {
@@ -102,7 +106,8 @@ impl Findings {
         let survived = ratio(completed, completed + lost);
         (begun > 0).then(|| {
             format!(
-                "\nsessions: {begun} begun, {admitted} admitted, {completed} completed, {lost} lost ({survived} survived)"
+                "\nsessions: {begun} begun, {admitted} admitted, {completed} completed, {lost} lost, \
+                 {survived} survived"
             )
         })
     }
@@ -121,15 +126,10 @@ impl Findings {
     }
 
     fn own_limits(&self) -> Option<String> {
-        let advice = |failure: &Failure| {
-            match failure {
+        let advice = |failure: &Failure| match failure {
             Failure::OpenFiles => Some(open_files::advice()),
-            Failure::Ports => Some(
-                "this machine ran out of ports: keep connections alive, or widen net.ipv4.ip_local_port_range"
-                    .to_owned(),
-            ),
+            Failure::Ports => Some(PORTS_ADVICE.to_owned()),
             _ => None,
-        }
         };
         let mut lines: Vec<String> = self.failures.keys().filter_map(advice).collect();
         if self.withheld > 0 {
