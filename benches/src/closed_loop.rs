@@ -24,6 +24,8 @@ use tokio::time::Instant;
 /// What the backend answers: a page of a kilobyte.
 static PAGE: [u8; 1_024] = [b'.'; 1_024];
 
+/// What the backend never answers: whoever asks for it keeps his seat.
+pub(crate) const HOLD: &str = "/hold";
 /// Of the answers to a drill, how many may be of another kind: a rate limit lets a few pass.
 const STRAY_SHARE: f64 = 0.01;
 
@@ -81,15 +83,16 @@ async fn repeat(target: SocketAddr, drill: Drill, end: Instant) -> Result<(u64, 
     let client = Client::new(target);
     let (mut answers, mut strays) = (0, 0);
     while clock::now() < end {
-        let answer = client.exchange(request(target, &drill)).await?;
+        let answer = client.exchange(request(target, &drill.path)).await?;
         answers += 1;
         strays += u64::from(!drill.expected.contains(&answer.status));
     }
     Ok((answers, strays))
 }
 
-fn request(target: SocketAddr, drill: &Drill) -> Request<Full<Bytes>> {
-    Request::get(drill.path.as_str())
+/// What a shopper sends to `target` for `path`.
+pub(crate) fn request(target: SocketAddr, path: &str) -> Request<Full<Bytes>> {
+    Request::get(path)
         .header(header::HOST, target.to_string())
         .header(header::USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64) plimsoll-bench")
         .header(header::COOKIE, "session=5b1f0d2c9a7e4386")
@@ -111,6 +114,9 @@ pub(crate) async fn start_backend() -> Result<SocketAddr, DrillError> {
     Ok(address)
 }
 
-async fn page(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn page(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() == HOLD {
+        return std::future::pending().await;
+    }
     Ok(Response::new(Full::new(Bytes::from_static(&PAGE))))
 }

@@ -1,148 +1,119 @@
-//! `plimsoll-bench overhead`: what plimsoll costs on top of bare Pingora.
+//! `plimsoll-bench overhead`: what a proxy costs, plimsoll and others.
 //!
-//! CPU time per request of two proxies that do the same work, one thread each,
-//! in the same run: rounds alternate between them, so that whatever else the
-//! machine does falls on both, and what counts is the ratio. Refusals are
-//! measured against the bare proxy answering 503 itself; plimsoll is brought to
-//! refuse by a policy that the user gives.
+//! CPU time per proxied request and per refusal, memory per idle connection, and
+//! how much later an answer comes. All do the same work with one thread on a core of
+//! its own, while the load and the shop share another. Rounds alternate between
+//! them, so that whatever else the machine does falls on all, and what counts are
+//! the ratios; medians are printed with their spread.
+//!
+//! A closed loop over many connections says what a busy proxy costs; latency is
+//! measured apart, at a pace that no proxy here notices.
 
+mod contender;
+mod idle;
+mod pace;
+mod spread;
+mod table;
+
+use crate::affinity::{self, Cores};
 use crate::closed_loop::{self, Drill};
-use crate::cpu_time;
-use crate::stage::{ProxyArgs, ProxyStage};
+use crate::load;
+use crate::peers::{OwnProxy, Places};
 use crate::terminal;
-use anyhow::Context;
 use clap::Args;
+use contender::Contender;
 use http::StatusCode;
-use http::uri::PathAndQuery;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
+use table::Costs;
 
 /// Keep-alive connections: enough to keep one thread busy.
 const CONNECTIONS: usize = 64;
 /// Before the first round, so that pools, caches and branch predictors are warm.
-const WARM_UP: Duration = Duration::from_secs(2);
-/// Answers that are refusals.
-const REFUSALS: [StatusCode; 2] = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS];
-/// The path the bare proxy refuses.
-const BARE_REFUSAL: &str = "/refuse";
+const WARM_UP: Duration = Duration::from_secs(1);
+/// An ordinary page.
+const PAGE: &str = "/product/7";
+/// What every proxy here refuses by itself.
+const REFUSED: &str = "/refuse";
 
-/// Compares the CPU cost of plimsoll with bare Pingora's.
+/// Compares what plimsoll, bare Pingora, HAProxy, nginx and Envoy cost.
 #[derive(Debug, Args)]
 pub(crate) struct OverheadArgs {
     #[command(flatten)]
-    proxy: ProxyArgs,
-    /// The bare-pingora binary
-    #[arg(long, value_name = "BINARY")]
-    bare: PathBuf,
-    /// The path of the proxied requests
-    #[arg(long, default_value = "/product/7", value_parser = path)]
-    path: PathAndQuery,
-    /// A policy under which plimsoll refuses `--refuse-path`; without it only proxied requests are measured
-    #[arg(long, value_name = "FILE")]
-    refuse_policy: Option<PathBuf>,
-    /// The path of the refused requests
-    #[arg(long, default_value = "/refuse", value_parser = path)]
-    refuse_path: PathAndQuery,
+    proxy: OwnProxy,
+    #[command(flatten)]
+    places: Places,
     /// The length of a round
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// How often each proxy has its turn
+    /// How often each has its turn
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
+    /// How many idle connections memory is measured with
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=25_000))]
+    idle: u32,
+    /// Writes the results here
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 /// Runs the command.
 pub(crate) async fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
+    let cores = Cores::part();
+    match &cores {
+        Some(cores) => terminal::line(&format!("proxies run on core {}, the load on another", cores.other())),
+        None => terminal::line("there is one core only: nothing is pinned, and all share it"),
+    }
     let backend = closed_loop::start_backend().await?;
-    let proxied = Drill { path: args.path.to_string(), expected: &[StatusCode::OK] };
-    let plimsoll = ProxyStage::start(&args.proxy, backend, Some(1)).await?;
-    let bare = ProxyStage::start_bare(&args.bare, backend, 1).await?;
-    let ours = Contender { stage: plimsoll, drill: proxied.clone() };
-    let theirs = Contender { stage: bare, drill: proxied };
-    compare("proxied request", &ours, &theirs, &args).await?;
-    if args.refuse_policy.is_some() {
-        let proxy = ProxyArgs { policy: args.refuse_policy.clone(), ..args.proxy.clone() };
-        let refused = |path: &str| Drill { path: path.into(), expected: &REFUSALS };
-        let ours = Contender {
-            stage: ProxyStage::start(&proxy, backend, Some(1)).await?,
-            drill: refused(args.refuse_path.as_str()),
-        };
-        let theirs = Contender { drill: refused(BARE_REFUSAL), ..theirs };
-        compare("refusal", &ours, &theirs, &args).await?;
+    let field = Contender::installed(&args.proxy, &args.places)?;
+    idle::tell(args.idle);
+    let length = Duration::from_secs(args.seconds);
+    let mut costs: Vec<Costs> = field.iter().map(|contender| Costs::of(contender.name())).collect();
+    for round in 0..=args.rounds {
+        for (contender, costs) in field.iter().zip(&mut costs) {
+            terminal::progress(&format!("round {round} of {}: {}", args.rounds, contender.name()));
+            let warm_up = round == 0;
+            let length = if warm_up { WARM_UP } else { length };
+            let measured = turn(contender, backend, length, &args, cores).await?;
+            if !warm_up {
+                costs.add(&measured);
+            }
+        }
+    }
+    let results = table::Overhead::new(args.rounds, idle::connections(args.idle), &costs);
+    terminal::line(&results.text());
+    if let Some(path) = &args.json {
+        load::write_json(path, &results)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-struct Contender {
-    stage: ProxyStage,
-    drill: Drill,
+/// What one turn showed.
+struct Turn {
+    proxied_us: f64,
+    refused_us: f64,
+    idle_kib: f64,
+    added: pace::Latency,
 }
 
-impl Contender {
-    /// Microseconds of CPU time per request over a round of `length`.
-    async fn round(&self, length: Duration) -> anyhow::Result<f64> {
-        let id = self.stage.id().context("the proxy has ended")?;
-        let before = cpu_time::of_process(id)?;
-        let requests = closed_loop::run(self.stage.address, &self.drill, CONNECTIONS, length).await?;
-        let spent = cpu_time::of_process(id)?.saturating_sub(before);
-        Ok(spent.as_secs_f64() * 1e6 / requests.max(1) as f64)
-    }
-}
-
-async fn compare(
-    what: &str,
-    ours: &Contender,
-    theirs: &Contender,
+/// All measurements of one fresh process.
+async fn turn(
+    contender: &Contender,
+    backend: SocketAddr,
+    length: Duration,
     args: &OverheadArgs,
-) -> anyhow::Result<()> {
-    ours.round(WARM_UP).await?;
-    theirs.round(WARM_UP).await?;
-    let (mut our_rounds, mut their_rounds) = (Vec::new(), Vec::new());
-    for round in 1..=args.rounds {
-        our_rounds.push(ours.round(Duration::from_secs(args.seconds)).await?);
-        their_rounds.push(theirs.round(Duration::from_secs(args.seconds)).await?);
-        terminal::progress(&format!("{what}: round {round} of {}", args.rounds));
-    }
-    let (ours, theirs) = (Spread::of(our_rounds), Spread::of(their_rounds));
-    terminal::line(&format!("CPU per {what}, plimsoll:     {ours}"));
-    terminal::line(&format!("CPU per {what}, bare Pingora: {theirs}"));
-    terminal::line(&format!("ratio of the medians: {:.3}", ours.median / theirs.median));
-    Ok(())
-}
-
-/// The middle and the ends of some measurements.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
-}
-
-impl Spread {
-    fn of(mut values: Vec<f64>) -> Spread {
-        values.sort_by(f64::total_cmp);
-        Spread { min: values[0], median: values[values.len() / 2], max: values[values.len() - 1] }
-    }
-}
-
-impl std::fmt::Display for Spread {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:.2} us (median; {:.2} to {:.2})", self.median, self.min, self.max)
-    }
-}
-
-fn path(text: &str) -> Result<PathAndQuery, String> {
-    let path: PathAndQuery = text.parse().map_err(|error| format!("{error}"))?;
-    if path.as_str().starts_with('/') { Ok(path) } else { Err("a path starts with `/`".into()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spread_does_not_depend_on_order() {
-        assert_eq!(Spread::of(vec![3.0, 1.0, 2.0]), Spread { min: 1.0, median: 2.0, max: 3.0 });
-    }
+    cores: Option<Cores>,
+) -> anyhow::Result<Turn> {
+    let proxy = affinity::apart(cores, contender.start(backend)).await?;
+    let page = Drill { path: PAGE.into(), expected: &[StatusCode::OK] };
+    let refused = Drill { path: REFUSED.into(), expected: &[StatusCode::SERVICE_UNAVAILABLE] };
+    let proxied_us = proxy.cpu_us(&page, CONNECTIONS, length).await?;
+    let direct = pace::latency(backend, PAGE, length).await?;
+    let proxied = pace::latency(proxy.address(), PAGE, length).await?;
+    let idle_kib = proxy.idle_kib(PAGE, idle::connections(args.idle)).await?;
+    let refused_us = proxy.cpu_us_refused(&refused, CONNECTIONS, length).await?;
+    proxy.stop().await?;
+    Ok(Turn { proxied_us, refused_us, idle_kib, added: proxied.above(direct) })
 }

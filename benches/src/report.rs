@@ -3,14 +3,22 @@
 //! Proportions are printed with their counts (`k/n`): "100 %" of seven requests
 //! and of seven thousand are different claims. It judges nothing.
 
+pub(crate) mod chart;
+pub(crate) mod command;
+mod difference;
+pub(crate) mod machine;
+pub(crate) mod page;
+pub(crate) mod record;
+
+use crate::open_loop::LAG_P99_MAX;
 use crate::tally::{Cell, Tally, quantile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
 /// The results of a run, as written to a JSON file.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// The scenario's name, or the log's.
     pub(crate) source: String,
@@ -27,7 +35,7 @@ pub(crate) struct Report {
 }
 
 /// The results of one phase.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct PhaseReport {
     /// The phase's name.
     pub(crate) name: String,
@@ -40,7 +48,7 @@ pub(crate) struct PhaseReport {
 }
 
 /// The results of one class in one phase.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct ClassReport {
     class: String,
     offered: u64,
@@ -154,7 +162,7 @@ impl Report {
         if let Some(lag) = self.send_lag_p99_ms {
             let _ = write!(table, "\n\nsent at most {lag:.1} ms late (p99)");
         }
-        if !self.valid {
+        if !self.valid && self.send_lag_p99_ms.is_some_and(|lag| lag > millis(LAG_P99_MAX)) {
             table.push_str(": INVALID, this machine is too slow or too busy to send this load on time");
         }
         table

@@ -9,6 +9,7 @@ use crate::origin::{STATS_PATH, Stats};
 use crate::scenario::origin::Origin;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// How a `plimsoll` is started.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,6 +31,8 @@ pub(crate) enum StageError {
     OwnProgram(std::io::Error),
     #[error("the origin does not give its statistics")]
     Stats(#[from] ClientError),
+    #[error("cannot write a configuration: {0}")]
+    Configuration(std::io::Error),
     #[error("the origin's statistics make no sense")]
     StatsFormat(#[from] serde_json::Error),
 }
@@ -77,6 +80,8 @@ impl OriginStage {
 #[derive(Debug)]
 pub(crate) struct ProxyStage {
     server: Server,
+    /// Where a peer's configuration is, which it may read again while it runs.
+    _directory: Option<TempDir>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
 }
@@ -99,7 +104,7 @@ impl ProxyStage {
         arguments.extend(threads.map(|threads| format!("--threads={threads}")));
         let mut server = Server::start("plimsoll", proxy.plimsoll.as_os_str(), arguments)?;
         server.ready(admin, "/readyz").await?;
-        Ok(ProxyStage { server, address })
+        Ok(ProxyStage { server, _directory: None, address })
     }
 
     /// Starts the bare Pingora proxy, which has no admin address, in front of `upstream`.
@@ -113,7 +118,12 @@ impl ProxyStage {
             [format!("--listen={address}"), format!("--upstream={upstream}"), format!("--threads={threads}")];
         let mut server = Server::start("bare-pingora", binary.as_os_str(), arguments)?;
         server.ready(address, "/").await?;
-        Ok(ProxyStage { server, address })
+        Ok(ProxyStage { server, _directory: None, address })
+    }
+
+    /// A peer that runs with a configuration in `directory`.
+    pub(crate) fn of_peer(server: Server, address: SocketAddr, directory: TempDir) -> ProxyStage {
+        ProxyStage { server, _directory: Some(directory), address }
     }
 
     /// The process id, while it runs.

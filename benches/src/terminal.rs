@@ -1,13 +1,18 @@
 //! The harness's only place that writes to standard output and standard error.
 //!
 //! Results go to standard output, so that they can be piped; a reader that has
-//! gone away is no reason to fail, so write errors are ignored. Progress is
-//! redrawn in place on a terminal and printed line by line elsewhere.
+//! gone away is no reason to fail, so write errors are ignored. What is redrawn
+//! in place is drawn only on a terminal.
 
-use std::io::{IsTerminal, Write, stderr, stdout};
+use ratatui::backend::CrosstermBackend;
+use ratatui::{Terminal, TerminalOptions, Viewport};
+use std::io::{IsTerminal, Stdout, Write, stderr, stdin, stdout};
 
 /// Erases what stands on the terminal's current line.
 const ERASE_LINE: &str = "\x1b[2K";
+
+/// A part of the terminal that is redrawn.
+pub(crate) type Screen = Terminal<CrosstermBackend<Stdout>>;
 
 /// Prints a result.
 pub(crate) fn line(text: &str) {
@@ -25,6 +30,16 @@ pub(crate) fn progress(text: &str) {
     } else {
         let _ = writeln!(out, "{text}");
     }
+}
+
+/// The next `height` lines, if this is a terminal that says where its cursor is.
+pub(crate) fn screen(height: u16) -> Option<Screen> {
+    // Where the cursor is comes back as input.
+    if !stdout().is_terminal() || !stdin().is_terminal() {
+        return None;
+    }
+    let options = TerminalOptions { viewport: Viewport::Inline(height) };
+    Terminal::with_options(CrosstermBackend::new(stdout()), options).ok()
 }
 
 /// Reports an error.

@@ -2,6 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "commands/thresholds.rs"]
+mod thresholds;
+#[path = "commands/trouble.rs"]
+mod trouble;
+#[path = "commands/control.rs"]
+mod control;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -143,6 +150,11 @@ fn origin_gives_a_session_only_to_those_without() {
 #[test]
 fn origin_stops_working_for_a_client_who_leaves() {
     let origin = Origin::start(&["--service-ms=3600000", "--workers=1"]);
+    come_and_leave(&origin);
+}
+
+/// Keeps a worker busy, and leaves before there is an answer.
+fn come_and_leave(origin: &Origin) {
     let mut client = TcpStream::connect(origin.address).unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     wait_until(|| origin.stats()["busy"] == 1);
@@ -171,6 +183,95 @@ fn load_reports_every_request() {
 }
 
 #[test]
+fn load_leaves_a_record_and_a_page_that_needs_nothing() {
+    let origin = Origin::start(&["--service-ms=5"]);
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO);
+    let [json, page, diff] = ["r.json", "r.html", "d.html"].map(|name| directory.path().join(name));
+    let [json_at, page_at, diff_at] = [&json, &page, &diff].map(|path| path.to_str().unwrap());
+    let target = origin.url();
+    let output = bench(&["load", &scenario, "--target", &target, "--json", json_at, "--html", page_at]);
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{}", stderr(&output));
+    let record: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!((record["format"].as_u64(), record["scenario"].as_str()), (Some(1), Some(SCENARIO)));
+    let sum = |counts: &serde_json::Value| {
+        counts.as_array().unwrap().iter().filter_map(|n| n.as_u64()).sum::<u64>()
+    };
+    let by_class =
+        |key: &str| record["seconds"].as_array().unwrap().iter().map(|class| sum(&class[key])).sum::<u64>();
+    assert!(by_class("offered") > 0 && by_class("offered") == sum(&record["total_seconds"]["offered"]));
+    for path in [page_at, diff_at] {
+        if path == diff_at {
+            let output = bench(&["report", json_at, json_at, "--output", diff_at]);
+            assert!(output.status.success() && stdout(&output).contains("+0.00"), "{}", stderr(&output));
+        }
+        let page = std::fs::read_to_string(path).unwrap();
+        assert!(page.contains("<svg") && page.contains("checkout"), "{path}");
+        for foreign in ["<script", "src=", "href=", "@import", "url("] {
+            assert!(!page.contains(foreign), "{path} has {foreign}");
+        }
+    }
+}
+
+#[test]
+fn report_of_what_is_no_result_fails_clearly() {
+    let directory = tempfile::tempdir().unwrap();
+    let prose = file(&directory, "prose.json", "once upon a time");
+    let output = bench(&["report", &prose, "-o", "/dev/null"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("prose.json is not a result of plimsoll-bench"), "{}", stderr(&output));
+}
+
+#[test]
+fn exported_script_is_one_that_node_can_parse() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = scenario(&directory);
+    let script = directory.path().join("s.mjs");
+    let output = bench(&["export", "k6", &scenario, "--output", script.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    for (tool, arguments) in [("node", "--check"), ("k6", "inspect")] {
+        match Command::new(tool).arg(arguments).arg(&script).env("TARGET", "http://127.0.0.1:9").output() {
+            Ok(output) => assert!(output.status.success(), "{tool}: {}", stderr(&output)),
+            Err(error) => eprintln!("skipped: {tool} {arguments}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn comparison_has_a_row_for_everybody_who_is_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO.replace("50/s", "20/s"));
+    let [json, markdown] = ["c.json", "c.md"].map(|name| directory.path().join(name));
+    let paths = [&json, &markdown].map(|path| path.to_str().unwrap());
+    let output = bench(&[
+        "compare",
+        &scenario,
+        "--repeats=2",
+        "--maxconn=20",
+        "--json",
+        paths[0],
+        "--markdown",
+        paths[1],
+    ]);
+    if !PathBuf::from(env!("CARGO_BIN_EXE_plimsoll-bench")).with_file_name("plimsoll").is_file() {
+        assert!(stderr(&output).contains("there is no plimsoll beside this program"), "{}", stderr(&output));
+        eprintln!("skipped: there is no plimsoll beside plimsoll-bench");
+        return;
+    }
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{}{}", stdout(&output), stderr(&output));
+    let text = stdout(&output);
+    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let names: Vec<&str> =
+        results["rows"].as_array().unwrap().iter().map(|row| row["contestant"].as_str().unwrap()).collect();
+    for program in ["plimsoll", "bare-pingora", "haproxy", "nginx", "envoy", "no proxy"] {
+        let is_there = names.iter().any(|name| name.starts_with(program));
+        assert!(is_there || text.contains(&format!("{program} is not installed")), "{program}: {text}");
+    }
+    let markdown = std::fs::read_to_string(markdown).unwrap();
+    assert!(markdown.contains("| only (20/s) | no proxy | "), "{markdown}");
+}
+
+#[test]
 fn load_says_so_when_the_target_is_down() {
     let directory = tempfile::tempdir().unwrap();
     let scenario = file(&directory, "s.yaml", SCENARIO);
@@ -187,7 +288,8 @@ fn load_leaves_other_peoples_machines_alone() {
     let scenario = file(&directory, "s.yaml", SCENARIO);
     let output = bench(&["load", &scenario, "--target", "http://192.0.2.1"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("--i-own http://192.0.2.1"), "{}", stderr(&output));
+    let advice = "--i-own http://192.0.2.1 --rate-max 100";
+    assert!(stderr(&output).contains(advice), "{}", stderr(&output));
 }
 
 #[test]

@@ -1,0 +1,133 @@
+//! `plimsoll-bench compare`: one scenario through plimsoll and everybody else.
+//!
+//! Every run has a fresh shop and a fresh proxy. Repeats are interleaved, each with
+//! a seed of its own that all contestants share, so that whatever else the machine
+//! does falls on all of them, and every figure has an interval.
+//!
+//! HAProxy and nginx are told how much the shop can carry, which nobody knows of a
+//! real one: the best `maxconn` is found by trying, and HAProxy comes once more
+//! with one that is guessed wrong. A peer that is not installed is named and left
+//! out. It judges nobody: it prints what came out.
+
+mod contestant;
+mod estimate;
+mod sweep;
+mod table;
+
+use crate::load;
+use crate::peers::{OwnProxy, Places, Program};
+use crate::scenario::Scenario;
+use crate::stage::{OriginStage, ProxyArgs};
+use crate::tally::Tally;
+use crate::target::Target;
+use crate::terminal;
+use anyhow::Context;
+use clap::Args;
+use contestant::{Contestant, Peer};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use table::{Comparison, Entry};
+
+/// Exit code of a comparison in which a run means nothing.
+const INVALID_RUN: u8 = 2;
+
+/// Puts plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy through one scenario.
+#[derive(Debug, Args)]
+pub(crate) struct CompareArgs {
+    /// The scenario file
+    scenario: PathBuf,
+    #[command(flatten)]
+    proxy: OwnProxy,
+    /// A policy for it instead of its own
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    #[command(flatten)]
+    places: Places,
+    /// How often each has its turn
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    repeats: u64,
+    /// HAProxy's maxconn; the best is found by trying if absent
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    maxconn: Option<u32>,
+    /// The wrong guess of it
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    guess: u32,
+    /// Divides the length of every phase
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    shorten: u32,
+    /// Writes the results here
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Writes the table here as Markdown
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
+    let mut scenario = Scenario::read_for_sockets(&args.scenario)?;
+    scenario.phases.iter_mut().for_each(|phase| phase.duration /= args.shorten);
+    let field = field(&args, &scenario).await?;
+    let mut entries: Vec<Entry> = field.into_iter().map(Entry::new).collect();
+    for repeat in 0..args.repeats {
+        for entry in &mut entries {
+            terminal::line(&format!("repeat {} of {}: {}", repeat + 1, args.repeats, entry.contestant));
+            entry.runs.push(run(&scenario, scenario.seed + repeat, &entry.contestant).await?);
+        }
+    }
+    let comparison = Comparison::of(&scenario, &entries);
+    terminal::line(&comparison.text());
+    if let Some(path) = &args.json {
+        load::write_json(path, &comparison)?;
+    }
+    if let Some(path) = &args.markdown {
+        std::fs::write(path, comparison.markdown())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(if comparison.is_valid() { ExitCode::SUCCESS } else { ExitCode::from(INVALID_RUN) })
+}
+
+/// All who are installed; the others are named.
+async fn field(args: &CompareArgs, scenario: &Scenario) -> anyhow::Result<Vec<Contestant>> {
+    let found = |program: Program| {
+        let path = program.find(&args.places);
+        if path.is_none() {
+            terminal::line(&program.missing());
+        }
+        path
+    };
+    let haproxy = found(Program::Haproxy);
+    let best = match (args.maxconn, &haproxy) {
+        (Some(maxconn), _) => maxconn,
+        (None, Some(path)) => sweep::best_maxconn(scenario, path).await?,
+        // nginx alone needs one: a request for each worker, and a quarter more on the way.
+        (None, None) => (scenario.origin.workers * 5).div_ceil(4) as u32,
+    };
+    let envoy = found(Program::Envoy);
+    let own = ProxyArgs { policy: args.policy.clone(), ..args.proxy.find(&args.places)? };
+    let peers = [
+        haproxy.clone().map(|path| Peer::haproxy(path, best)),
+        haproxy.map(|path| Peer::haproxy(path, args.guess)),
+        envoy.clone().map(Peer::envoy_adaptive),
+        envoy.map(Peer::envoy_admission),
+        found(Program::Nginx).map(|path| Peer::nginx(path, best)),
+        found(Program::BarePingora).map(Peer::bare_pingora),
+    ];
+    let mut field = vec![Contestant::Plimsoll(own)];
+    field.extend(peers.into_iter().flatten().map(Contestant::Peer));
+    field.push(Contestant::Direct);
+    Ok(field)
+}
+
+/// One run of `contestant` before a fresh shop.
+async fn run(scenario: &Scenario, seed: u64, contestant: &Contestant) -> anyhow::Result<Tally> {
+    let origin = OriginStage::start(&scenario.origin, seed).await?;
+    let proxy = contestant.start(origin.address, scenario).await?;
+    let address = proxy.as_ref().map_or(origin.address, |proxy| proxy.address);
+    let tally = load::run(scenario, seed, &Target::local(address)).await?;
+    if let Some(proxy) = proxy {
+        proxy.stop().await?;
+    }
+    origin.stop().await?;
+    Ok(tally)
+}

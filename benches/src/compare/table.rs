@@ -1,0 +1,213 @@
+//! One table of a comparison: as text, as Markdown and as JSON.
+//!
+//! Useful work and latencies are means over the repeats with their 95 % confidence
+//! interval; shares near all are pooled and printed with their counts.
+
+use super::contestant::Contestant;
+use super::estimate::Estimate;
+use crate::open_loop::LAG_P99_MAX;
+use crate::report::machine::Machine;
+use crate::report::{millis, ratio};
+use crate::scenario::Scenario;
+use crate::tally::{Tally, quantile};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Who was put through a scenario, and what came of it each time.
+pub(crate) struct Entry {
+    pub(crate) contestant: Contestant,
+    pub(crate) runs: Vec<Tally>,
+}
+
+/// The results of a comparison.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    scenario: String,
+    machine: Machine,
+    repeats: usize,
+    /// The most important class: the first of the mix.
+    first_class: String,
+    /// The class that shows what those wait who are let in: the one with the most requests.
+    largest_class: String,
+    rows: Vec<Row>,
+    /// Whose load could not be sent on time, so that their figures mean nothing.
+    invalid: Vec<String>,
+}
+
+/// One contestant in one phase.
+#[derive(Debug, Serialize)]
+struct Row {
+    phase: String,
+    load: String,
+    contestant: String,
+    /// The cost of what was served in time, in percent of what the shop can do.
+    useful_work: Option<Estimate>,
+    first_class: Share,
+    all: Share,
+    refused: Share,
+    /// The median latency of the largest class.
+    p50_ms: Option<Estimate>,
+    refusal_p99_ms: Option<Estimate>,
+}
+
+/// So many of so many.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Share {
+    part: u64,
+    whole: u64,
+}
+
+impl Entry {
+    /// Somebody who has not run yet.
+    pub(crate) fn new(contestant: Contestant) -> Entry {
+        Entry { contestant, runs: Vec::new() }
+    }
+
+    fn pooled(&self) -> Tally {
+        let mut runs = self.runs.iter();
+        let mut pooled = runs.next().expect("everybody has had a turn").clone();
+        runs.for_each(|run| pooled.add(run));
+        pooled
+    }
+
+    fn estimate(&self, figure: impl Fn(&Tally) -> Option<f64>) -> Option<Estimate> {
+        Estimate::of(&self.runs.iter().filter_map(figure).collect::<Vec<_>>())
+    }
+
+    fn is_valid(&self) -> bool {
+        self.runs.iter().all(|run| run.lag_p99() <= LAG_P99_MAX)
+    }
+}
+
+impl Comparison {
+    /// The results of `entries` in `scenario`.
+    pub(crate) fn of(scenario: &Scenario, entries: &[Entry]) -> Comparison {
+        let classes = scenario.classes();
+        let share = |class: &&str| {
+            let same = scenario.mix.iter().filter(|template| template.class == **class);
+            same.map(|template| template.weight).sum::<f64>()
+        };
+        let largest = (0..classes.len()).max_by(|a, b| share(&classes[*a]).total_cmp(&share(&classes[*b])));
+        let largest = largest.expect("a mix has a class");
+        let phases = 0..scenario.phases.len();
+        let rows = phases
+            .flat_map(|phase| entries.iter().map(move |entry| Row::of(scenario, phase, largest, entry)));
+        Comparison {
+            scenario: scenario.name.clone(),
+            machine: Machine::here(),
+            repeats: entries.iter().map(|entry| entry.runs.len()).max().unwrap_or_default(),
+            first_class: classes[0].into(),
+            largest_class: classes[largest].into(),
+            rows: rows.collect(),
+            invalid: entries
+                .iter()
+                .filter(|entry| !entry.is_valid())
+                .map(|entry| entry.contestant.to_string())
+                .collect(),
+        }
+    }
+
+    /// Whether every run was sent on time.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.invalid.is_empty()
+    }
+
+    /// The table for a terminal.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("\n{}, {} repeats, on {}\n", self.scenario, self.repeats, self.machine);
+        let cells = self.cells();
+        let width =
+            |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+        let widths: Vec<usize> = (0..self.headings().len()).map(width).collect();
+        for row in &cells {
+            let padded = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+                0 | 1 => format!("{cell:<width$}"),
+                _ => format!("{cell:>width$}"),
+            });
+            text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
+            text.push('\n');
+        }
+        text.push_str(&self.warning());
+        text
+    }
+
+    /// The table for a document.
+    pub(crate) fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let cells = self.cells();
+        let (heading, rows) = cells.split_first().expect("a table has a heading");
+        let rule: Vec<String> =
+            (0..heading.len()).map(|column| if column < 2 { "---" } else { "---:" }.into()).collect();
+        let mut text = line(heading) + &line(&rule);
+        rows.iter().for_each(|row| text.push_str(&line(row)));
+        text + &self.warning()
+    }
+
+    fn headings(&self) -> [String; 8] {
+        [
+            "phase".into(),
+            "who".into(),
+            "useful work, %".into(),
+            format!("{} in time", self.first_class),
+            "all in time".into(),
+            "refused".into(),
+            format!("{} p50, ms", self.largest_class),
+            "refusal p99, ms".into(),
+        ]
+    }
+
+    fn cells(&self) -> Vec<[String; 8]> {
+        std::iter::once(self.headings()).chain(self.rows.iter().map(Row::cells)).collect()
+    }
+
+    fn warning(&self) -> String {
+        if self.is_valid() {
+            return String::new();
+        }
+        let names = self.invalid.join("; ");
+        format!("\nINVALID, this machine was too busy to send the load on time: {names}\n")
+    }
+}
+
+impl Row {
+    fn of(scenario: &Scenario, phase: usize, largest: usize, entry: &Entry) -> Row {
+        let pooled = entry.pooled();
+        let (first, all) = (pooled.cell(phase, 0), pooled.phase_total(phase));
+        let described = &scenario.phases[phase];
+        let quantile_ms = |histogram: &Histogram<u64>, at| quantile(histogram, at).map(millis);
+        Row {
+            phase: described.name.clone(),
+            load: described.load.to_string(),
+            contestant: entry.contestant.to_string(),
+            useful_work: entry.estimate(|run| {
+                run.useful_work(phase, scenario.origin.capacity()).map(|useful| useful * 100.0)
+            }),
+            first_class: Share { part: first.good, whole: first.offered },
+            all: Share { part: all.good, whole: all.offered },
+            refused: Share { part: all.refusals(), whole: all.offered },
+            p50_ms: entry.estimate(|run| quantile_ms(&run.cell(phase, largest).served_us, 0.5)),
+            refusal_p99_ms: entry.estimate(|run| quantile_ms(&run.phase_total(phase).refused_us, 0.99)),
+        }
+    }
+
+    fn cells(&self) -> [String; 8] {
+        let estimate =
+            |estimate: Option<Estimate>| estimate.map_or("-".into(), |estimate| estimate.to_string());
+        [
+            format!("{} ({})", self.phase, self.load),
+            self.contestant.clone(),
+            estimate(self.useful_work),
+            self.first_class.counted(),
+            ratio(self.all.part, self.all.whole),
+            ratio(self.refused.part, self.refused.whole),
+            estimate(self.p50_ms),
+            estimate(self.refusal_p99_ms),
+        ]
+    }
+}
+
+impl Share {
+    fn counted(self) -> String {
+        format!("{} ({}/{})", ratio(self.part, self.whole), self.part, self.whole)
+    }
+}

@@ -1,0 +1,109 @@
+//! One table of what everybody costs, as text and as JSON.
+
+use super::Turn;
+use super::spread::Spread;
+use crate::report::machine::Machine;
+use serde::Serialize;
+
+/// Whom ratios are of.
+const YARDSTICK: &str = "bare-pingora";
+
+/// What the turns of one contender showed.
+pub(super) struct Costs {
+    name: &'static str,
+    proxied_us: Vec<f64>,
+    refused_us: Vec<f64>,
+    idle_kib: Vec<f64>,
+    p50_ms: Vec<f64>,
+    p99_ms: Vec<f64>,
+}
+
+impl Costs {
+    /// Nothing yet.
+    pub(super) fn of(name: &'static str) -> Costs {
+        let [proxied_us, refused_us, idle_kib, p50_ms, p99_ms] = Default::default();
+        Costs { name, proxied_us, refused_us, idle_kib, p50_ms, p99_ms }
+    }
+
+    pub(super) fn add(&mut self, turn: &Turn) {
+        self.proxied_us.push(turn.proxied_us);
+        self.refused_us.push(turn.refused_us);
+        self.idle_kib.push(turn.idle_kib);
+        self.p50_ms.push(turn.added.p50_ms);
+        self.p99_ms.push(turn.added.p99_ms);
+    }
+}
+
+/// The results of a comparison.
+#[derive(Debug, Serialize)]
+pub(super) struct Overhead {
+    machine: Machine,
+    rounds: u32,
+    idle_connections: u32,
+    rows: Vec<Row>,
+}
+
+/// What one proxy costs.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    /// Microseconds of CPU time.
+    cpu_per_request_us: Option<Spread>,
+    /// The median over the yardstick's.
+    times_bare_pingora: Option<f64>,
+    cpu_per_refusal_us: Option<Spread>,
+    memory_per_idle_connection_kib: Option<Spread>,
+    added_p50_ms: Option<Spread>,
+    added_p99_ms: Option<Spread>,
+}
+
+impl Overhead {
+    /// The results of `costs`.
+    pub(super) fn new(rounds: u32, idle_connections: u32, costs: &[Costs]) -> Overhead {
+        let median = |costs: &Costs| Spread::of(&costs.proxied_us).map(|spread| spread.median);
+        let yardstick = costs.iter().find(|costs| costs.name == YARDSTICK).and_then(median);
+        let row = |costs: &Costs| Row {
+            name: costs.name,
+            cpu_per_request_us: Spread::of(&costs.proxied_us),
+            times_bare_pingora: median(costs).zip(yardstick).map(|(own, bare)| own / bare),
+            cpu_per_refusal_us: Spread::of(&costs.refused_us),
+            memory_per_idle_connection_kib: Spread::of(&costs.idle_kib),
+            added_p50_ms: Spread::of(&costs.p50_ms),
+            added_p99_ms: Spread::of(&costs.p99_ms),
+        };
+        Overhead { machine: Machine::here(), rounds, idle_connections, rows: costs.iter().map(row).collect() }
+    }
+
+    /// The table for a terminal.
+    pub(super) fn text(&self) -> String {
+        let mut text = format!(
+            "one thread each, {} rounds, {} idle connections, on {}\nmedians, and in brackets the least and the \
+             most\n{HEADING}",
+            self.rounds, self.idle_connections, self.machine
+        );
+        for row in &self.rows {
+            text.push_str(&format!(
+                "\n{:<13}{:>22}{:>7}{:>22}{:>22}{:>26}{:>26}",
+                row.name,
+                shown(row.cpu_per_request_us),
+                row.times_bare_pingora.map_or("-".into(), |times| format!("{times:.2}")),
+                shown(row.cpu_per_refusal_us),
+                shown(row.memory_per_idle_connection_kib),
+                shown_finely(row.added_p50_ms),
+                shown_finely(row.added_p99_ms),
+            ));
+        }
+        text
+    }
+}
+
+const HEADING: &str = "               CPU us per request  ratio    CPU us per refusal     KiB per idle conn.            \
+                       added p50 ms              added p99 ms";
+
+fn shown(spread: Option<Spread>) -> String {
+    spread.map_or("-".into(), |spread| format!("{spread:.1}"))
+}
+
+fn shown_finely(spread: Option<Spread>) -> String {
+    spread.map_or("-".into(), |spread| format!("{spread:.2}"))
+}

@@ -1,0 +1,223 @@
+//! All that is known of one run: its report, its course, and where it comes from.
+//!
+//! This is the result file of `load --json`, which is documented in the harness's
+//! README and stable: within one `format`, fields are added and never changed. A
+//! file of a report alone, as other commands write it, is read too; it has no
+//! course to draw.
+
+use super::Report;
+use super::machine::Machine;
+use crate::clock;
+use crate::gauges::Gauge;
+use crate::report::millis;
+use crate::tally::{Cell, Span, Tally, quantile};
+use crate::timeline::{Series, Timeline};
+use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// The version of the file's meaning.
+const FORMAT: u32 = 1;
+/// The shares at which a distribution is told: each percent, and the tail.
+const TAIL: [f64; 5] = [0.995, 0.999, 0.9995, 0.9999, 1.0];
+
+/// One run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Record {
+    /// What came of it.
+    #[serde(flatten)]
+    pub(crate) report: Report,
+    /// How it went, and where it comes from.
+    #[serde(flatten)]
+    pub(crate) course: Course,
+}
+
+/// How a run went. A file without it is read as an empty one.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Course {
+    format: u32,
+    /// When it began, in UTC.
+    pub(crate) started: Option<String>,
+    /// The version of plimsoll-bench.
+    pub(crate) version: Option<String>,
+    /// The machine it ran on.
+    pub(crate) machine: Option<Machine>,
+    /// The scenario file, to the letter.
+    pub(crate) scenario: Option<String>,
+    /// When each phase began and ended.
+    pub(crate) spans: Vec<PhaseSpan>,
+    /// What happened in each second, by class.
+    pub(crate) seconds: Vec<ClassSeconds>,
+    /// The same for all classes together.
+    pub(crate) total_seconds: Option<Series>,
+    /// What the proxy said of itself.
+    pub(crate) gauges: Vec<Gauge>,
+    /// How latencies are distributed, by class.
+    pub(crate) latency: Vec<ClassLatency>,
+}
+
+/// When a phase began and ended, in seconds from the start of the run.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PhaseSpan {
+    pub(crate) name: String,
+    pub(crate) start_s: f64,
+    pub(crate) end_s: f64,
+}
+
+/// The seconds of one class.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ClassSeconds {
+    pub(crate) class: String,
+    #[serde(flatten)]
+    pub(crate) series: Series,
+}
+
+/// The distribution of the latencies of one class: points of milliseconds, and the share that took no longer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ClassLatency {
+    pub(crate) class: String,
+    /// Of what was served.
+    pub(crate) served: Vec<(f64, f64)>,
+    /// Of refusals.
+    pub(crate) refused: Vec<(f64, f64)>,
+}
+
+/// Why a file is no result.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    #[error("cannot read the result {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} is not a result of plimsoll-bench: {source}")]
+    Parse { path: PathBuf, source: serde_json::Error },
+    #[error("{path} is of format {format}, and this plimsoll-bench knows {FORMAT}: use a newer one")]
+    Newer { path: PathBuf, format: u32 },
+}
+
+/// What a run leaves behind, for its course.
+pub(crate) struct Remains<'a> {
+    /// When it began, in UTC.
+    pub(crate) started: String,
+    /// The text of the scenario.
+    pub(crate) scenario: Option<String>,
+    /// The classes, in the order in which they were counted.
+    pub(crate) classes: &'a [&'a str],
+    /// The phases' names and when they were.
+    pub(crate) phases: Vec<(&'a str, Span)>,
+    /// The counts.
+    pub(crate) tally: &'a Tally,
+    /// The counts of each second.
+    pub(crate) timeline: &'a Timeline,
+    /// What the proxy said of itself.
+    pub(crate) gauges: Vec<Gauge>,
+}
+
+impl Course {
+    /// The course of a run that left `remains`.
+    pub(crate) fn new(remains: Remains<'_>) -> Course {
+        let classes = || remains.classes.iter().map(|class| (*class).to_owned());
+        let spans = remains.phases.into_iter().map(|(name, span)| PhaseSpan {
+            name: name.into(),
+            start_s: span.start.as_secs_f64(),
+            end_s: span.end.as_secs_f64(),
+        });
+        let seconds = classes().zip(remains.timeline.classes());
+        let latency = classes().enumerate();
+        Course {
+            format: FORMAT,
+            started: Some(remains.started),
+            version: Some(env!("CARGO_PKG_VERSION").into()),
+            machine: Some(Machine::here()),
+            scenario: remains.scenario,
+            spans: spans.collect(),
+            seconds: seconds.map(|(class, series)| ClassSeconds { class, series: series.clone() }).collect(),
+            total_seconds: Some(remains.timeline.total().clone()),
+            gauges: remains.gauges,
+            latency: latency
+                .map(|(index, class)| ClassLatency::new(class, &remains.tally.class_total(index)))
+                .collect(),
+        }
+    }
+}
+
+impl Record {
+    /// The result in the file at `path`.
+    pub(crate) fn read(path: &Path) -> Result<Record, RecordError> {
+        let text =
+            std::fs::read(path).map_err(|source| RecordError::Read { path: path.to_owned(), source })?;
+        let parse = |text: &[u8]| {
+            let value: serde_json::Value = serde_json::from_slice(text)?;
+            Ok(Record { report: Report::deserialize(&value)?, course: Course::deserialize(&value)? })
+        };
+        let record = parse(&text).map_err(|source| RecordError::Parse { path: path.to_owned(), source })?;
+        match record.course.format {
+            ..=FORMAT => Ok(record),
+            format => Err(RecordError::Newer { path: path.to_owned(), format }),
+        }
+    }
+}
+
+impl ClassLatency {
+    fn new(class: String, cell: &Cell) -> ClassLatency {
+        ClassLatency { class, served: distribution(&cell.served_us), refused: distribution(&cell.refused_us) }
+    }
+}
+
+/// Points of a distribution, no finer than its number of values can tell.
+fn distribution(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
+    let shares = (1..100).map(|percent| f64::from(percent) / 100.0).chain(TAIL);
+    let told = shares.filter(|share| *share == 1.0 || (1.0 - share) * histogram.len() as f64 >= 1.0);
+    told.filter_map(|share| Some((millis(quantile(histogram, share)?), share))).collect()
+}
+
+/// The time now, as a result file has it.
+pub(crate) fn timestamp() -> String {
+    humantime::format_rfc3339_seconds(clock::wall()).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::latencies;
+
+    fn read(text: &str) -> Result<Record, RecordError> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("r.json");
+        std::fs::write(&path, text).unwrap();
+        Record::read(&path)
+    }
+
+    const REPORT: &str = r#""source": "s", "target": "t", "seeds": [1], "valid": true, "send_lag_p99_ms": 1.5,
+        "phases": [{"name": "p", "load": "1x", "useful_work": null, "classes": [{"class": "cart", "offered": 3,
+        "good": 1, "late": 0, "refused": {"503": 2}, "refused_late": 0, "errors": {}, "failed": 0, "timed_out": 0,
+        "served_p50_ms": 2.0, "served_p99_ms": 2.0, "refused_p50_ms": null, "refused_p99_ms": null}]}]"#;
+
+    #[test]
+    fn result_is_what_was_written() {
+        let record = read(&format!("{{{REPORT}}}")).unwrap();
+        assert!(record.course.seconds.is_empty());
+        let again = read(&serde_json::to_string(&record).unwrap()).unwrap();
+        assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&record).unwrap());
+    }
+
+    #[test]
+    fn what_is_no_result_is_told_from_a_newer_one() {
+        for text in ["", "[]", "{\"source\": \"s\"}"] {
+            assert!(matches!(read(text), Err(RecordError::Parse { .. })), "{text}");
+        }
+        let error = read(&format!("{{{REPORT}, \"format\": 2}}")).unwrap_err().to_string();
+        assert!(error.contains("of format 2"), "{error}");
+    }
+
+    #[test]
+    fn tail_is_told_only_of_enough_values() {
+        let mut histogram = latencies();
+        assert!(distribution(&histogram).is_empty());
+        for value in 1..=200 {
+            histogram.record(value * 1_000).unwrap();
+        }
+        let points = distribution(&histogram);
+        assert_eq!(points.len(), 101, "99 percents, 99.5 % and all");
+        assert!((points[49].0 - 100.0).abs() < 0.2 && points[49].1 == 0.5, "{:?}", points[49]);
+    }
+}
