@@ -24,8 +24,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::hygiene::{Leniency, Rules};
-use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
-use crate::yaml::document;
+use crate::yaml;
+use crate::yaml::diagnostic::{Diagnostics, Mistake};
 use crate::yaml::field::{Field, Section};
 use crate::yaml::source::Source;
 use crate::yaml::units::{duration, share};
@@ -168,13 +168,7 @@ impl Config {
     /// # Errors
     /// Every mistake in it.
     pub fn parse(source: &Source) -> Result<Config, Diagnostics> {
-        let mistakes = Mistakes::new(source);
-        let root = document::read(source, &mistakes);
-        let config = root.as_ref().and_then(|root| config(&Field::root(root, &mistakes)));
-        match config {
-            Some(config) if !mistakes.has_errors() => Ok(config),
-            _ => Err(mistakes.into_diagnostics()),
-        }
+        yaml::read(source, |root| config(&root))
     }
 }
 

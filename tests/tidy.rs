@@ -71,8 +71,8 @@ const CORE_ORGANS: [(&str, &[&str]); 4] = [
 ];
 
 /// What the harness may use of the proxy: enough to judge a request, nothing that serves one.
-const HARNESS_MAY_USE: [&str; 7] =
-    ["access_log", "classify", "clients", "clock", "generation", "model", "policy"];
+const HARNESS_MAY_USE: [&str; 8] =
+    ["access_log", "classify", "clients", "clock", "generation", "model", "policy", "yaml"];
 
 /// Text that may stand in these places only, and what to do elsewhere.
 const CONFINED: [Confined; 3] = [

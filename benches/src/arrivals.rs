@@ -65,6 +65,8 @@ pub(crate) struct Schedule<'a> {
     stretch: usize,
     /// In seconds from the start of the run.
     now: f64,
+    /// What equal gaps carry from one stretch to the next.
+    amount_left: Option<f64>,
 }
 
 impl<'a> Schedule<'a> {
@@ -81,59 +83,119 @@ impl<'a> Schedule<'a> {
             stretches: stretches(scenario, seed),
             stretch: 0,
             now: 0.0,
+            amount_left: None,
         }
     }
 
-    fn gap(&mut self, rate: f64) -> f64 {
+    /// Who sends a request of `template` while so many come per second.
+    fn shopper(&mut self, template: usize, rate: f64) -> ShopperId {
+        let shoppers = &self.scenario.shoppers;
+        let present = rate * shoppers.pause.as_secs_f64();
+        let buyers = present * shoppers.buyers;
+        let is_buyer = match self.scenario.mix[template].shopper {
+            ShopperKind::Abuser => return self.crowd.abuser(template),
+            ShopperKind::Bot => return self.crowd.newcomer(),
+            ShopperKind::Buyer => true,
+            ShopperKind::Anyone => self.rng.random_bool(shoppers.buyers),
+        };
+        let (visits, present) = match is_buyer {
+            true => (&mut self.crowd.buyers, buyers),
+            false => (&mut self.crowd.others, present - buyers),
+        };
+        pick(visits, &mut self.crowd.so_far, present, shoppers.visit, &mut self.rng)
+    }
+
+    /// How many requests the load must amount to before the next one comes.
+    fn next_amount(&mut self) -> f64 {
         match self.scenario.arrivals {
-            Process::Constant => 1.0 / rate,
-            Process::Poisson => -(1.0 - self.rng.random::<f64>()).ln() / rate,
+            Process::Constant => self.amount_left.take().unwrap_or(1.0),
+            Process::Poisson => -(1.0 - self.rng.random::<f64>()).ln(),
         }
     }
 
     /// The time of the next arrival, and the stretch it falls in.
     ///
     /// A gap that reaches beyond its stretch is drawn anew from the start of the
-    /// next: exact for Poisson arrivals, which have no memory.
+    /// next: exact for Poisson arrivals, which have no memory. Equal gaps have one.
     fn next_time(&mut self) -> Option<(f64, Stretch)> {
         loop {
             let stretch = *self.stretches.get(self.stretch)?;
-            let next = self.now + self.gap(stretch.rate);
-            if next < stretch.end {
+            let amount = self.next_amount();
+            if let Some(next) = stretch.time_of(amount, self.now) {
                 self.now = next;
                 return Some((next, stretch));
             }
+            self.amount_left = Some(amount - stretch.amount_from(self.now));
             self.now = stretch.end;
             self.stretch += 1;
         }
     }
 }
 
-/// A stretch of a phase in which the load does not change.
+/// A stretch of a phase in which the load stays, or changes steadily.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
     phase: usize,
-    /// In requests per second.
-    rate: f64,
+    /// In requests per second, at its start and at its end.
+    rates: [f64; 2],
     /// In seconds from the start of the run.
+    start: f64,
     end: f64,
+}
+
+impl Stretch {
+    fn slope(&self) -> f64 {
+        if self.end > self.start { (self.rates[1] - self.rates[0]) / (self.end - self.start) } else { 0.0 }
+    }
+
+    fn rate_at(&self, time: f64) -> f64 {
+        self.rates[0] + self.slope() * (time - self.start)
+    }
+
+    /// The requests of the load from `time` to its end.
+    fn amount_from(&self, time: f64) -> f64 {
+        (self.rate_at(time) + self.rates[1]) / 2.0 * (self.end - time)
+    }
+
+    /// When the load from `time` on amounts to `amount` requests, if that is before its end.
+    fn time_of(&self, amount: f64, time: f64) -> Option<f64> {
+        let (rate, slope) = (self.rate_at(time), self.slope());
+        let passes = if slope == 0.0 {
+            amount / rate
+        } else {
+            // The root of `rate x + slope / 2 x^2 = amount`; there is none if the load ends before.
+            2.0 * amount / (rate + (rate * rate + 2.0 * slope * amount).sqrt())
+        };
+        Some(time + passes).filter(|next| *next < self.end)
+    }
+
+    /// The same with `times` the load, over a part of its time.
+    fn part(&self, start: f64, end: f64, times: f64) -> Stretch {
+        // A rate of nothing would make a gap of eternity, and no arrival after it.
+        let rate = |time| (self.rate_at(time) * times).max(f64::MIN_POSITIVE);
+        Stretch { rates: [rate(start), rate(end)], start, end, ..*self }
+    }
 }
 
 fn stretches(scenario: &Scenario, seed: u64) -> Vec<Stretch> {
     let mut stretches = Vec::new();
-    let mut weather = scenario.bursts.as_ref().map(|bursts| Weather::new(bursts.value, seed));
+    let mut weather = scenario.bursts.map(|bursts| Weather::new(bursts, seed));
     let mut start = 0.0;
     for (index, phase) in scenario.phases.iter().enumerate() {
         let length = phase.duration.as_secs_f64();
+        let rates = [phase.load, phase.to.unwrap_or(phase.load)].map(|load| scenario.per_second(load));
+        let whole = Stretch { phase: index, rates, start, end: start + length };
         let pieces = phase.shape.len().max(1);
+        let mut piece_start = start;
         for piece in 0..pieces {
             let times = phase.shape.get(piece).copied().unwrap_or_default();
             let end = start + length * (piece + 1) as f64 / pieces as f64;
-            let steady = Stretch { phase: index, rate: scenario.rate(phase) * times.0, end };
+            let steady = whole.part(piece_start, end, times.0);
             match &mut weather {
                 Some(weather) => stretches.extend(weather.over(steady)),
                 None => stretches.push(steady),
             }
+            piece_start = end;
         }
         start += length;
     }
@@ -165,15 +227,15 @@ impl Weather {
 
     /// The stretches that a steady one is made of.
     fn over(&mut self, steady: Stretch) -> Vec<Stretch> {
-        let mut stretches = Vec::new();
+        let (mut stretches, mut start) = (Vec::new(), steady.start);
         loop {
             let times = if self.is_burst { self.bursts.peak.0 } else { self.bursts.trough() };
             let end = steady.end.min(self.changes_at);
-            // A rate of nothing would make a gap of eternity, and no arrival after it.
-            stretches.push(Stretch { rate: (steady.rate * times).max(f64::MIN_POSITIVE), end, ..steady });
+            stretches.push(steady.part(start, end, times));
             if end == steady.end {
                 return stretches;
             }
+            start = end;
             self.change();
         }
     }
@@ -183,33 +245,15 @@ impl Iterator for Schedule<'_> {
     type Item = Arrival;
 
     fn next(&mut self) -> Option<Arrival> {
-        let (at, Stretch { phase, rate, .. }) = self.next_time()?;
+        let (time, stretch) = self.next_time()?;
+        let (at, phase) = (Duration::from_secs_f64(time), stretch.phase);
         let scenario = self.scenario;
         let template = self.templates[phase].sample(&mut self.rng);
         let request = &scenario.mix[template];
         let pattern = self.rng.random_range(0..request.paths.len());
         let number = self.rng.random_range(1..=request.paths[pattern].variants());
-        let present = rate * scenario.shoppers.pause.as_secs_f64();
-        let buyers = present * scenario.shoppers.buyers;
-        if request.shopper == ShopperKind::Abuser {
-            let shopper = self.crowd.abuser(template);
-            return Some(Arrival {
-                at: Duration::from_secs_f64(at),
-                phase,
-                template,
-                pattern,
-                number,
-                shopper,
-            });
-        }
-        let is_buyer =
-            request.shopper == ShopperKind::Buyer || self.rng.random_bool(scenario.shoppers.buyers);
-        let shopper = if is_buyer {
-            self.crowd.pick(ShopperKind::Buyer, buyers, scenario.shoppers.visit, &mut self.rng)
-        } else {
-            self.crowd.pick(ShopperKind::Anyone, present - buyers, scenario.shoppers.visit, &mut self.rng)
-        };
-        Some(Arrival { at: Duration::from_secs_f64(at), phase, template, pattern, number, shopper })
+        let shopper = self.shopper(template, stretch.rate_at(time));
+        Some(Arrival { at, phase, template, pattern, number, shopper })
     }
 }
 
@@ -245,40 +289,43 @@ impl Crowd {
     }
 
     fn newcomer(&mut self) -> ShopperId {
-        self.so_far += 1;
-        ShopperId((self.so_far - 1) * 2)
+        newcomer(&mut self.so_far)
     }
+}
 
-    /// One of about `present` shoppers of a kind; who has finished is replaced.
-    fn pick(&mut self, kind: ShopperKind, present: f64, visit: u32, rng: &mut SmallRng) -> ShopperId {
-        let visits = match kind {
-            ShopperKind::Buyer => &mut self.buyers,
-            ShopperKind::Anyone | ShopperKind::Abuser => &mut self.others,
-        };
-        let present = (present as usize).max(1);
-        visits.truncate(present);
-        let place = rng.random_range(0..present);
-        let is_new = visits.get(place).is_none_or(|visit| visit.requests_left == 0);
-        if is_new {
-            self.so_far += 1;
-            let newcomer = Visit { shopper: ShopperId((self.so_far - 1) * 2), requests_left: visit };
-            match visits.get_mut(place) {
-                Some(finished) => *finished = newcomer,
-                None => visits.push(newcomer),
-            }
+fn newcomer(so_far: &mut usize) -> ShopperId {
+    *so_far += 1;
+    ShopperId((*so_far - 1) * 2)
+}
+
+/// One of about `present` shoppers of a kind; who has finished is replaced.
+fn pick(
+    visits: &mut Vec<Visit>,
+    so_far: &mut usize,
+    present: f64,
+    visit: u32,
+    rng: &mut SmallRng,
+) -> ShopperId {
+    let present = (present as usize).max(1);
+    visits.truncate(present);
+    let place = rng.random_range(0..present);
+    if visits.get(place).is_none_or(|visit| visit.requests_left == 0) {
+        let newcomer = Visit { shopper: newcomer(so_far), requests_left: visit };
+        match visits.get_mut(place) {
+            Some(finished) => *finished = newcomer,
+            None => visits.push(newcomer),
         }
-        let place = place.min(visits.len() - 1);
-        let chosen = &mut visits[place];
-        chosen.requests_left = chosen.requests_left.saturating_sub(1);
-        chosen.shopper
     }
+    let place = place.min(visits.len() - 1);
+    let chosen = &mut visits[place];
+    chosen.requests_left = chosen.requests_left.saturating_sub(1);
+    chosen.shopper
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::units::Times;
-    use serde_saphyr::{Location, Spanned};
+    use crate::units::{Rate, Times};
     use std::collections::{HashMap, HashSet};
     use std::path::Path;
 
@@ -344,6 +391,39 @@ phases:
     }
 
     #[test]
+    fn load_that_changes_steadily_has_its_mean_and_its_ends() {
+        for process in ["constant", "poisson"] {
+            let mut ramped = scenario(process);
+            ramped.phases[0].to = Some(Rate::TimesCapacity(3.0));
+            let mut seconds = [0_i32; 10];
+            for arrival in Schedule::new(&ramped, 1).filter(|arrival| arrival.phase == 0) {
+                seconds[arrival.at.as_secs() as usize] += 1;
+            }
+            // From 100 to 300 a second: 110 in the first second, 290 in the last; five deviations on either side.
+            assert!((seconds[0] - 110).abs() < 55 && (seconds[9] - 290).abs() < 85, "{seconds:?}");
+            assert!((seconds.iter().sum::<i32>() - 2_000).abs() < 225, "{seconds:?}");
+        }
+    }
+
+    #[test]
+    fn equal_gaps_go_on_from_one_part_to_the_next() {
+        let mut shaped = scenario("constant");
+        // Sixty parts of a sixth of a second, each of 16.7 requests.
+        shaped.phases[0].shape = vec![Times(1.0); 60];
+        let count = Schedule::new(&shaped, 1).filter(|arrival| arrival.phase == 0).count();
+        assert!(count.abs_diff(1000) <= 1, "{count}");
+    }
+
+    #[test]
+    fn bots_come_once_each() {
+        let mut scenario = scenario("constant");
+        scenario.mix[0].shopper = ShopperKind::Bot;
+        let bots = Schedule::new(&scenario, 1).filter(|arrival| arrival.template == 0);
+        let bots: Vec<_> = bots.map(|arrival| arrival.shopper).collect();
+        assert_eq!(bots.iter().collect::<HashSet<_>>().len(), bots.len());
+    }
+
+    #[test]
     fn templates_are_drawn_by_weight() {
         let counts = count_by(Schedule::new(&scenario("constant"), 1), |arrival| arrival.template);
         let share = counts[&0] as f64 / (counts[&0] + counts[&1]) as f64;
@@ -356,7 +436,7 @@ phases:
             let mut scenario = scenario("poisson");
             scenario.phases.truncate(1);
             scenario.phases[0].duration = Duration::from_secs(2_000);
-            scenario.bursts = bursts.map(|bursts| Spanned::new(bursts, Location::UNKNOWN, Location::UNKNOWN));
+            scenario.bursts = bursts;
             let mut seconds = vec![0.0_f64; 2_000];
             for arrival in Schedule::new(&scenario, 1) {
                 seconds[(arrival.at.as_secs() as usize).min(1_999)] += 1.0;

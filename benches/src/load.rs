@@ -1,143 +1,159 @@
 //! `plimsoll-bench load`: puts a target under the load of a scenario.
 //!
-//! Exit code 0 means that the run is valid, 2 that requests could not be sent on
-//! time, so that its numbers mean nothing. It starts no servers: see `demo` and
-//! `measure`.
+//! Exit code 0 means that the scenario's thresholds are held, 1 that one is missed or
+//! the command failed, 2 that requests could not be sent on time, so that the numbers
+//! mean nothing, and 105 that Ctrl-C made the result partial. It starts no servers:
+//! see `demo` and `measure`.
 
-use crate::arrivals::{Arrival, Schedule};
-use crate::client::Client;
-use crate::cookies::CookieJar;
+use crate::crowd::Survival;
+use crate::director::Director;
+use crate::findings::Findings;
 use crate::gauges::Gauges;
-use crate::open_loop::{LAG_P99_MAX, Run, Shot};
+use crate::interruption::interruptions;
+use crate::open_loop::{LAG_P99_MAX, Run};
+use crate::origin::Stats;
 use crate::progress::{self, Watched};
-use crate::report::record::{self, Course, Record, Remains};
-use crate::report::{self, PhaseReport, PhaseTitle, Report, millis, page};
+use crate::report::record::{Course, Remains, timestamp};
+use crate::report::recording::Recording;
+use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::scenario::Scenario;
-use crate::tally::{Account, Expectation, Tally};
-use crate::target::{Target, TargetError};
+use crate::shoppers::Shoppers;
+use crate::tally::{Expectation, Tally};
+use crate::target::{Target, TargetArgs};
 use crate::terminal;
 use crate::timeline::Timeline;
+use crate::verdict::{self, Measured};
 use anyhow::Context;
-use bytes::Bytes;
 use clap::Args;
-use http::{Request, header};
-use http_body_util::Full;
 use serde::Serialize;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Exit code of a run whose numbers mean nothing.
-const INVALID_RUN: u8 = 2;
 
 /// Puts a target under the load of a scenario.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
     /// The scenario file
     scenario: PathBuf,
-    /// Where to send the load, such as http://127.0.0.1:8080
-    #[arg(long)]
-    target: String,
-    /// Repeats a target on another machine, to confirm that it is yours
-    #[arg(long, value_name = "TARGET")]
-    i_own: Option<String>,
+    #[command(flatten)]
+    target: TargetArgs,
+    /// The control port of the origin behind the target, for scenarios that change the shop
+    #[arg(long, value_name = "ADDRESS")]
+    origin_control: Option<SocketAddr>,
     /// Overrides the scenario's seed
     #[arg(long)]
     seed: Option<u64>,
-    /// Plimsoll's admin address, such as http://127.0.0.1:8081, to watch its limit
-    #[arg(long, value_name = "URL")]
-    admin: Option<String>,
-    /// Writes the results here
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Writes the results here as a page
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    recording: Recording,
+}
+
+/// What a run has brought.
+pub(crate) struct Harvest {
+    /// The counts of requests.
+    pub(crate) tally: Tally,
+    /// The sessions of funnels that began in each phase.
+    pub(crate) survival: Vec<Survival>,
+    /// What the origin says it has done, if it was asked.
+    pub(crate) origin: Option<Stats>,
+    /// When the run was cut short.
+    pub(crate) cut_at: Option<Duration>,
+    /// The counts of each second.
+    pub(crate) timeline: Timeline,
 }
 
 /// Runs the command.
 pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read_for_sockets(&args.scenario)?;
-    let target = Target::parse(&args.target, args.i_own.as_deref())?;
-    let gauges = args.admin.as_deref().map(gauges_at).transpose()?.unwrap_or_default();
+    let target = Target::of(&args.target)?;
+    let director = Director::of(&scenario, args.origin_control)?;
     terminal::line(&scenario.description);
     let seed = args.seed.unwrap_or(scenario.seed);
-    let started = record::timestamp();
-    let observed = observe(&scenario, seed, &target, &gauges).await?;
-    let report = report(&scenario, target.to_string(), vec![seed], &observed.tally);
-    let exit = publish(&report, None)?;
-    if gauges.is_silent() {
-        terminal::line("the admin address told no state: nothing is known of the limit");
-    }
+    let (started, gauges) = (timestamp(), args.recording.gauges());
+    let conduct = conduct(&scenario, seed, &target, director.as_ref(), &gauges, interruptions(1));
+    let harvest = conduct.await?;
+    let report = report(&scenario, target.to_string(), vec![seed], &harvest.tally);
+    let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
+    let verdicts = verdict::verdicts(&scenario, &measured);
+    let length = scenario.phases.iter().map(|phase| phase.duration).sum();
+    let findings = Findings::new(report, &harvest, verdicts, length);
+    findings.print();
     let course = Course::new(Remains {
         started,
         scenario: std::fs::read_to_string(&args.scenario).ok(),
         classes: &scenario.classes(),
         phases: scenario.phases.iter().map(|phase| phase.name.as_str()).zip(scenario.spans()).collect(),
-        tally: &observed.tally,
-        timeline: &observed.timeline,
-        gauges: gauges.samples().clone(),
+        tally: &harvest.tally,
+        timeline: &harvest.timeline,
+        gauges: &gauges,
     });
-    let record = Record { report, course };
-    if let Some(path) = &args.json {
-        write_json(path, &record)?;
-    }
-    if let Some(path) = &args.html {
-        report::command::write(path, &page::html(&record))?;
-    }
-    Ok(exit)
+    args.recording.keep(&findings, &course)?;
+    Ok(findings.exit_code())
 }
 
-/// A run as it was seen.
-pub(crate) struct Observed {
-    /// The counts.
-    pub(crate) tally: Tally,
-    /// The counts of each second.
-    pub(crate) timeline: Timeline,
-}
-
-/// Runs `scenario` against `target`, showing progress, and returns its counts.
+/// Runs `scenario` against `target`, showing progress.
 pub(crate) async fn run(scenario: &Scenario, seed: u64, target: &Target) -> anyhow::Result<Tally> {
-    Ok(observe(scenario, seed, target, &Gauges::default()).await?.tally)
+    // What nobody lets happen to the shop would be missing from the result.
+    Director::of(scenario, None)?;
+    Ok(conduct(scenario, seed, target, None, &Gauges::default(), std::future::pending()).await?.tally)
 }
 
-async fn observe(
+/// Runs `scenario` against `target` until its end or that of `stop`, while `director` changes the shop.
+pub(crate) async fn conduct(
     scenario: &Scenario,
     seed: u64,
     target: &Target,
+    director: Option<&Director>,
     gauges: &Gauges,
-) -> anyhow::Result<Observed> {
-    let client = Client::new(target.address);
-    client.connect_ahead().await?;
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Harvest> {
+    let client = target.connect().await?;
+    if let Some(director) = director {
+        director.prepare(scenario).await?;
+    }
     let classes = scenario.classes();
-    let run = Arc::new(Run::new(client, Tally::new(scenario.spans(), classes.len(), Expectation::Success)));
-    let mix: Vec<usize> =
-        scenario.mix.iter().map(|template| class_index(&classes, &template.class)).collect();
-    let shots = Schedule::new(scenario, seed)
-        .map(|arrival| shot(scenario, mix[arrival.template], &target.host, &run.cookies, arrival));
+    let tally = Tally::new(scenario.spans(), classes.len(), Expectation::Success);
+    let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
+    let mut shoppers = Shoppers::new(scenario, seed, &target.host, Arc::clone(&run.cookies));
+    let fire = async {
+        tokio::select! {
+            () = run.fire(&mut shoppers) => Ok(None),
+            () = stop => Ok(Some(run.clock.elapsed())),
+            Err(error) = direct(director, scenario, &run) => Err(error),
+        }
+    };
     let watched = Watched { title: &scenario.name, classes: &classes, gauges };
-    progress::while_showing(&run, &watched, |time| phase_label(scenario, time), run.fire(shots)).await;
-    Ok(Observed { tally: run.tally(), timeline: run.whole_timeline() })
+    let cut_at = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
+    let origin = match director {
+        Some(director) => Some(director.stats().await?),
+        None => None,
+    };
+    let (tally, timeline) = (run.tally(), run.whole_timeline());
+    Ok(Harvest { tally, survival: shoppers.survival(), origin, cut_at, timeline })
 }
 
-/// The gauges of a proxy whose admin API is at `url`; asking it is no load, wherever it is.
-fn gauges_at(url: &str) -> Result<Gauges, TargetError> {
-    Ok(Gauges::of(Client::new(Target::parse(url, Some(url))?.address)))
+/// Ends only with an error: a shop that is not what the scenario says makes the run worthless.
+async fn direct(director: Option<&Director>, scenario: &Scenario, run: &Run) -> anyhow::Result<()> {
+    if let Some(director) = director {
+        director.direct(scenario, run.clock).await?;
+    }
+    std::future::pending().await
 }
 
-/// The results of one or several pooled runs of `scenario`.
+/// The results of one or several pooled runs of `scenario`, its warm-up left out.
 pub(crate) fn report(scenario: &Scenario, target: String, seeds: Vec<u64>, tally: &Tally) -> Report {
     let classes = scenario.classes();
-    let phases = scenario.phases.iter().enumerate().map(|(index, phase)| {
-        let title = PhaseTitle { name: phase.name.clone(), load: phase.load.to_string() };
+    let phases = scenario.phases.iter().enumerate().filter(|(_, phase)| !phase.warm_up);
+    let phases = phases.map(|(index, phase)| {
+        let title = PhaseTitle { name: phase.name.clone(), load: phase.load_label() };
         PhaseReport::new(tally, index, title, &classes, Some(scenario.origin.capacity()))
     });
     Report {
         source: scenario.name.clone(),
         target,
         seeds,
-        valid: tally.lag_p99() <= LAG_P99_MAX,
+        valid: tally.lag_p99() <= LAG_P99_MAX && !tally.is_spoiled(),
         send_lag_p99_ms: Some(millis(tally.lag_p99())),
         phases: phases.collect(),
     }
@@ -149,7 +165,7 @@ pub(crate) fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<Ex
     if let Some(path) = json {
         write_json(path, report)?;
     }
-    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(INVALID_RUN) })
+    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(crate::findings::INVALID_RUN) })
 }
 
 /// Writes results where the user wants them.
@@ -158,36 +174,10 @@ pub(crate) fn write_json(path: &Path, results: &impl Serialize) -> anyhow::Resul
     std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn shot(scenario: &Scenario, class: usize, host: &str, cookies: &CookieJar, arrival: Arrival) -> Shot {
-    let template = &scenario.mix[arrival.template];
-    let mut request = Request::builder()
-        .method(template.method.clone())
-        .uri(arrival.path(scenario))
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64) plimsoll-bench")
-        .header(header::ACCEPT, "text/html,*/*;q=0.8");
-    if let Some(cookie) = cookies.of(arrival.shopper) {
-        request = request.header(header::COOKIE, cookie);
-    }
-    let body = Full::new(Bytes::copy_from_slice(template.body.as_bytes()));
-    let slo = template.slo.unwrap_or(scenario.slo);
-    Shot {
-        at: arrival.at,
-        account: Account { phase: arrival.phase, class, cost: template.cost, slo },
-        patience: template.patience.unwrap_or(scenario.patience),
-        request: request.body(body).expect("a scenario's paths and methods are checked when it is read"),
-        shopper: Some(arrival.shopper),
-    }
-}
-
 fn phase_label(scenario: &Scenario, time: Duration) -> String {
     let current = scenario.spans().iter().position(|span| time <= span.end);
     current.map_or("last answers".into(), |index| {
         let phase = &scenario.phases[index];
-        format!("{} ({})", phase.name, phase.load)
+        format!("{} ({})", phase.name, phase.load_label())
     })
-}
-
-fn class_index(classes: &[&str], class: &str) -> usize {
-    classes.iter().position(|name| *name == class).expect("the classes are those of the mix")
 }

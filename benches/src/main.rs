@@ -5,26 +5,34 @@
 //! that spreads over all cores takes them from what it measures.
 
 mod clock;
+mod interruption;
 mod open_files;
 mod terminal;
 mod units;
 mod service_time;
 mod scenario;
 mod arrivals;
+mod crowd;
 mod cookies;
 mod client;
 mod target;
 mod tally;
 mod timeline;
 mod gauges;
+mod plan;
+mod shoppers;
 mod open_loop;
 mod dashboard;
 mod progress;
 mod report;
+mod origin;
+mod director;
+mod verdict;
+mod findings;
 mod load;
 mod classes;
+mod copies;
 mod replay;
-mod origin;
 mod children;
 mod stage;
 mod peers;
@@ -41,10 +49,6 @@ mod export;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
-
-/// Exit code of a command that Ctrl-C ended, as shells have it.
-const INTERRUPTED: u8 = 130;
 
 /// The load tester's harness of Plimsoll.
 #[derive(Debug, Parser)]
@@ -67,15 +71,25 @@ enum Command {
     Simulate(simulate::SimulateArgs),
     Export(export::ExportArgs),
     Grid(simulate::grid::GridArgs),
+    /// Prints the JSON Schema of scenario files, for editors
+    Schema,
+}
+
+impl Command {
+    /// How often a user must ask for an end: once, unless a command reports first what it has measured.
+    fn interruptions(&self) -> u32 {
+        if matches!(self, Command::Load(_) | Command::Replay(_)) { 2 } else { 1 }
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     open_files::raise_limit();
+    let interruptions = interruption::interruptions(cli.command.interruptions());
     let result = tokio::select! {
         result = dispatch(cli.command) => result,
-        () = interruption() => Ok(ExitCode::from(INTERRUPTED)),
+        () = interruptions => Ok(ExitCode::from(interruption::ENDED)),
     };
     result.unwrap_or_else(|error| {
         terminal::error(&format!("{error:#}"));
@@ -96,14 +110,9 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Export(args) => export::export(&args),
         Command::Grid(args) => simulate::grid::grid(&args),
-    }
-}
-
-/// Ends when the user wants the command to end.
-async fn interruption() {
-    let mut terminate = signal(SignalKind::terminate()).expect("a runtime with signals is running");
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
+        Command::Schema => {
+            terminal::line(&format!("{:#}", scenario::schema::schema()));
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

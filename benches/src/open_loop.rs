@@ -6,47 +6,32 @@
 //! closes its connection. The generator watches itself: how late it sends is
 //! recorded, and a run that sent too late is invalid.
 //!
-//! It does not know scenarios or logs: it is given an iterator of [`Shot`]s.
+//! It does not know scenarios or logs: it is given a [`Plan`].
 
-use crate::arrivals::ShopperId;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::cookies::CookieJar;
-use crate::tally::{Account, Outcome, Tally};
+use crate::crowd::Wish;
+use crate::plan::{Plan, Shot};
+use crate::tally::{Account, Outcome, Tally, Verdict};
 use crate::timeline::Timeline;
-use bytes::Bytes;
-use http::Request;
-use http_body_util::Full;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 /// The p99 of the send lag above which a run is invalid: 2 % of the usual SLO of
 /// one second, beyond which the generator and not the target decides what is late.
 pub(crate) const LAG_P99_MAX: Duration = Duration::from_millis(20);
-
-/// A request, and when to send it.
-#[derive(Debug)]
-pub(crate) struct Shot {
-    /// When it is sent, from the start of the run.
-    pub(crate) at: Duration,
-    /// Where it is counted.
-    pub(crate) account: Account,
-    /// How long the client waits.
-    pub(crate) patience: Duration,
-    /// What is sent.
-    pub(crate) request: Request<Full<Bytes>>,
-    /// Whose session the answer may start.
-    pub(crate) shopper: Option<ShopperId>,
-}
 
 /// A run in progress: shared by the requests under way and the progress display.
 pub(crate) struct Run {
     /// Zero at the start of the run.
     pub(crate) clock: Clock,
     client: Client,
+    /// Requests per second that are not exceeded.
+    rate_max: Option<u32>,
     /// The sessions the target has started.
-    pub(crate) cookies: CookieJar,
+    pub(crate) cookies: Arc<CookieJar>,
     /// Taken for the few instructions of one count.
     counts: Mutex<Counts>,
 }
@@ -56,6 +41,13 @@ struct Counts {
     timeline: Timeline,
 }
 
+/// The end of a request, for the plan.
+struct End {
+    wish: Option<Wish>,
+    verdict: Verdict,
+    time: Duration,
+}
+
 impl Run {
     /// A run that starts now.
     pub(crate) fn new(client: Client, tally: Tally) -> Run {
@@ -63,26 +55,49 @@ impl Run {
         Run {
             clock: Clock::start(),
             client,
-            cookies: CookieJar::default(),
+            rate_max: None,
+            cookies: Arc::default(),
             counts: Mutex::new(Counts { tally, timeline }),
         }
     }
 
-    /// Sends all of `shots`, which are in order of time, and waits for their ends.
-    pub(crate) async fn fire(self: &Arc<Run>, shots: impl Iterator<Item = Shot>) {
+    /// The same, sending so many requests per second at most.
+    pub(crate) fn capped(self, rate_max: Option<u32>) -> Run {
+        Run { rate_max, ..self }
+    }
+
+    /// Sends all that `plan` has, and waits for the ends.
+    pub(crate) async fn fire(self: &Arc<Run>, plan: &mut impl Plan) {
         let mut under_way = JoinSet::new();
-        for shot in shots {
-            if self.clock.elapsed() < shot.at {
-                tokio::time::sleep_until(self.clock.instant(shot.at)).await;
-            } else {
-                // Behind schedule: answers still get their turn.
-                tokio::task::consume_budget().await;
+        let mut meter = Meter::default();
+        loop {
+            while let Some(end) = under_way.try_join_next() {
+                tell(plan, end);
             }
-            let run = Arc::clone(self);
-            under_way.spawn(async move { run.send(shot).await });
-            while under_way.try_join_next().is_some() {}
+            match plan.next_at() {
+                Some(at) if self.clock.elapsed() < at => tokio::select! {
+                    () = tokio::time::sleep_until(self.clock.instant(at)) => {}
+                    // An answer may bring something to send before that.
+                    Some(end) = under_way.join_next() => tell(plan, end),
+                },
+                Some(_) => {
+                    // Behind schedule: answers still get their turn.
+                    tokio::task::consume_budget().await;
+                    let Some(shot) = plan.next_shot() else { continue };
+                    if self.rate_max.is_some_and(|rate_max| !meter.lets_pass(self.clock.elapsed(), rate_max))
+                    {
+                        self.counts().tally.withhold();
+                        continue;
+                    }
+                    let run = Arc::clone(self);
+                    under_way.spawn(async move { run.send(shot).await });
+                }
+                None => match under_way.join_next().await {
+                    Some(end) => tell(plan, end),
+                    None => return,
+                },
+            }
         }
-        under_way.join_all().await;
     }
 
     /// Looks at the seconds so far.
@@ -103,7 +118,7 @@ impl Run {
         self.counts().tally.clone()
     }
 
-    async fn send(&self, shot: Shot) {
+    async fn send(&self, shot: Shot) -> End {
         let lag = self.clock.elapsed().saturating_sub(shot.at);
         self.counts().offer(shot.account, lag, shot.at + lag);
         let deadline = self.clock.instant(shot.at + shot.patience);
@@ -112,15 +127,41 @@ impl Run {
                 self.cookies.keep(shot.shopper, answer.set_cookie.as_ref());
                 Outcome::Answered(answer.status)
             }
-            Ok(Err(_)) => Outcome::Failed,
+            Ok(Err(error)) => Outcome::Failed(error.failure()),
             Err(_) => Outcome::TimedOut,
         };
         let time = self.clock.elapsed();
-        self.counts().settle(shot.account, outcome, time.saturating_sub(shot.at), time);
+        let verdict = self.counts().settle(shot.account, outcome, time.saturating_sub(shot.at), time);
+        End { wish: shot.wish, verdict, time }
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts what was sent in the present second.
+#[derive(Debug, Default)]
+struct Meter {
+    second: u64,
+    sent: u32,
+}
+
+impl Meter {
+    fn lets_pass(&mut self, time: Duration, rate_max: u32) -> bool {
+        if time.as_secs() != self.second {
+            *self = Meter { second: time.as_secs(), sent: 0 };
+        }
+        let passes = self.sent < rate_max;
+        self.sent += u32::from(passes);
+        passes
+    }
+}
+
+fn tell(plan: &mut impl Plan, end: Result<End, JoinError>) {
+    let End { wish, verdict, time } = end.expect("a request does not panic, and nobody aborts it");
+    if let Some(wish) = wish {
+        plan.hear(wish, verdict, time);
     }
 }
 
@@ -130,8 +171,23 @@ impl Counts {
         self.timeline.offer(account.class, time);
     }
 
-    fn settle(&mut self, account: Account, outcome: Outcome, latency: Duration, time: Duration) {
+    fn settle(&mut self, account: Account, outcome: Outcome, latency: Duration, time: Duration) -> Verdict {
         let verdict = self.tally.settle(account, outcome, latency, time);
         self.timeline.settle(account.class, verdict, latency, time);
+        verdict
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bound_is_reached_and_not_exceeded_in_any_second() {
+        let mut meter = Meter::default();
+        let passed = |meter: &mut Meter, second| {
+            (0..5).filter(|_| meter.lets_pass(Duration::from_secs(second), 3)).count()
+        };
+        assert_eq!([passed(&mut meter, 0), passed(&mut meter, 0), passed(&mut meter, 1)], [3, 0, 3]);
     }
 }

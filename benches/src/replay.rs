@@ -1,30 +1,37 @@
 //! `plimsoll-bench replay`: sends the requests of a real access log again.
 //!
 //! Order and burstiness are the log's: a line keeps its second, and the lines of
-//! one second are spread evenly over it, since the log knows nothing finer. Time
-//! is then compressed by `--speed`. Sent are method, path, referer and user
-//! agent; bodies and cookies are not in a log, so a POST has an empty body.
+//! one second are spread evenly over it, since logs know nothing finer. Time
+//! is then compressed by `--speed`, and `--scale` multiplies the visitors. Sent are
+//! method, path, referer and user agent, with the cookie that the target has given
+//! the visitor; bodies are not in a log, so a POST has an empty body.
 //! No `X-Forwarded-For` is made up: a proxy must not believe it anyway.
 //!
 //! An answer of any kind but 429 and 5xx counts as served, since logs ask for
 //! much that does not exist.
 
 use crate::classes::Classifier;
-use crate::client::Client;
+use crate::cookies::CookieJar;
+use crate::copies::{Scaling, Sending, sendings};
+use crate::findings::Findings;
 use crate::gauges::Gauges;
-use crate::load::publish;
-use crate::open_loop::{LAG_P99_MAX, Run, Shot};
+use crate::interruption::interruptions;
+use crate::load::Harvest;
+use crate::open_loop::{LAG_P99_MAX, Run};
+use crate::plan::{Deaf, Shot};
 use crate::progress::{self, Watched};
+use crate::report::record::{Course, Remains, timestamp};
+use crate::report::recording::Recording;
 use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::tally::{Account, Expectation, Span, Tally};
-use crate::target::Target;
+use crate::target::{Target, TargetArgs};
 use crate::terminal;
 use anyhow::Context;
 use bytes::Bytes;
 use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
-use plimsoll::access_log::{AccessLog, BadLines, Entry};
+use plimsoll::access_log::{AccessLog, BadLines};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -33,17 +40,22 @@ use std::time::Duration;
 /// Sends the requests of an access log again.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// The log, in common or combined format, plain or gzip
+    /// The log, in common or combined format or in JSON, plain or gzip
     access_log: PathBuf,
-    /// Where to send the requests, such as http://127.0.0.1:8080
-    #[arg(long)]
-    target: String,
-    /// Repeats a target on another machine, to confirm that it is yours
-    #[arg(long, value_name = "TARGET")]
-    i_own: Option<String>,
+    #[command(flatten)]
+    target: TargetArgs,
     /// By how much time is compressed
-    #[arg(long, default_value_t = 20.0, value_parser = speed)]
+    #[arg(long, default_value_t = 20.0, value_parser = factor)]
     speed: f64,
+    /// By how much sessions are multiplied: 3 sends each for three visitors, 0.5 every second one
+    #[arg(long, default_value_t = 1.0, value_parser = factor)]
+    scale: f64,
+    /// By how much of the log's time a copy of a session is shifted at most
+    #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
+    shift: Duration,
+    /// Makes copies and their shifts repeatable
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Stops sending after this long, such as 60s
     #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
     length: Option<Duration>,
@@ -53,79 +65,111 @@ pub(crate) struct ReplayArgs {
     /// A client who waits longer leaves
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     patience: Duration,
-    /// Writes the results here
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    recording: Recording,
 }
 
 /// Runs the command.
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let target = Target::parse(&args.target, args.i_own.as_deref())?;
+    let target = Target::of(&args.target)?;
     let log = AccessLog::read(&args.access_log)?;
-    terminal::line(&format!("{} requests to replay{}", log.entries.len(), complaint(&log.bad_lines)));
+    let scaling = Scaling { scale: args.scale, shift: args.shift.as_secs_f64(), seed: args.seed };
+    let sendings = sendings(&log.entries, scaling);
+    terminal::line(&format!("{} requests to replay{}", sendings.len(), complaint(&log.bad_lines)));
     let classifier = Classifier::shipped().context("the shipped model cannot be used")?;
-    let tally = run(&args, &target, &log.entries, &classifier).await?;
-    let title = PhaseTitle { name: "replay".into(), load: format!("{} times as fast", args.speed) };
+    let (started, gauges) = (timestamp(), args.recording.gauges());
+    let harvest = run(&args, &target, &sendings, &classifier, &gauges).await?;
+    let load = match args.scale {
+        1.0 => format!("{} times as fast", args.speed),
+        scale => format!("{} times as fast, {scale} times the visitors", args.speed),
+    };
+    let (tally, title) = (&harvest.tally, PhaseTitle { name: "replay".into(), load });
     let report = Report {
         source: args.access_log.display().to_string(),
         target: target.to_string(),
-        seeds: Vec::new(),
-        valid: tally.lag_p99() <= LAG_P99_MAX,
+        seeds: if args.scale == 1.0 { Vec::new() } else { vec![args.seed] },
+        valid: tally.lag_p99() <= LAG_P99_MAX && !tally.is_spoiled(),
         send_lag_p99_ms: Some(millis(tally.lag_p99())),
-        phases: vec![PhaseReport::new(&tally, 0, title, &classifier.names(), None)],
+        phases: vec![PhaseReport::new(tally, 0, title, &classifier.names(), None)],
     };
-    publish(&report, args.json.as_deref())
+    let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);
+    let length = Duration::from_secs_f64(last).min(args.length());
+    let findings = Findings::new(report, &harvest, Vec::new(), length);
+    findings.print();
+    let course = Course::new(Remains {
+        started,
+        scenario: None,
+        classes: &classifier.names(),
+        phases: vec![("replay", Span { start: Duration::ZERO, end: length })],
+        tally,
+        timeline: &harvest.timeline,
+        gauges: &gauges,
+    });
+    args.recording.keep(&findings, &course)?;
+    Ok(findings.exit_code())
+}
+
+impl ReplayArgs {
+    fn length(&self) -> Duration {
+        self.length.unwrap_or(Duration::MAX)
+    }
 }
 
 async fn run(
     args: &ReplayArgs,
     target: &Target,
-    entries: &[Entry],
+    sendings: &[Sending<'_>],
     classifier: &Classifier,
-) -> anyhow::Result<Tally> {
-    let client = Client::new(target.address);
-    client.connect_ahead().await?;
-    let length = args.length.unwrap_or(Duration::MAX);
-    let span = Span { start: Duration::ZERO, end: length };
-    let classes = classifier.names().len();
-    let run = Arc::new(Run::new(client, Tally::new(vec![span], classes, Expectation::AnyAnswer)));
-    let shots = timed(entries)
-        .map(|(second, entry)| (Duration::from_secs_f64(second / args.speed), entry))
-        .take_while(|(at, _)| *at < length)
-        .map(|(at, entry)| {
-            let request = request(target, entry);
+    gauges: &Gauges,
+) -> anyhow::Result<Harvest> {
+    let client = target.connect().await?;
+    let span = Span { start: Duration::ZERO, end: args.length() };
+    let classes = classifier.names();
+    let tally = Tally::new(vec![span], classes.len(), Expectation::AnyAnswer);
+    let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
+    let shots = sendings
+        .iter()
+        .map(|sending| (Duration::from_secs_f64(sending.time / args.speed), sending))
+        .take_while(|(at, _)| *at < args.length())
+        .map(|(at, sending)| {
+            let request = request(target, sending, &run.cookies);
             let class = classifier.class_of(&request);
-            shot(args, at, request, class)
+            shot(args, at, request, class, sending)
         });
+    let mut plan = Deaf::new(shots);
     let label = |time: Duration| format!("{:.0} s of the log", time.as_secs_f64() * args.speed);
-    let gauges = Gauges::default();
-    let watched = Watched { title: "replay", classes: &classifier.names(), gauges: &gauges };
-    progress::while_showing(&run, &watched, label, run.fire(shots)).await;
-    Ok(run.tally())
+    let fire = async {
+        tokio::select! {
+            () = run.fire(&mut plan) => None,
+            () = interruptions(1) => Some(run.clock.elapsed()),
+        }
+    };
+    let watched = Watched { title: "replay", classes: &classes, gauges };
+    let cut_at = progress::while_showing(&run, &watched, label, fire).await;
+    let timeline = run.whole_timeline();
+    Ok(Harvest { tally: run.tally(), survival: Vec::new(), origin: None, cut_at, timeline })
 }
 
-/// Entries with their time in seconds from the start of the log, those of one second spread over it.
-fn timed(entries: &[Entry]) -> impl Iterator<Item = (f64, &Entry)> {
-    let first = entries.first().map_or(0, |entry| entry.second);
-    entries.chunk_by(|a, b| a.second == b.second).flat_map(move |second| {
-        let start = (second[0].second - first) as f64;
-        let gap = 1.0 / second.len() as f64;
-        second.iter().enumerate().map(move |(place, entry)| (start + place as f64 * gap, entry))
-    })
-}
-
-fn shot(args: &ReplayArgs, at: Duration, request: Request<Full<Bytes>>, class: usize) -> Shot {
+fn shot(
+    args: &ReplayArgs,
+    at: Duration,
+    request: Request<Full<Bytes>>,
+    class: usize,
+    sending: &Sending<'_>,
+) -> Shot {
     Shot {
         at,
         account: Account { phase: 0, class, cost: 1.0, slo: args.slo },
         patience: args.patience,
         request,
-        shopper: None,
+        shopper: Some(sending.shopper),
+        wish: None,
     }
 }
 
 /// What is sent for a line of the log.
-fn request(target: &Target, entry: &Entry) -> Request<Full<Bytes>> {
+fn request(target: &Target, sending: &Sending<'_>, cookies: &CookieJar) -> Request<Full<Bytes>> {
+    let entry = sending.entry;
     let mut request = Request::builder()
         .method(entry.method.clone())
         .uri(entry.target.as_str())
@@ -135,6 +179,9 @@ fn request(target: &Target, entry: &Entry) -> Request<Full<Bytes>> {
         if let Some(value) = value.as_ref().and_then(|text| http::HeaderValue::from_str(text).ok()) {
             request = request.header(name, value);
         }
+    }
+    if let Some(cookie) = cookies.of(sending.shopper) {
+        request = request.header(header::COOKIE, cookie);
     }
     request.body(Full::default()).expect("the parts of a log entry are valid")
 }
@@ -153,30 +200,9 @@ fn complaint(bad: &BadLines) -> String {
     text
 }
 
-fn speed(text: &str) -> Result<f64, String> {
+fn factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
-        Ok(speed) if (0.01..=1e6).contains(&speed) => Ok(speed),
+        Ok(factor) if (0.01..=1e6).contains(&factor) => Ok(factor),
         _ => Err("a number from 0.01 to 1000000 is needed".into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use http::Method;
-
-    #[test]
-    fn lines_of_one_second_are_spread_over_it_in_order() {
-        let entry = |second| Entry {
-            second,
-            client: "c1".into(),
-            method: Method::GET,
-            target: "/".parse().unwrap(),
-            referer: None,
-            user_agent: None,
-        };
-        let entries = [entry(100), entry(100), entry(103), entry(103), entry(103), entry(103)];
-        let times: Vec<f64> = timed(&entries).map(|(time, _)| time).collect();
-        assert_eq!(times, [0.0, 0.5, 3.0, 3.25, 3.5, 3.75]);
     }
 }

@@ -7,8 +7,9 @@ pub(crate) mod chart;
 pub(crate) mod command;
 mod difference;
 pub(crate) mod machine;
-pub(crate) mod page;
+mod page;
 pub(crate) mod record;
+pub(crate) mod recording;
 
 use crate::tally::{Cell, Tally, quantile};
 use serde::{Deserialize, Serialize};

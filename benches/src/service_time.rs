@@ -9,8 +9,6 @@
 
 use rand::Rng;
 use rand_distr::{Distribution as _, Exp1, StandardNormal};
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
 use std::fmt;
 use std::str::FromStr;
 
@@ -120,12 +118,6 @@ impl FromStr for Distribution {
             _ => None,
         };
         read.ok_or_else(|| NoDistribution(text.into()))
-    }
-}
-
-impl<'de> Deserialize<'de> for Distribution {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Distribution, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -8,6 +8,7 @@
 //!
 //! It prints nothing: see `report`.
 
+use crate::client::failure::Failure;
 use hdrhistogram::Histogram;
 use http::StatusCode;
 use std::collections::BTreeMap;
@@ -26,7 +27,7 @@ pub(crate) enum Outcome {
     /// A response, read to its end.
     Answered(StatusCode),
     /// No connection, or it broke.
-    Failed,
+    Failed(Failure),
     /// The client lost patience and closed its connection.
     TimedOut,
 }
@@ -114,6 +115,11 @@ impl Cell {
         self.refused.values().sum()
     }
 
+    fn settled(&self) -> u64 {
+        let errors = self.errors.values().sum::<u64>();
+        self.good + self.late + self.refusals() + errors + self.failed + self.timed_out
+    }
+
     /// Adds the counts of `other`.
     pub(crate) fn add(&mut self, other: &Cell) {
         self.offered += other.offered;
@@ -134,7 +140,7 @@ impl Cell {
             (Verdict::Late, _) => self.late += 1,
             (Verdict::Refused, Outcome::Answered(status)) => count(&mut self.refused, status),
             (_, Outcome::Answered(status)) => count(&mut self.errors, status),
-            (_, Outcome::Failed) => self.failed += 1,
+            (_, Outcome::Failed(_)) => self.failed += 1,
             (_, Outcome::TimedOut) => self.timed_out += 1,
         }
         match verdict {
@@ -191,6 +197,12 @@ pub(crate) struct Tally {
     useful_cost: Vec<f64>,
     /// Microseconds by which requests were sent later than intended.
     lag_us: Histogram<u64>,
+    /// Why requests failed, over all phases.
+    failures: BTreeMap<Failure, u64>,
+    /// When the last answer came.
+    answered_last: Duration,
+    /// Requests that were not sent, so as not to exceed a bound.
+    withheld: u64,
     runs: u32,
 }
 
@@ -203,6 +215,9 @@ impl Tally {
             cells: vec![Cell::default(); spans.len() * classes],
             useful_cost: vec![0.0; spans.len()],
             lag_us: latencies(),
+            failures: BTreeMap::new(),
+            answered_last: Duration::ZERO,
+            withheld: 0,
             spans,
             runs: 1,
         }
@@ -223,6 +238,11 @@ impl Tally {
         time: Duration,
     ) -> Verdict {
         let verdict = self.judge(account, outcome, latency);
+        match outcome {
+            Outcome::Failed(failure) => *self.failures.entry(failure).or_default() += 1,
+            Outcome::Answered(_) => self.answered_last = self.answered_last.max(time),
+            Outcome::TimedOut => {}
+        }
         self.cell_mut(account).record(outcome, verdict, latency);
         if verdict == Verdict::Good && self.spans[account.phase].is_settled_at(time) {
             self.useful_cost[account.phase] += account.cost;
@@ -270,6 +290,36 @@ impl Tally {
         quantile(&self.lag_us, 0.99).unwrap_or_default()
     }
 
+    /// Counts a request that is not sent, so as not to exceed a bound.
+    pub(crate) fn withhold(&mut self) {
+        self.withheld += 1;
+    }
+
+    /// Requests that were not sent.
+    pub(crate) fn withheld(&self) -> u64 {
+        self.withheld
+    }
+
+    /// Whether this machine could not do what it was asked to, so that counts are not the target's doing.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.withheld > 0 || self.failures.keys().any(|failure| failure.is_ours())
+    }
+
+    /// Requests that have been sent and have no end yet.
+    pub(crate) fn under_way(&self) -> u64 {
+        self.cells.iter().map(|cell| cell.offered - cell.settled()).sum()
+    }
+
+    /// Why requests failed, and how many did.
+    pub(crate) fn failures(&self) -> &BTreeMap<Failure, u64> {
+        &self.failures
+    }
+
+    /// When the last answer came.
+    pub(crate) fn answered_last(&self) -> Duration {
+        self.answered_last
+    }
+
     /// Adds another run of the same phases and classes.
     pub(crate) fn add(&mut self, other: &Tally) {
         for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {
@@ -279,6 +329,11 @@ impl Tally {
             *mine += theirs;
         }
         self.lag_us += &other.lag_us;
+        for (failure, number) in &other.failures {
+            *self.failures.entry(*failure).or_default() += number;
+        }
+        self.answered_last = self.answered_last.max(other.answered_last);
+        self.withheld += other.withheld;
         self.runs += other.runs;
     }
 
@@ -369,7 +424,12 @@ mod tests {
     #[test]
     fn every_request_is_counted_once() {
         let mut tally = tally();
-        for outcome in [OK, Outcome::Failed, Outcome::TimedOut, Outcome::Answered(StatusCode::BAD_GATEWAY)] {
+        for outcome in [
+            OK,
+            Outcome::Failed(Failure::Reset),
+            Outcome::TimedOut,
+            Outcome::Answered(StatusCode::BAD_GATEWAY),
+        ] {
             tally.offer(CHECKOUT, Duration::ZERO);
             tally.settle(CHECKOUT, outcome, Duration::from_millis(5), Duration::from_secs(5));
         }

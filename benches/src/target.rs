@@ -1,12 +1,39 @@
-//! What may be put under load.
+//! What may be put under load, and how to reach it.
 //!
 //! Loopback addresses only, unless the user states that the target is theirs by
-//! repeating it: a load generator pointed at somebody else's shop by a slip of
-//! the hand is an attack. Plain HTTP only: TLS would measure the generator.
+//! repeating it, and how many requests a second it may get at most: a load generator
+//! pointed at somebody else's shop by a slip of the hand is an attack.
 
+use crate::client::tls::{Tls, TlsError, Trust};
+use crate::client::{Client, ClientError, Version};
+use clap::Args;
 use http::Uri;
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+/// Where to send requests.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Where to send the requests, such as http://127.0.0.1:8080
+    #[arg(long)]
+    target: String,
+    /// Repeats a target on another machine, to confirm that it is yours
+    #[arg(long, value_name = "TARGET", requires = "rate_max")]
+    i_own: Option<String>,
+    /// Requests per second that are never exceeded; needed for other machines
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    rate_max: Option<u32>,
+    /// The version of HTTP; without it 1.1, or over TLS what the server chooses
+    #[arg(long, value_name = "VERSION")]
+    http: Option<Version>,
+    /// Believes any certificate
+    #[arg(long, conflicts_with = "cacert")]
+    insecure: bool,
+    /// Believes the certificates in this file (PEM), and no others
+    #[arg(long, value_name = "FILE")]
+    cacert: Option<PathBuf>,
+}
 
 /// A server that may be put under load.
 #[derive(Clone, Debug)]
@@ -15,77 +42,128 @@ pub(crate) struct Target {
     pub(crate) address: SocketAddr,
     /// What requests name as `Host`.
     pub(crate) host: String,
+    /// Requests per second that it may get.
+    pub(crate) rate_max: Option<u32>,
+    tls: Option<Tls>,
+    version: Option<Version>,
 }
 
 /// Why a target is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TargetError {
-    #[error("`{0}` is not a target: write http://127.0.0.1:8080")]
+    #[error("`{0}` is not a target: write http://127.0.0.1:8080 or https://...")]
     Malformed(String),
     #[error("cannot find {target}")]
     Unresolved { target: String, source: std::io::Error },
-    #[error("{target} is not this machine: if it is yours to put under load, add `--i-own {target}`")]
+    #[error(
+        "{target} is not this machine: if it is yours to put under load, \
+         add `--i-own {target} --rate-max 100` (requests per second)"
+    )]
     NotOurs { target: String },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 impl Target {
-    /// The target at `url`; one that is not on this machine must be repeated in `owned`.
-    pub(crate) fn parse(url: &str, owned: Option<&str>) -> Result<Target, TargetError> {
-        let malformed = || TargetError::Malformed(url.into());
-        let uri: Uri = url.parse().map_err(|_| malformed())?;
-        let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(malformed)?;
+    /// The target that the user names; one that is not on this machine must be named twice.
+    pub(crate) fn of(args: &TargetArgs) -> Result<Target, TargetError> {
+        let malformed = || TargetError::Malformed(args.target.clone());
+        let uri: Uri = args.target.parse().map_err(|_| malformed())?;
+        let (host, authority) = (uri.host().ok_or_else(malformed)?, uri.authority().ok_or_else(malformed)?);
+        let is_tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(malformed()),
+        };
         let name = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses: Vec<SocketAddr> = (name, uri.port_u16().unwrap_or(80))
-            .to_socket_addrs()
-            .map_err(|source| TargetError::Unresolved { target: url.into(), source })?
-            .collect();
-        // `localhost` often resolves to ::1 first, where few development servers listen.
-        let preferred = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-        let address = *preferred.ok_or_else(malformed)?;
-        if owned != Some(url) && !addresses.iter().all(|address| address.ip().is_loopback()) {
-            return Err(TargetError::NotOurs { target: url.into() });
-        }
-        let host = uri.authority().ok_or_else(malformed)?.to_string();
-        Ok(Target { address, host })
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let address = address_of(args, name, port)?;
+        let trust = match &args.cacert {
+            _ if args.insecure => Trust::Anybody,
+            Some(file) => Trust::File(file.clone()),
+            None => Trust::Machine,
+        };
+        let tls = if is_tls { Some(Tls::new(name, &trust, args.http)?) } else { None };
+        let host = authority.to_string();
+        Ok(Target { address, host, rate_max: args.rate_max, tls, version: args.http })
+    }
+
+    /// A client of it, with a first connection open.
+    pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
+        Client::connect(self.address, self.tls.clone(), &self.host, self.version).await
     }
 
     /// A server that this process has started on this machine.
     pub(crate) fn local(address: SocketAddr) -> Target {
-        Target { address, host: address.to_string() }
+        Target { address, host: address.to_string(), rate_max: None, tls: None, version: None }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.host)
+        write!(f, "{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.host)
     }
+}
+
+fn address_of(args: &TargetArgs, name: &str, port: u16) -> Result<SocketAddr, TargetError> {
+    let target = || args.target.clone();
+    let addresses: Vec<SocketAddr> = (name, port)
+        .to_socket_addrs()
+        .map_err(|source| TargetError::Unresolved { target: target(), source })?
+        .collect();
+    // `localhost` often resolves to ::1 first, where few development servers listen.
+    let preferred = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
+    let address = *preferred.ok_or_else(|| TargetError::Malformed(target()))?;
+    let is_owned = args.i_own.as_ref() == Some(&args.target) && args.rate_max.is_some();
+    if !is_owned && !addresses.iter().all(|address| address.ip().is_loopback()) {
+        return Err(TargetError::NotOurs { target: target() });
+    }
+    Ok(address)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn args(target: &str) -> TargetArgs {
+        TargetArgs {
+            target: target.into(),
+            i_own: None,
+            rate_max: None,
+            http: None,
+            insecure: false,
+            cacert: None,
+        }
+    }
+
     #[test]
     fn this_machine_is_a_target() {
-        assert_eq!(Target::parse("http://127.0.0.1:8080", None).unwrap().address.port(), 8080);
-        assert!(Target::parse("http://[::1]:81", None).unwrap().address.ip().is_loopback());
-        assert_eq!(Target::parse("http://127.0.0.1", None).unwrap().address.port(), 80);
+        let address = |url| Target::of(&args(url)).unwrap().address;
+        assert_eq!(address("http://127.0.0.1:8080").port(), 8080);
+        assert!(address("http://[::1]:81").ip().is_loopback());
+        assert_eq!(address("http://127.0.0.1").port(), 80);
     }
 
     #[test]
-    fn other_machines_need_the_users_word() {
+    fn other_machines_need_the_users_word_and_a_bound() {
         let url = "http://192.0.2.7:80";
-        let error = Target::parse(url, None).unwrap_err().to_string();
-        assert!(error.contains("--i-own http://192.0.2.7:80"), "{error}");
-        assert!(Target::parse(url, Some("http://192.0.2.8:80")).is_err());
-        assert!(Target::parse(url, Some(url)).is_ok());
+        let error = Target::of(&args(url)).unwrap_err().to_string();
+        assert!(error.contains("--i-own http://192.0.2.7:80 --rate-max 100"), "{error}");
+        let owned = |named: &str, rate_max| {
+            Target::of(&TargetArgs { i_own: Some(named.into()), rate_max, ..args(url) })
+        };
+        assert!(owned("http://192.0.2.8:80", Some(10)).is_err());
+        assert!(owned(url, None).is_err());
+        assert_eq!(owned(url, Some(10)).unwrap().rate_max, Some(10));
     }
 
     #[test]
-    fn what_is_not_plain_http_is_refused() {
-        for url in ["", "127.0.0.1:8080", "https://127.0.0.1", "ftp://127.0.0.1", "http://"] {
-            let error = Target::parse(url, None).unwrap_err();
+    fn what_is_neither_http_nor_https_is_refused() {
+        for url in ["", "127.0.0.1:8080", "ftp://127.0.0.1", "http://"] {
+            let error = Target::of(&args(url)).unwrap_err();
             assert!(matches!(error, TargetError::Malformed(_)), "{url}: {error}");
         }
+        let target = Target::of(&TargetArgs { insecure: true, ..args("https://127.0.0.1") }).unwrap();
+        assert_eq!((target.address.port(), target.to_string().as_str()), (443, "https://127.0.0.1"));
     }
 }

@@ -2,18 +2,40 @@
 //!
 //! A bare number is refused: whether `40` means milliseconds or seconds is a
 //! mistake nobody sees until the run is over. The range of a value is checked
-//! where it is read, so that the error points at the line it stands on.
+//! where it is read, so that the mistake is told with the line it stands on.
 //!
 //! It does not check one value against another.
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use crate::service_time::Distribution;
+use http::Method;
+use plimsoll::yaml::diagnostic::Mistake;
+use plimsoll::yaml::units::Kind;
 use std::fmt;
-use std::marker::PhantomData;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The longest duration anything in a scenario may have.
 const DURATION_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What a weight, a cost or a worth may be: above zero, and far beyond any shop.
+pub(crate) const POSITIVE: RangeInclusive<f64> = 0.000_001..=1e9;
+
+/// A duration with its unit, longer than zero and at most a day.
+pub(crate) const DURATION: Kind<Duration> =
+    Kind { pattern: "^ *([0-9]+ *[a-z]+ *)+$", read: |text| duration(text) };
+/// A percentage from `0%` to `100%`, as a fraction.
+pub(crate) const FRACTION: Kind<f64> = Kind { pattern: r"^[0-9.]+(e-?[0-9]+)? *%$", read: fraction };
+/// How fast requests arrive.
+pub(crate) const RATE: Kind<Rate> = Kind { pattern: r"^[0-9.]+(e[0-9]+)?(x|/s)$", read: rate };
+/// A multiple of something.
+pub(crate) const TIMES: Kind<Times> = Kind { pattern: r"^[0-9.]+(e-?[0-9]+)?x$", read: times };
+/// How service times spread around their mean.
+pub(crate) const DISTRIBUTION: Kind<Distribution> = Kind {
+    pattern: r"^(deterministic|exponential|uniform(:[0-9.]+)?|lognormal:[0-9.]+|pareto:[0-9.]+:[0-9.e]+)$",
+    read: distribution,
+};
+/// A request method.
+pub(crate) const METHOD: Kind<Method> = Kind { pattern: "^[!-~]+$", read: method };
 
 /// How fast requests arrive.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,61 +55,13 @@ impl fmt::Display for Rate {
     }
 }
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let rate = match (text.strip_suffix('x'), text.strip_suffix("/s")) {
-            (Some(times), _) => positive_number(times).map(Rate::TimesCapacity),
-            (_, Some(rate)) => positive_number(rate).map(Rate::PerSecond),
-            _ => None,
-        };
-        rate.ok_or_else(|| {
-            D::Error::custom(format!("`{text}` is not a load: write `4x` (of capacity) or `1600/s`"))
-        })
-    }
-}
+/// A finite number above zero.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Positive(pub(crate) f64);
 
-/// A duration with its unit, longer than zero and at most a day.
-pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    match humantime::parse_duration(&text) {
-        Ok(duration) if duration > DURATION_MAX => {
-            Err(D::Error::custom(format!("`{text}` is more than a day")))
-        }
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(D::Error::custom(format!("`{text}` is not a duration: write `40ms`, `2s` or `1m 30s`"))),
-    }
-}
-
-/// As [`duration`], for a key that may be absent.
-pub(crate) fn some_duration<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Duration>, D::Error> {
-    duration(deserializer).map(Some)
-}
-
-/// A percentage from `0%` to `100%`, as a fraction.
-pub(crate) fn fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.strip_suffix('%')
-        .and_then(|number| number.trim_end().parse::<f64>().ok())
-        .filter(|percent| (0.0..=100.0).contains(percent))
-        .map(|percent| percent / 100.0)
-        .ok_or_else(|| D::Error::custom(format!("`{text}` is not a percentage from 0% to 100%: write `25%`")))
-}
-
-/// As [`fraction`], for a key that may be absent.
-pub(crate) fn some_fraction<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    fraction(deserializer).map(Some)
-}
-
-/// A percentage from `0%` to `100%`, in a place that cannot say how it is read.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Fraction(#[serde(deserialize_with = "fraction")] pub(crate) f64);
-
-/// A finite number above zero, in a place that cannot say how it is read.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub(crate) struct Positive(#[serde(deserialize_with = "positive")] pub(crate) f64);
+/// A part of a whole, from 0 to 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fraction(pub(crate) f64);
 
 /// A multiple of something: `0.5x`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,59 +74,54 @@ impl Default for Times {
     }
 }
 
-impl<'de> Deserialize<'de> for Times {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Times, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let times = text.strip_suffix('x').and_then(positive_number).map(Times);
-        times.ok_or_else(|| D::Error::custom(format!("`{text}` is not a multiple: write `0.5x` or `10x`")))
-    }
-}
-
-/// As [`positive`], for a key that may be absent.
-pub(crate) fn some_positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    positive(deserializer).map(Some)
-}
-
-/// A finite number above zero.
-pub(crate) fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    let number = f64::deserialize(deserializer)?;
-    if number.is_finite() && number > 0.0 {
-        return Ok(number);
-    }
-    Err(D::Error::custom(format!("{number} must be a number above zero")))
-}
-
-/// A list of at least one item.
-pub(crate) fn non_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    deserializer.deserialize_seq(NonEmpty(PhantomData))
-}
-
-struct NonEmpty<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for NonEmpty<T> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of at least one item")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
+/// A duration with its unit, longer than zero and at most a day.
+pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration > DURATION_MAX => {
+            Err(Mistake::new(format!("`{text}` is more than a day")).hint("at most 24h"))
         }
-        if list.is_empty() {
-            Err(A::Error::custom("the list is empty: it needs at least one item"))
-        } else {
-            Ok(list)
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => {
+            Err(Mistake::new(format!("`{text}` is not a duration")).hint("write it like 40ms, 2s or 1m 30s"))
         }
     }
 }
 
-fn positive_number(text: &str) -> Option<f64> {
+/// A percentage from `0%` to `100%`, as a fraction.
+pub(crate) fn fraction(text: &str) -> Result<f64, Mistake> {
+    text.strip_suffix('%')
+        .and_then(|number| number.trim_end().parse::<f64>().ok())
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| {
+            Mistake::new(format!("`{text}` is not a percentage from 0% to 100%")).hint("write it like 25%")
+        })
+}
+
+fn rate(text: &str) -> Result<Rate, Mistake> {
+    let rate = match (text.strip_suffix('x'), text.strip_suffix("/s")) {
+        (Some(times), _) => positive(times).map(Rate::TimesCapacity),
+        (_, Some(rate)) => positive(rate).map(Rate::PerSecond),
+        _ => None,
+    };
+    let hint = "write it like 4x (of the origin's capacity) or 1600/s";
+    rate.ok_or_else(|| Mistake::new(format!("`{text}` is not a load")).hint(hint))
+}
+
+fn times(text: &str) -> Result<Times, Mistake> {
+    let times = text.strip_suffix('x').and_then(positive).map(Times);
+    times.ok_or_else(|| Mistake::new(format!("`{text}` is not a multiple")).hint("write it like 0.5x or 10x"))
+}
+
+fn distribution(text: &str) -> Result<Distribution, Mistake> {
+    text.parse().map_err(|error| Mistake::new(format!("{error}")))
+}
+
+fn method(text: &str) -> Result<Method, Mistake> {
+    let hint = "write it like GET or POST";
+    text.parse().map_err(|_| Mistake::new(format!("`{text}` is not a request method")).hint(hint))
+}
+
+fn positive(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().filter(|number| number.is_finite() && *number > 0.0)
 }

@@ -2,6 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "commands/thresholds.rs"]
+mod thresholds;
+#[path = "commands/trouble.rs"]
+mod trouble;
+#[path = "commands/control.rs"]
+mod control;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -276,7 +283,8 @@ fn load_leaves_other_peoples_machines_alone() {
     let scenario = file(&directory, "s.yaml", SCENARIO);
     let output = bench(&["load", &scenario, "--target", "http://192.0.2.1"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(stderr(&output).contains("--i-own http://192.0.2.1"), "{}", stderr(&output));
+    let advice = "--i-own http://192.0.2.1 --rate-max 100";
+    assert!(stderr(&output).contains(advice), "{}", stderr(&output));
 }
 
 #[test]

@@ -32,6 +32,24 @@ fn common_line_has_no_referer_and_zones_count() {
 }
 
 #[test]
+fn lines_in_json_are_read_by_the_usual_names() {
+    for line in [
+        r#"{"time_iso8601":"2017-04-30T04:28:11+00:00","remote_addr":"10.0.0.9","request":"GET /a?b=1 HTTP/1.1","http_user_agent":"x"}"#,
+        r#"{"ts":1493526491.25,"request":{"remote_ip":"10.0.0.9","method":"GET","uri":"/a?b=1","headers":{"User-Agent":["x"]}}}"#,
+        r#"{"time":"2017-04-30T04:28:11.1Z","client":"10.0.0.9","method":"GET","path":"/a?b=1","user_agent":"x"}"#,
+        r#"{"msec":"1493526491000","remote_addr":"10.0.0.9","request_method":"GET","request_uri":"/a?b=1","agent":"x"}"#,
+    ] {
+        let log = parsed(line);
+        let entry = log.entries.first().unwrap_or_else(|| panic!("{line}: {:?}", log.bad_lines));
+        assert_eq!((entry.second, &*entry.client), (1_493_526_491, "10.0.0.9"), "{line}");
+        assert_eq!((entry.target.as_str(), entry.user_agent.as_deref()), ("/a?b=1", Some("x")), "{line}");
+    }
+    assert_eq!(flaw(r#"{"time":"2017-04-30T04:28:11Z","method":"GET"}"#), Flaw::Format);
+    assert_eq!(flaw(r#"{"time":"yesterday","path":"/"}"#), Flaw::Time);
+    assert_eq!(flaw(r#"{"path":"#), Flaw::Format);
+}
+
+#[test]
 fn dash_stands_for_an_absent_header() {
     let entry = parse_line(COMBINED.replace("http://x/", "-").as_bytes()).unwrap();
     assert_eq!(entry.referer, None);

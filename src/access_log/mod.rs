@@ -1,4 +1,4 @@
-//! Reads web server access logs in the common and combined formats.
+//! Reads web server access logs in the common and combined formats, and in JSON.
 //!
 //! Logs of real shops are full of lines that are no requests: TLS handshakes on
 //! the wrong port, scanners, cut-off writes. Such a line is never fatal; it is
@@ -9,6 +9,8 @@
 //! Compression is recognised by content, not by name. What the requests of a
 //! log mean is not decided here: `plimsoll policy diff` and `plimsoll-bench replay`
 //! do. Plimsoll's own log is written by `telemetry`.
+
+mod json;
 
 use chrono::DateTime;
 use flate2::read::MultiGzDecoder;
@@ -62,10 +64,10 @@ pub struct BadLines {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     /// It has other fields, or too few.
-    #[error("not in the common or combined format")]
+    #[error("not in the common or combined format, nor JSON with a path")]
     Format,
     /// Its time is no time.
-    #[error("the time is not like 30/Apr/2017:04:28:11 +0000")]
+    #[error("the time is not like 30/Apr/2017:04:28:11 +0000, nor in JSON 2017-04-30T04:28:11Z")]
     Time,
     /// What is quoted is no request.
     #[error("the request is not like GET /path HTTP/1.1")]
@@ -173,6 +175,9 @@ fn open(path: &Path) -> std::io::Result<Box<dyn BufRead>> {
 /// The request in a line: `host ident user [time] "request" status bytes "referer" "user agent"`.
 fn parse_line(line: &[u8]) -> Result<Entry, Flaw> {
     let line = std::str::from_utf8(line).map_err(|_| Flaw::Encoding)?;
+    if line.starts_with('{') {
+        return json::parse_line(line);
+    }
     let (who, rest) = line.split_once(" [").ok_or(Flaw::Format)?;
     let (time, rest) = rest.split_once("] ").ok_or(Flaw::Format)?;
     let (request, rest) = quoted(rest).ok_or(Flaw::Format)?;

@@ -112,27 +112,33 @@ pub struct Diagnostics(pub Vec<Diagnostic>);
 
 /// A message and, where there is one, its hint: a mistake that does not know its place yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mistake {
-    pub(crate) rule: Rule,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct Mistake {
+    /// Of which kind it is.
+    pub rule: Rule,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead, if that can be told.
+    pub hint: Option<String>,
 }
 
 impl Mistake {
-    pub(crate) fn new(message: impl Into<String>) -> Mistake {
+    /// A value that cannot stand here.
+    pub fn new(message: impl Into<String>) -> Mistake {
         Mistake { rule: INVALID_VALUE, message: message.into(), hint: None }
     }
 
-    pub(crate) fn of(rule: Rule, message: impl Into<String>) -> Mistake {
+    /// A mistake of this kind.
+    pub fn of(rule: Rule, message: impl Into<String>) -> Mistake {
         Mistake { rule, ..Mistake::new(message) }
     }
 
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Mistake {
+    /// The same, with what to write instead.
+    pub fn hint(self, hint: impl Into<String>) -> Mistake {
         Mistake { hint: Some(hint.into()), ..self }
     }
 
     /// An unknown `name` where one of `known` should stand.
-    pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Mistake {
+    pub fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Mistake {
         let known: Vec<&str> = known.collect();
         let mistake = Mistake::of(UNKNOWN_NAME, format!("unknown {what} `{name}`"));
         match nearest(name, &known) {

@@ -139,8 +139,7 @@ fn parse(text: &str, file: usize, mistakes: &Mistakes<'_>) -> Option<Node> {
     match builder.document() {
         Ok(Some(root)) => Some(root),
         Ok(None) => {
-            let mistake =
-                Mistake::of(NOT_YAML, "the file is empty").hint("a policy needs `version: 1` and `classes:`");
+            let mistake = Mistake::of(NOT_YAML, "the file is empty").hint("write the keys it needs");
             mistakes.report(Mark { file, line: 1, column: 1 }, "", mistake);
             None
         }

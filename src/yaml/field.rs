@@ -19,7 +19,7 @@ use super::units::Kind;
 
 /// A value with its place and its key path.
 #[derive(Clone, Debug)]
-pub(crate) struct Field<'n> {
+pub struct Field<'n> {
     node: &'n Node,
     /// Where a mistake is shown: at a single value, or at the key of anything larger.
     mark: Mark,
@@ -31,13 +31,15 @@ pub(crate) struct Field<'n> {
 
 /// The name of something, and where it is used.
 #[derive(Clone, Debug)]
-pub(crate) struct Named<'n> {
-    pub(crate) field: Field<'n>,
-    pub(crate) name: &'n str,
+pub struct Named<'n> {
+    /// Where it is used.
+    pub field: Field<'n>,
+    /// The name.
+    pub name: &'n str,
 }
 
 /// A number that an operator may write.
-pub(crate) trait Number: FromStr + PartialOrd + Display {
+pub trait Number: FromStr + PartialOrd + Display {
     /// Whether it has no decimals.
     const IS_WHOLE: bool;
 }
@@ -60,9 +62,12 @@ impl Number for usize {
 impl Number for f32 {
     const IS_WHOLE: bool = false;
 }
+impl Number for f64 {
+    const IS_WHOLE: bool = false;
+}
 
 /// A mapping of known keys.
-pub(crate) struct Section<'n> {
+pub struct Section<'n> {
     field: Field<'n>,
     entries: &'n [Entry],
     asked: RefCell<Vec<&'static str>>,
@@ -83,12 +88,13 @@ impl<'n> Field<'n> {
         format!("{}:{}", self.mistakes.file(self.mark), self.mark.line)
     }
 
-    pub(crate) fn report(&self, mistake: Mistake) {
+    /// Says that this is wrong.
+    pub fn report(&self, mistake: Mistake) {
         self.mistakes.report(self.mark, &self.key, mistake);
     }
 
     /// Says that this can be applied, but hardly means what it says.
-    pub(crate) fn warn(&self, mistake: Mistake) {
+    pub fn warn(&self, mistake: Mistake) {
         self.mistakes.warn(self.mark, &self.key, mistake);
     }
 
@@ -97,7 +103,8 @@ impl<'n> Field<'n> {
         self.report(mistake.hint(format!("for example {example}")));
     }
 
-    pub(crate) fn is_null(&self) -> bool {
+    /// Whether the key stands alone.
+    pub fn is_null(&self) -> bool {
         if let Some(outline) = &self.outline {
             outline.null();
             return false;
@@ -105,7 +112,8 @@ impl<'n> Field<'n> {
         matches!(self.node.value, Value::Null)
     }
 
-    pub(crate) fn is_word(&self, word: &str) -> bool {
+    /// Whether this word stands here.
+    pub fn is_word(&self, word: &str) -> bool {
         if let Some(outline) = &self.outline {
             outline.word(word);
             return false;
@@ -113,7 +121,8 @@ impl<'n> Field<'n> {
         matches!(&self.node.value, Value::Text(text) if text == word)
     }
 
-    pub(crate) fn text(&self) -> Option<&'n str> {
+    /// The text of a single value.
+    pub fn text(&self) -> Option<&'n str> {
         if let Some(outline) = &self.outline {
             outline.text(None);
             return None;
@@ -122,7 +131,7 @@ impl<'n> Field<'n> {
     }
 
     /// The text, unless it is the one word that may stand here.
-    pub(crate) fn text_unless(&self, word: &str) -> Option<&'n str> {
+    pub fn text_unless(&self, word: &str) -> Option<&'n str> {
         if let Some(outline) = &self.outline {
             outline.word(word);
             return None;
@@ -139,12 +148,12 @@ impl<'n> Field<'n> {
     }
 
     /// The text, read by `parse`.
-    pub(crate) fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, Mistake>) -> Option<T> {
+    pub fn parsed<T>(&self, parse: impl FnOnce(&str) -> Result<T, Mistake>) -> Option<T> {
         parse(self.text()?).map_err(|mistake| self.report(mistake)).ok()
     }
 
     /// The text, which is a value of that kind.
-    pub(crate) fn read_as<T>(&self, kind: &Kind<T>) -> Option<T> {
+    pub fn read_as<T>(&self, kind: &Kind<T>) -> Option<T> {
         if let Some(outline) = &self.outline {
             outline.text(Some(kind.pattern));
             return None;
@@ -153,7 +162,7 @@ impl<'n> Field<'n> {
     }
 
     /// What a single value reads as; `None` if a list or mapping stands here instead.
-    pub(crate) fn single<T>(&self, kind: &Kind<T>) -> Option<Option<T>> {
+    pub fn single<T>(&self, kind: &Kind<T>) -> Option<Option<T>> {
         if let Some(outline) = &self.outline {
             outline.text(Some(kind.pattern));
             return None;
@@ -162,12 +171,13 @@ impl<'n> Field<'n> {
     }
 
     /// The text, which is the name of something that the caller knows.
-    pub(crate) fn named(self) -> Option<Named<'n>> {
+    pub fn named(self) -> Option<Named<'n>> {
         let name = self.text()?;
         Some(Named { field: self, name })
     }
 
-    pub(crate) fn number<T: Number>(&self, range: RangeInclusive<T>) -> Option<T> {
+    /// A number of this range.
+    pub fn number<T: Number>(&self, range: RangeInclusive<T>) -> Option<T> {
         if let Some(outline) = &self.outline {
             outline.number(T::IS_WHOLE, &range.start().to_string(), &range.end().to_string());
             return None;
@@ -183,7 +193,8 @@ impl<'n> Field<'n> {
         None
     }
 
-    pub(crate) fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    /// What the word that stands here means.
+    pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
         if let Some(outline) = &self.outline {
             choices.iter().for_each(|(name, _)| outline.word(name));
             return None;
@@ -196,11 +207,13 @@ impl<'n> Field<'n> {
         found
     }
 
-    pub(crate) fn switch(&self) -> Option<bool> {
+    /// `on` or `off`.
+    pub fn switch(&self) -> Option<bool> {
         self.choice(&[("on", true), ("off", false)])
     }
 
-    pub(crate) fn list(&self) -> Vec<Field<'n>> {
+    /// The items of a list.
+    pub fn list(&self) -> Vec<Field<'n>> {
         if let Some(outline) = &self.outline {
             return vec![self.noted(outline.list())];
         }
@@ -216,7 +229,7 @@ impl<'n> Field<'n> {
     }
 
     /// A list, or one item without its brackets.
-    pub(crate) fn list_or_one(&self) -> Vec<Field<'n>> {
+    pub fn list_or_one(&self) -> Vec<Field<'n>> {
         if let Some(outline) = &self.outline {
             return vec![self.noted(outline.list_or_one())];
         }
@@ -224,7 +237,7 @@ impl<'n> Field<'n> {
     }
 
     /// Keys of the operator's choice.
-    pub(crate) fn entries(&self) -> Option<Vec<(&'n str, Field<'n>)>> {
+    pub fn entries(&self) -> Option<Vec<(&'n str, Field<'n>)>> {
         if let Some(outline) = &self.outline {
             return Some(vec![("any", self.noted(outline.map()))]);
         }
@@ -235,7 +248,8 @@ impl<'n> Field<'n> {
         Some(entries.iter().map(|entry| (entry.key.as_str(), self.child(entry))).collect())
     }
 
-    pub(crate) fn section(&self) -> Option<Section<'n>> {
+    /// A mapping whose keys are known.
+    pub fn section(&self) -> Option<Section<'n>> {
         if let Some(outline) = &self.outline {
             outline.section();
         }
@@ -266,7 +280,7 @@ impl<'n> Field<'n> {
 
 impl<'n> Section<'n> {
     /// The value of `key`, unless it is absent.
-    pub(crate) fn get(&self, key: &'static str) -> Option<Field<'n>> {
+    pub fn get(&self, key: &'static str) -> Option<Field<'n>> {
         if let Some(outline) = &self.field.outline {
             return Some(self.field.noted(outline.key(key)));
         }
@@ -276,7 +290,7 @@ impl<'n> Section<'n> {
     }
 
     /// The value of `key`, whose absence is a mistake.
-    pub(crate) fn require(&self, key: &'static str, example: &str) -> Option<Field<'n>> {
+    pub fn require(&self, key: &'static str, example: &str) -> Option<Field<'n>> {
         if let Some(outline) = &self.field.outline {
             outline.require(key);
         }
@@ -289,7 +303,7 @@ impl<'n> Section<'n> {
     }
 
     /// Reports the keys that nobody asked for: those the schema does not have.
-    pub(crate) fn close(self) {
+    pub fn close(self) {
         let asked = self.asked.into_inner();
         for entry in self.entries.iter().filter(|entry| !asked.contains(&entry.key.as_str())) {
             let mistake = Mistake::unknown("key", &entry.key, asked.iter().copied());

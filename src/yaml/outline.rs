@@ -17,7 +17,7 @@ use super::source::Source;
 
 /// What may stand at one place. Clones are the same place.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Outline(Rc<RefCell<Vec<Form>>>);
+pub struct Outline(Rc<RefCell<Vec<Form>>>);
 
 #[derive(Clone, Debug)]
 enum Form {
@@ -48,16 +48,16 @@ struct Key {
 
 /// What is known of a key besides its shape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Note {
+pub struct Note {
     /// A sentence about it.
-    pub(crate) description: Option<String>,
+    pub description: Option<String>,
     /// What holds where it is left out.
-    pub(crate) default: Option<String>,
+    pub default: Option<String>,
 }
 
 impl Outline {
     /// What `read` asks the root of a file for.
-    pub(crate) fn of(read: impl FnOnce(Field<'_>)) -> Outline {
+    pub fn of(read: impl FnOnce(Field<'_>)) -> Outline {
         let source = Source::of("outline", "");
         let mistakes = Mistakes::new(&source);
         let nothing = Node { mark: Mark { file: 0, line: 1, column: 1 }, value: document::Value::Null };
@@ -142,7 +142,7 @@ impl Outline {
     }
 
     /// The JSON Schema of this place, whose path is `path`; `note_of` knows more of each path.
-    pub(crate) fn schema(&self, path: &str, note_of: &impl Fn(&str) -> Note) -> Value {
+    pub fn schema(&self, path: &str, note_of: &impl Fn(&str) -> Note) -> Value {
         let Note { description, default } = note_of(path);
         let mut schema = self.forms(path, note_of);
         let fields = schema.as_object_mut().expect("a schema is an object");

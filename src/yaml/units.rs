@@ -12,11 +12,11 @@ use plimsoll_core::policy::Share;
 use super::diagnostic::Mistake;
 
 /// A kind of single value: how it is read, and how it looks.
-pub(crate) struct Kind<T> {
+pub struct Kind<T> {
     /// A regular expression (ECMA 262, as JSON Schema has it) that whatever `read` takes matches.
-    pub(crate) pattern: &'static str,
+    pub pattern: &'static str,
     /// Reads it.
-    pub(crate) read: fn(&str) -> Result<T, Mistake>,
+    pub read: fn(&str) -> Result<T, Mistake>,
 }
 
 /// See [`duration`].

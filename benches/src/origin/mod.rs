@@ -5,35 +5,38 @@
 //! (see `workers`) and a cost per page (see `pages`). When a client closes its
 //! connection, hyper drops the response future, and with it the work.
 //! Statistics are answered past the workers, so that they can be read while
-//! the shop is overloaded.
+//! the shop is overloaded; capacity, dependencies and faults can be changed
+//! over a control port meanwhile.
 //!
 //! It has no limits of its own: everybody may wait in line. That is the point.
 
 pub(crate) mod pages;
-pub(crate) mod workers;
+pub(crate) mod settings;
+mod workers;
+mod delivery;
+mod control;
+mod shop;
 
 use crate::service_time::Distribution;
 use crate::terminal;
-use bytes::Bytes;
 use clap::Args;
-use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use delivery::Delivery;
+use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use pages::Route;
-use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
+use settings::{Service, Settings, SettingsError};
+use shop::{Break, Shop};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use workers::{Pace, Workers};
 
 /// Where the statistics are.
 pub(crate) const STATS_PATH: &str = "/__origin/stats";
@@ -66,6 +69,12 @@ pub(crate) struct OriginArgs {
     /// Makes service times repeatable
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Where settings can be changed and statistics read: GET and PATCH /settings, GET /stats
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) control: Option<SocketAddr>,
+    /// Settings in JSON, as the control port has them, laid over those of the options
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
 }
 
 /// Why the origin cannot work.
@@ -75,6 +84,10 @@ pub(crate) enum OriginError {
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("--{option} {value} is out of range: {expected}")]
     OutOfRange { option: &'static str, value: f64, expected: &'static str },
+    #[error("cannot read the settings {path}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path}: {source}")]
+    Settings { path: PathBuf, source: SettingsError },
 }
 
 /// What the origin has done so far.
@@ -96,29 +109,64 @@ pub(crate) struct Stats {
 
 /// Runs the origin until it is stopped.
 pub(crate) async fn origin(args: OriginArgs) -> Result<ExitCode, OriginError> {
-    let shop = Shop::new(&args)?;
-    let listener =
-        listen(args.listen).map_err(|source| OriginError::Listen { address: args.listen, source })?;
-    terminal::line(&format!(
-        "origin on http://{}: {} workers, {} ms a page, {:.0} pages per second",
-        args.listen,
-        args.workers,
-        args.service_ms,
-        args.workers as f64 * 1_000.0 / args.service_ms,
-    ));
-    serve(listener, shop).await
+    let settings = args.settings()?;
+    let capacity = settings.workers as f64 * 1_000.0 / settings.service.mean_ms;
+    let summary = format!(
+        "{} workers, {} ms a page, {capacity:.0} pages per second",
+        settings.workers, settings.service.mean_ms,
+    );
+    let shop = Shop::new(settings, args.seed);
+    let listener = listening(args.listen)?;
+    if let Some(address) = args.control {
+        tokio::spawn(serve(listening(address)?, Arc::clone(&shop), Door::Control));
+    }
+    terminal::line(&format!("origin on http://{}: {summary}", args.listen));
+    serve(listener, shop, Door::Shop).await
 }
 
-async fn serve(listener: TcpListener, shop: Arc<Shop>) -> ! {
+impl OriginArgs {
+    /// What the options and the file of settings say.
+    fn settings(&self) -> Result<Settings, OriginError> {
+        in_range("service-ms", self.service_ms, 0.001..=3_600_000.0, "a number above zero")?;
+        in_range("speed-spread", self.speed_spread.unwrap_or_default(), 0.0..=1.0, "from 0 to 1")?;
+        in_range("thrash", self.thrash, 0.0..=1.0, "from 0 to 1")?;
+        let uniform = self.speed_spread.map(|spread| Distribution::Uniform { spread });
+        let distribution = uniform.unwrap_or(self.distribution);
+        let settings = Settings {
+            workers: self.workers,
+            service: Service { mean_ms: self.service_ms, distribution, slow: 1.0 },
+            thrash: self.thrash,
+            routes: BTreeMap::new(),
+            dependencies: BTreeMap::new(),
+            faults: Vec::new(),
+        };
+        let Some(path) = &self.settings else { return Ok(settings) };
+        let read = std::fs::read(path).map_err(|source| OriginError::Read { path: path.clone(), source })?;
+        settings.patched(&read).map_err(|source| OriginError::Settings { path: path.clone(), source })
+    }
+}
+
+/// Through which door a connection came.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    Shop,
+    Control,
+}
+
+async fn serve(listener: TcpListener, shop: Arc<Shop>, door: Door) -> ! {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(serve_connection(stream, Arc::clone(&shop)));
+                tokio::spawn(serve_connection(stream, Arc::clone(&shop), door));
             }
             // Out of file descriptors, most likely: others will be closed soon.
             Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
         }
     }
+}
+
+fn listening(address: SocketAddr) -> Result<TcpListener, OriginError> {
+    listen(address).map_err(|source| OriginError::Listen { address, source })
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -128,116 +176,32 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-async fn serve_connection(stream: TcpStream, shop: Arc<Shop>) {
+async fn serve_connection(stream: TcpStream, shop: Arc<Shop>, door: Door) {
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    let service = service_fn(|request| {
-        let shop = Arc::clone(&shop);
-        async move { Ok::<_, Infallible>(shop.answer(request).await) }
-    });
-    // An error is a client who left: the shop's daily business.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-}
-
-/// The shop's state.
-#[derive(Debug)]
-struct Shop {
-    workers: Arc<Workers>,
-    /// Held for the few instructions of one count.
-    ledger: Mutex<Ledger>,
-}
-
-#[derive(Debug)]
-struct Ledger {
-    stats: Stats,
-    rng: SmallRng,
-}
-
-impl Shop {
-    fn new(args: &OriginArgs) -> Result<Arc<Shop>, OriginError> {
-        let positive = "a number above zero";
-        in_range("service-ms", args.service_ms, 0.001..=3_600_000.0, positive)?;
-        in_range("speed-spread", args.speed_spread.unwrap_or_default(), 0.0..=1.0, "from 0 to 1")?;
-        in_range("thrash", args.thrash, 0.0..=1.0, "from 0 to 1")?;
-        let pace = Pace {
-            workers: args.workers,
-            service: Duration::from_secs_f64(args.service_ms / 1_000.0),
-            distribution: args
-                .speed_spread
-                .map_or(args.distribution, |spread| Distribution::Uniform { spread }),
-            thrash: args.thrash,
-            seed: args.seed,
-        };
-        let ledger = Ledger { stats: Stats::default(), rng: SmallRng::seed_from_u64(args.seed) };
-        Ok(Arc::new(Shop { workers: Workers::new(pace), ledger: Mutex::new(ledger) }))
+    let mut broken = None;
+    let service = service_fn(|request| answer(Arc::clone(&shop), door, request));
+    let mut connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // An error is a client who left, the shop's daily business, or a fault that was asked for.
+    if let Err(error) = Pin::new(&mut connection).await {
+        broken = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<Break>()).copied();
     }
-
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let (head, body) = request.into_parts();
-        let path = head.uri.path();
-        if path == STATS_PATH {
-            return self.stats_page();
-        }
-        // A client who leaves is noticed only while nothing of the request is unread.
-        if body.collect().await.is_err() {
-            return status(StatusCode::BAD_REQUEST);
-        }
-        let route = Route::of(&head.method, path);
-        self.workers.work(route.cost()).await;
-        let mut response = page(route, path);
-        if !pages::has_session(&head.headers) {
-            response.headers_mut().insert(header::SET_COOKIE, self.new_session());
-        }
-        self.count(route, &mut response);
-        response
-    }
-
-    fn count(&self, route: Route, response: &mut Response<Full<Bytes>>) {
-        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
-        *ledger.stats.served.entry(route.name().into()).or_default() += 1;
-        ledger.stats.cost_served += route.cost();
-        if route == Route::Order {
-            let value = ledger.rng.random_range(20..=200_u64);
-            ledger.stats.orders += 1;
-            ledger.stats.order_value += value;
-            response.headers_mut().insert("x-order-value", HeaderValue::from(value));
-        }
-    }
-
-    fn new_session(&self) -> HeaderValue {
-        let id: u128 = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).rng.random();
-        let cookie = format!("{}{id:032x}; Path=/; HttpOnly; SameSite=Lax", pages::SESSION_COOKIE);
-        HeaderValue::try_from(cookie).expect("hexadecimal digits are valid in a header")
-    }
-
-    fn stats_page(&self) -> Response<Full<Bytes>> {
-        let mut stats = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).stats.clone();
-        stats.waiting = self.workers.waiting();
-        stats.busy = self.workers.busy();
-        let json = serde_json::to_vec(&stats).expect("counts are valid JSON");
-        typed("application/json", json.into())
+    if broken == Some(Break::Reset) {
+        // Without a time to linger, closing is a reset.
+        let _ = connection.into_parts().io.into_inner().set_zero_linger();
     }
 }
 
-fn page(route: Route, path: &str) -> Response<Full<Bytes>> {
-    match route {
-        Route::Collect => status(StatusCode::NO_CONTENT),
-        Route::Static => typed("text/plain", Bytes::from_static(b"a picture of a lamp\n")),
-        _ => typed("text/html; charset=utf-8", pages::html(route, path).into()),
+async fn answer(
+    shop: Arc<Shop>,
+    door: Door,
+    request: Request<Incoming>,
+) -> Result<Response<Delivery>, Break> {
+    match door {
+        Door::Shop => shop.answer(request).await,
+        Door::Control => Ok(control::answer(&shop, request).await),
     }
-}
-
-fn typed(content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
-}
-
-fn status(status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::default();
-    *response.status_mut() = status;
-    response
 }
 
 fn in_range(

@@ -7,12 +7,14 @@
 //! those who come without one.
 
 use http::{HeaderMap, Method, header};
+use serde::{Deserialize, Serialize};
 
 /// The name of the shop's session cookie, with the equals sign.
 pub(crate) const SESSION_COOKIE: &str = "session=";
 
 /// A kind of page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Route {
     Home,
     Category,
@@ -29,6 +31,22 @@ pub(crate) enum Route {
 }
 
 impl Route {
+    /// All of them, with their names.
+    pub(crate) const WORDS: [(&'static str, Route); 12] = [
+        ("home", Route::Home),
+        ("category", Route::Category),
+        ("product", Route::Product),
+        ("search", Route::Search),
+        ("cart", Route::Cart),
+        ("cart_add", Route::CartAdd),
+        ("checkout", Route::Checkout),
+        ("order", Route::Order),
+        ("collect", Route::Collect),
+        ("account", Route::Account),
+        ("static", Route::Static),
+        ("other", Route::Other),
+    ];
+
     /// The route of a request.
     pub(crate) fn of(method: &Method, path: &str) -> Route {
         let mut segments = path.trim_start_matches('/').splitn(2, '/');
@@ -49,22 +67,10 @@ impl Route {
         }
     }
 
-    /// The name in statistics.
+    /// The name in statistics, settings and scenarios.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Route::Home => "home",
-            Route::Category => "category",
-            Route::Product => "product",
-            Route::Search => "search",
-            Route::Cart => "cart",
-            Route::CartAdd => "cart_add",
-            Route::Checkout => "checkout",
-            Route::Order => "order",
-            Route::Collect => "collect",
-            Route::Account => "account",
-            Route::Static => "static",
-            Route::Other => "other",
-        }
+        let found = Route::WORDS.iter().find(|(_, route)| *route == self);
+        found.map_or("other", |(name, _)| name)
     }
 
     /// Its work, in units: a page is 1.
@@ -92,22 +98,76 @@ impl Route {
     }
 }
 
-/// The HTML of a page.
+impl Route {
+    /// What a page has that others have not.
+    fn content(self) -> &'static str {
+        match self {
+            Route::Product => {
+                "<form method=\"post\" action=\"/cart/add\"><button>Add to the cart</button></form>\n"
+            }
+            Route::Cart | Route::CartAdd => {
+                "<table><tr><td>Lamp 7</td><td>1</td><td>49.00</td></tr></table>\n"
+            }
+            Route::Checkout => {
+                "<form method=\"post\" action=\"/checkout\"><input name=\"payment\" value=\"card\">\
+                 <button>Place the order</button></form>\n"
+            }
+            Route::Order => "<p>Your order is on its way.</p>\n",
+            _ => "",
+        }
+    }
+}
+
+/// The HTML of a page, with what a browser loads for it: see [`Asset`].
 pub(crate) fn html(route: Route, path: &str) -> String {
     let mut page = format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title></head>\n\
-         <body><h1>{title}</h1><p>{path}</p><ul>\n",
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{title}</title>\
+         <link rel=\"stylesheet\" href=\"/static/shop.css\"><script defer src=\"/static/shop.js\"></script></head>\n\
+         <body><h1>{title}</h1><p>{path}</p>\n\
+         <form action=\"/search\"><input name=\"q\"><button>Search</button></form>\n",
         title = route.title(),
         path = escape(path),
     );
+    page.push_str(route.content());
+    page.push_str("<ul>\n");
     for lamp in 1..=12 {
         page.push_str(&format!(
-            "<li><a href=\"/product/{lamp}\">Lamp {lamp}, brass, with a linen shade</a></li>\n"
+            "<li><a href=\"/product/{lamp}\"><img src=\"/static/lamp.svg\" alt=\"\"> \
+             Lamp {lamp}, brass, with a linen shade</a></li>\n"
         ));
     }
     page.push_str("</ul><a href=\"/cart\">Cart</a> <a href=\"/checkout\">Checkout</a></body></html>\n");
     page
 }
+
+/// What pages load.
+pub(crate) struct Asset {
+    /// Its `Content-Type`.
+    pub(crate) content_type: &'static str,
+    /// What it is.
+    pub(crate) body: &'static [u8],
+}
+
+impl Asset {
+    /// The asset at a path, by its extension.
+    pub(crate) fn of(path: &str) -> Asset {
+        let (content_type, body): (_, &[u8]) = match path.rsplit('.').next() {
+            Some("css") => {
+                ("text/css", b"body { font-family: sans-serif; max-width: 60rem; margin: auto }\n")
+            }
+            Some("js") => {
+                let script = b"navigator.sendBeacon('/collect', JSON.stringify({ event: 'view' }));\n";
+                ("text/javascript", script)
+            }
+            Some("svg") => ("image/svg+xml", LAMP),
+            _ => ("text/plain", b"a picture of a lamp\n"),
+        };
+        Asset { content_type, body }
+    }
+}
+
+const LAMP: &[u8] = b"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 10 16\">\
+    <path d=\"M3 1h4l3 6H0zM4.5 7h1v7h2v1h-5v-1h2z\"/></svg>\n";
 
 /// Whether the client has a session already.
 pub(crate) fn has_session(headers: &HeaderMap) -> bool {

@@ -6,80 +6,73 @@
 //! they cost the origin (`cost`); load is written as a multiple of the
 //! origin's capacity, so that the same file fits origins of every size.
 //!
-//! Reading is strict: unknown keys are errors, and an error names its place as
-//! `file:line:column`. What only a simulation can do is marked so, and a command
-//! that works over sockets refuses a scenario that asks for it. It does not
-//! decide when which request is sent: see `arrivals`.
+//! Reading is strict: unknown keys are errors, and every mistake of a file is told
+//! at once, with its place and what to write instead. What only a simulation can do
+//! is marked so, and a command that works over sockets refuses a scenario that asks
+//! for it. It does not decide when which request is sent: see `arrivals`.
 
-pub(crate) mod clients;
-pub(crate) mod named;
 pub(crate) mod origin;
-pub(crate) mod phase;
 pub(crate) mod template;
+pub(crate) mod clients;
+pub(crate) mod fault;
+mod trace;
+pub(crate) mod phase;
+pub(crate) mod threshold;
+pub(crate) mod schema;
 
 use crate::tally::Span;
-use crate::units;
-use crate::units::{Positive, Rate};
-use clients::{Bursts, Funnel, Retries};
+use crate::units::{DURATION, POSITIVE, Positive, Rate};
+use clients::{Bursts, Funnel, Retries, Shoppers};
 use origin::Origin;
-use phase::{Phase, Place};
-use serde::Deserialize;
-use serde_saphyr::{Location, Spanned};
+use phase::{Known, Phase};
+use plimsoll::yaml;
+use plimsoll::yaml::diagnostic::{Diagnostics, Mistake};
+use plimsoll::yaml::field::Field;
+use plimsoll::yaml::source::Source;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use template::Template;
+use threshold::Threshold;
 
 /// A described load.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     /// A short name for reports.
     pub(crate) name: String,
     /// What the scenario shows, for people.
     pub(crate) description: String,
     /// Makes a run repeatable; `--seed` overrides it.
-    #[serde(default)]
     pub(crate) seed: u64,
     /// The shop behind the proxy.
     pub(crate) origin: Origin,
     /// A response that takes longer, counted from the intended send time, came late.
-    #[serde(deserialize_with = "units::duration")]
     pub(crate) slo: Duration,
     /// A client that waits longer closes its connection and leaves.
-    #[serde(deserialize_with = "units::duration")]
     pub(crate) patience: Duration,
     /// How arrivals follow one another.
-    #[serde(default)]
     pub(crate) arrivals: Process,
     /// Who sends the requests.
-    #[serde(default)]
     pub(crate) shoppers: Shoppers,
     /// How the load varies by itself.
-    #[serde(default)]
-    pub(crate) bursts: Option<Spanned<Bursts>>,
-    /// What clients do who were not served, in simulation.
-    #[serde(default)]
+    pub(crate) bursts: Option<Bursts>,
+    /// What clients do who were not served.
     pub(crate) retries: Option<Retries>,
-    /// Shoppers who go from step to step, besides the requests of the mix, in simulation.
-    #[serde(default)]
+    /// Shoppers who go from step to step, besides the requests of the mix.
     pub(crate) funnels: Vec<Funnel>,
     /// The traffic of each of several proxies, relative to the others, in simulation. Empty: there is one.
-    #[serde(default)]
     pub(crate) proxies: Vec<Positive>,
     /// How long a message takes from one machine to the next, in simulation.
-    #[serde(default)]
     pub(crate) wire: Wire,
     /// The requests, drawn by weight.
-    #[serde(deserialize_with = "units::non_empty")]
     pub(crate) mix: Vec<Template>,
     /// The course of the load.
-    #[serde(deserialize_with = "units::non_empty")]
     pub(crate) phases: Vec<Phase>,
+    /// What a good run holds.
+    pub(crate) thresholds: Vec<Threshold>,
 }
 
 /// How arrivals follow one another.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Process {
     /// Independent shoppers: exponential gaps.
     #[default]
@@ -88,58 +81,30 @@ pub(crate) enum Process {
     Constant,
 }
 
-/// The people behind the requests. Their number follows from the load: one who
-/// sends a request every `pause` accounts for `1 / pause` requests per second.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Shoppers {
-    /// Requests in one visit; then somebody new takes the place.
-    pub(crate) visit: u32,
-    /// The mean time between two requests of one shopper.
-    #[serde(deserialize_with = "units::duration")]
-    pub(crate) pause: Duration,
-    /// The share of shoppers who send the requests marked `shopper: buyer`.
-    #[serde(deserialize_with = "units::fraction")]
-    pub(crate) buyers: f64,
-}
-
-impl Default for Shoppers {
-    /// Twenty requests, three seconds apart: a visit of a minute. An assumption:
-    /// no target depends on it.
-    fn default() -> Shoppers {
-        Shoppers { visit: 20, pause: Duration::from_secs(3), buyers: 0.25 }
-    }
-}
-
 /// The way of a message, one way. Nothing by default: a proxy stands beside its shop.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wire {
     /// Between client and proxy.
-    #[serde(deserialize_with = "units::duration")]
     pub(crate) client: Duration,
     /// Between proxy and origin.
-    #[serde(deserialize_with = "units::duration")]
     pub(crate) origin: Duration,
 }
 
 /// Why a scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ScenarioError {
-    #[error("cannot read the scenario {path}")]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("{path}:{line}:{column}: {message}")]
-    Parse { path: PathBuf, line: u64, column: u64, message: String },
+    #[error(transparent)]
+    Mistakes(#[from] Diagnostics),
     #[error("{path}: {keys} can only be simulated: use `plimsoll-bench simulate`")]
     SimulationOnly { path: PathBuf, keys: String },
+    #[error("{path}: `phases[].faults` can only be run over sockets: use `plimsoll-bench load`")]
+    SocketsOnly { path: PathBuf },
 }
 
 impl Scenario {
     /// The scenario in the file at `path`.
     pub(crate) fn read(path: &Path) -> Result<Scenario, ScenarioError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
-        Scenario::parse(path, &text)
+        Scenario::of_source(&Source::read(path)?, path)
     }
 
     /// The scenario in the file at `path`, for a run over sockets.
@@ -153,54 +118,23 @@ impl Scenario {
         Err(ScenarioError::SimulationOnly { path: path.to_owned(), keys })
     }
 
-    /// The scenario in `text`; `path` is for messages.
-    pub(crate) fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
-        let mistake = |location: Location, message: String| ScenarioError::Parse {
-            path: path.to_owned(),
-            line: location.line(),
-            column: location.column(),
-            message,
-        };
-        let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| {
-            let location = error.location().unwrap_or(Location::UNKNOWN);
-            mistake(location, error.without_snippet().to_string())
-        })?;
-        match scenario.contradiction() {
-            Some((location, message)) => Err(mistake(location, message)),
-            None => Ok(scenario),
+    /// The scenario in the file at `path`, for a run in virtual time.
+    pub(crate) fn read_for_simulation(path: &Path) -> Result<Scenario, ScenarioError> {
+        let scenario = Scenario::read(path)?;
+        match scenario.phases.iter().any(|phase| !phase.faults.is_empty()) {
+            true => Err(ScenarioError::SocketsOnly { path: path.to_owned() }),
+            false => Ok(scenario),
         }
     }
 
-    /// The first mistake that only shows when one key is held against another.
-    fn contradiction(&self) -> Option<(Location, String)> {
-        let classes = self.classes();
-        let needs = self.mix.iter().filter_map(|template| template.needs.as_ref());
-        let needed = needs.map(|name| (name.referenced, Place::Dependency(&name.value)));
-        let slow = self
-            .phases
-            .iter()
-            .flat_map(|phase| phase.slow.iter().map(|(name, _)| (phase.slow.location, Place::named(name))));
-        let failing = self.phases.iter().flat_map(|phase| {
-            phase.failing.iter().map(|(name, _)| (phase.failing.location, Place::named(name)))
-        });
-        let stray_place = needed.chain(slow).chain(failing).find_map(|(location, place)| {
-            let message = self.origin.lacks(place)?;
-            Some((location, message))
-        });
-        let stray_class = self.phases.iter().find_map(|phase| {
-            let (name, _) = phase.weights.iter().find(|(name, _)| !classes.contains(name))?;
-            Some((phase.weights.location, format!("no request of the mix has the class `{name}`")))
-        });
-        let steps = self.funnels.iter().flat_map(|funnel| &funnel.steps);
-        let stray_step = steps.clone().find(|step| !classes.contains(&step.value.as_str()));
-        let stray_step = stray_step
-            .map(|step| (step.referenced, format!("no request of the mix has the class `{}`", step.value)));
-        let bursts = self.bursts.as_ref().filter(|bursts| bursts.value.exceed_the_mean());
-        let too_bursty = bursts.map(|bursts| {
-            let message = "the bursts alone are more than the load: `peak` x `on` is at most `on` + `off`";
-            (bursts.referenced, message.to_owned())
-        });
-        stray_place.or(stray_class).or(stray_step).or(too_bursty)
+    /// The scenario in `text`; `path` is for messages, and where its traces are beside.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Scenario, ScenarioError> {
+        Scenario::of_source(&Source::of(&path.to_string_lossy(), text), path)
+    }
+
+    fn of_source(source: &Source, path: &Path) -> Result<Scenario, ScenarioError> {
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Ok(yaml::read(source, |root| read(&root, directory))?)
     }
 
     /// The keys in use that only a simulation understands.
@@ -208,19 +142,13 @@ impl Scenario {
         let phase = |used: fn(&Phase) -> bool| self.phases.iter().any(used);
         let keys = [
             ("origin.endpoints", self.origin.endpoints > 1),
-            ("origin.dependencies", !self.origin.dependencies.is_empty()),
             ("wire", self.wire.client + self.wire.origin > Duration::ZERO),
-            ("retries", self.retries.is_some()),
-            ("funnels", !self.funnels.is_empty()),
             ("proxies", !self.proxies.is_empty()),
             ("mix[].upload", self.mix.iter().any(|template| template.upload.is_some())),
             ("mix[].download", self.mix.iter().any(|template| template.download.is_some())),
             ("phases[].misjudged", phase(|phase| phase.misjudged > 0.0)),
             ("phases[].reload", phase(|phase| phase.reload)),
             ("phases[].clock_jump", phase(|phase| phase.clock_jump.is_some())),
-            ("phases[].workers", phase(|phase| phase.workers.0 != 1.0)),
-            ("phases[].slow", phase(|phase| !phase.slow.is_empty())),
-            ("phases[].failing", phase(|phase| !phase.failing.is_empty())),
         ];
         keys.into_iter().filter(|(_, used)| *used).map(|(key, _)| key).collect()
     }
@@ -234,6 +162,13 @@ impl Scenario {
             }
         }
         classes
+    }
+
+    /// The place among [`classes`](Self::classes) of each request of the mix.
+    pub(crate) fn class_of_each(&self) -> Vec<usize> {
+        let classes = self.classes();
+        let place = |template: &Template| classes.iter().position(|class| *class == template.class);
+        self.mix.iter().map(|template| place(template).unwrap_or_default()).collect()
     }
 
     /// When each phase begins and ends.
@@ -266,13 +201,91 @@ impl Scenario {
         funnel.begin.0 * self.rate(phase) / self.origin.capacity()
     }
 
-    /// The arrival rate of a phase, in requests per second.
+    /// The mean arrival rate of a phase, in requests per second.
     pub(crate) fn rate(&self, phase: &Phase) -> f64 {
-        match phase.load {
+        (self.per_second(phase.load) + self.per_second(phase.to.unwrap_or(phase.load))) / 2.0
+    }
+
+    /// A load in requests per second.
+    pub(crate) fn per_second(&self, load: Rate) -> f64 {
+        match load {
             Rate::TimesCapacity(times) => times * self.origin.capacity(),
             Rate::PerSecond(rate) => rate,
         }
     }
+}
+
+/// Reads all sections; mistakes are on record and leave defaults behind.
+fn read(root: &Field<'_>, directory: &Path) -> Option<Scenario> {
+    let file = root.section()?;
+    let text = |key, example| file.require(key, example).and_then(|field| field.text());
+    let (name, description) =
+        (text("name", "`name: spike`"), text("description", "`description: what it shows`"));
+    let seed = file.get("seed").and_then(|field| field.number(0..=u64::MAX));
+    let origin = file.require("origin", "`origin: { workers: 16, service: { mean: 40ms } }`");
+    let origin = origin.and_then(|field| Origin::read(&field));
+    let time = |key, example| file.require(key, example).and_then(|field| field.read_as(&DURATION));
+    let (slo, patience) = (time("slo", "`slo: 1s`"), time("patience", "`patience: 2s`"));
+    let processes = [("poisson", Process::Poisson), ("constant", Process::Constant)];
+    let arrivals = file.get("arrivals").and_then(|field| field.choice(&processes));
+    let shoppers = file.get("shoppers").and_then(|field| Shoppers::read(&field));
+    let bursts = file.get("bursts").and_then(|field| Bursts::read(&field));
+    let retries = file.get("retries").and_then(|field| Retries::read(&field));
+    let proxies = file.get("proxies").map(|field| field.list()).unwrap_or_default();
+    let proxies = proxies.iter().filter_map(|field| field.number(POSITIVE)).map(Positive).collect();
+    let wire = file.get("wire").and_then(|field| read_wire(&field));
+    let mix = file.require("mix", "`mix: [{ name: page, class: browse, paths: [/], weight: 1 }]`");
+    let mix = mix.map(|field| template::read_mix(&field, origin.as_ref())).unwrap_or_default();
+    let funnels = file.get("funnels").map(|field| field.list()).unwrap_or_default();
+    let funnels = funnels.iter().filter_map(|field| Funnel::read(field, &mix)).collect();
+    let known = Known { origin: origin.as_ref(), mix: &mix, directory };
+    let phases = file.require("phases", "`phases: [{ name: calm, duration: 30s, load: 0.8x }]`");
+    let phases = phases.map(|field| read_phases(&field, &known)).unwrap_or_default();
+    let thresholds = file.get("thresholds").map(|field| field.list()).unwrap_or_default();
+    file.close();
+    let mut scenario = Scenario {
+        name: name.unwrap_or_default().to_owned(),
+        description: description.unwrap_or_default().to_owned(),
+        seed: seed.unwrap_or_default(),
+        origin: origin.unwrap_or_default(),
+        slo: slo.unwrap_or_default(),
+        patience: patience.unwrap_or_default(),
+        arrivals: arrivals.unwrap_or_default(),
+        shoppers: shoppers.unwrap_or_default(),
+        bursts,
+        retries,
+        funnels,
+        proxies,
+        wire: wire.unwrap_or_default(),
+        mix,
+        phases,
+        thresholds: Vec::new(),
+    };
+    scenario.thresholds = read_thresholds(&thresholds, &scenario);
+    Some(scenario)
+}
+
+/// Those of a scenario whose mix or phases cannot be read have names that nobody knows.
+fn read_thresholds(fields: &[Field<'_>], scenario: &Scenario) -> Vec<Threshold> {
+    let is_whole = !scenario.mix.is_empty() && !scenario.phases.is_empty();
+    let texts = fields.iter().filter(|field| field.text().is_some() && is_whole);
+    texts.filter_map(|field| field.parsed(|text| Threshold::parse(text, scenario))).collect()
+}
+
+fn read_wire(field: &Field<'_>) -> Option<Wire> {
+    let wire = field.section()?;
+    let way = |key| wire.get(key).and_then(|field| field.read_as(&DURATION)).unwrap_or_default();
+    let read = Wire { client: way("client"), origin: way("origin") };
+    wire.close();
+    Some(read)
+}
+
+fn read_phases(field: &Field<'_>, known: &Known<'_>) -> Vec<Phase> {
+    let items = field.list();
+    if items.is_empty() {
+        field.report(Mistake::new("the list is empty").hint("it needs at least one phase"));
+    }
+    items.iter().filter_map(|item| Phase::read(item, known)).collect()
 }
 
 #[cfg(test)]

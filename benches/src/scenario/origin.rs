@@ -1,31 +1,30 @@
 //! The shop behind the proxy: how much it can do, and what it leans on.
 
-use super::named::Named;
 use super::phase::Place;
 use crate::service_time::Distribution;
-use crate::units;
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use crate::units::{DISTRIBUTION, DURATION, FRACTION};
+use plimsoll::yaml::diagnostic::Mistake;
+use plimsoll::yaml::field::Field;
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
+/// How many workers, machines or slots a shop may have: none is no shop, and a million is more than any.
+const SEATS: RangeInclusive<usize> = 1..=1_000_000;
+
 /// A storefront of known capacity: `workers / service.mean` units of cost per second.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Origin {
     /// How many requests it works on at once.
-    #[serde(deserialize_with = "at_least_one")]
     pub(crate) workers: usize,
     /// How long a request of cost 1 keeps a worker.
     pub(crate) service: Service,
     /// By how much each waiting request prolongs the service of all.
-    #[serde(default, deserialize_with = "units::fraction")]
     pub(crate) thrash: f64,
     /// How many machines share the workers; each has a line of its own. In simulation.
-    #[serde(default = "one", deserialize_with = "at_least_one")]
     pub(crate) endpoints: usize,
-    /// What some requests need besides a worker, in simulation: payment, search.
-    #[serde(default)]
-    pub(crate) dependencies: Named<Dependency>,
+    /// What some requests need besides a worker: payment, search.
+    pub(crate) dependencies: BTreeMap<String, Dependency>,
 }
 
 impl Origin {
@@ -34,32 +33,51 @@ impl Origin {
         self.workers as f64 / self.service.mean.as_secs_f64()
     }
 
+    pub(super) fn read(field: &Field<'_>) -> Option<Origin> {
+        let origin = field.section()?;
+        let seats = |key| origin.get(key).and_then(|field| field.number(SEATS));
+        let workers = origin.require("workers", "`workers: 16`").and_then(|field| field.number(SEATS));
+        let service = origin.require("service", "`service: { mean: 40ms }`");
+        let service = service.and_then(|field| Service::read(&field));
+        let thrash = origin.get("thrash").and_then(|field| field.read_as(&FRACTION));
+        let endpoints = seats("endpoints");
+        let dependencies = origin.get("dependencies").map(|field| dependencies(&field));
+        origin.close();
+        Some(Origin {
+            workers: workers?,
+            service: service?,
+            thrash: thrash.unwrap_or_default(),
+            endpoints: endpoints.unwrap_or(1),
+            dependencies: dependencies.unwrap_or_default(),
+        })
+    }
+
     /// What is wrong with `place`, if this origin has no such place.
-    pub(super) fn lacks(&self, place: Place<'_>) -> Option<String> {
+    pub(super) fn lacks(&self, place: Place<'_>) -> Option<Mistake> {
         match place {
             Place::Endpoint(index) if index >= self.endpoints => {
-                Some(format!("there is no endpoint {}: the origin has {}", index + 1, self.endpoints))
+                let message =
+                    format!("there is no endpoint {}: the origin has {}", index + 1, self.endpoints);
+                Some(Mistake::new(message).hint("add `origin.endpoints`"))
             }
-            Place::Dependency(name) if self.dependencies.get(name).is_none() => Some(format!(
-                "the origin has no `{name}`: write `origin`, `endpoint 1` or a name from `origin.dependencies`"
-            )),
+            Place::Dependency(name) if !self.dependencies.contains_key(name) => {
+                let known = ["origin", "endpoint 1"].into_iter();
+                let known = known.chain(self.dependencies.keys().map(String::as_str));
+                Some(Mistake::unknown("place of the shop", name, known))
+            }
             _ => None,
         }
     }
 }
 
 /// How long a service takes.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Service {
     /// The mean, for a request of cost 1.
-    #[serde(deserialize_with = "units::duration")]
     pub(crate) mean: Duration,
     /// How it spreads around the mean.
-    #[serde(default)]
     pub(crate) distribution: Distribution,
     /// Short for `distribution: uniform:...`.
-    #[serde(default, deserialize_with = "units::some_fraction")]
     pub(crate) spread: Option<f64>,
 }
 
@@ -68,26 +86,36 @@ impl Service {
     pub(crate) fn distribution(&self) -> Distribution {
         self.spread.map_or(self.distribution, |spread| Distribution::Uniform { spread })
     }
+
+    fn read(field: &Field<'_>) -> Option<Service> {
+        let service = field.section()?;
+        let mean = service.require("mean", "`mean: 40ms`").and_then(|field| field.read_as(&DURATION));
+        let distribution = service.get("distribution").and_then(|field| field.read_as(&DISTRIBUTION));
+        let spread = service.get("spread").and_then(|field| field.read_as(&FRACTION));
+        service.close();
+        Some(Service { mean: mean?, distribution: distribution.unwrap_or_default(), spread })
+    }
 }
 
 /// A service that a worker calls and waits for: a payment provider, a search engine.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub(crate) struct Dependency {
     /// How many calls it answers at once; others wait in line, each holding its worker.
-    #[serde(deserialize_with = "at_least_one")]
     pub(crate) slots: usize,
     /// How long a call takes, whatever the request costs.
     pub(crate) service: Service,
 }
 
-fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    match usize::deserialize(deserializer)? {
-        0 => Err(D::Error::custom("an origin needs at least one worker, endpoint and slot: 0 is none")),
-        number => Ok(number),
-    }
+fn dependencies(field: &Field<'_>) -> BTreeMap<String, Dependency> {
+    let entries = field.entries().unwrap_or_default().into_iter();
+    entries.filter_map(|(name, field)| Some((name.to_owned(), dependency(&field)?))).collect()
 }
 
-fn one() -> usize {
-    1
+fn dependency(field: &Field<'_>) -> Option<Dependency> {
+    let dependency = field.section()?;
+    let slots = dependency.require("slots", "`slots: 8`").and_then(|field| field.number(SEATS));
+    let service = dependency.require("service", "`service: { mean: 60ms }`");
+    let service = service.and_then(|field| Service::read(&field));
+    dependency.close();
+    Some(Dependency { slots: slots?, service: service? })
 }

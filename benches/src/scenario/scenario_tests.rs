@@ -1,5 +1,6 @@
 //! What a person who writes a scenario may rely on, most of all when it is wrong.
 
+use super::threshold::{Measure, Subject};
 use super::*;
 
 const SMALL: &str = "\
@@ -43,14 +44,16 @@ fn pattern_stands_for_its_paths() {
 #[test]
 fn error_names_file_line_and_column() {
     let error = edited("slo: 1s", "slo: 1 parsec");
-    assert!(error.starts_with("s.yaml:4:6: `1 parsec` is not a duration"), "{error}");
+    assert_eq!(error, "s.yaml:4:6: slo: `1 parsec` is not a duration (write it like 40ms, 2s or 1m 30s)");
 }
 
 #[test]
 fn unknown_keys_are_refused_where_they_stand() {
     let error = edited("patience: 2s", "patiance: 2s");
-    assert!(error.starts_with("s.yaml:5:1: "), "{error}");
-    assert!(error.contains("patiance"), "{error}");
+    assert!(
+        error.contains("s.yaml:5:1: patiance: unknown key `patiance` (did you mean `patience`?)"),
+        "{error}"
+    );
     let error = edited("weight: 1 }", "weight: 1, wait: 2 }");
     assert!(error.starts_with("s.yaml:7:") && error.contains("wait"), "{error}");
 }
@@ -61,15 +64,15 @@ fn values_out_of_range_are_refused() {
         ("slo: 1s", "slo: 40", "`40` is not a duration"),
         ("slo: 1s", "slo: 0s", "`0s` is not a duration"),
         ("slo: 1s", "slo: 25h", "`25h` is more than a day"),
-        ("workers: 2", "workers: 0", "at least one worker"),
-        ("weight: 1", "weight: 0", "above zero"),
-        ("weight: 1", "weight: .nan", "above zero"),
+        ("workers: 2", "workers: 0", "0 is out of range"),
+        ("weight: 1", "weight: 0", "no request is ever drawn"),
+        ("weight: 1", "weight: .nan", "not a number of this kind"),
         ("mean: 20ms", "mean: 20ms, spread: 101%", "`101%` is not a percentage"),
         ("load: 2x", "load: 2", "`2` is not a load"),
         ("load: 2x", "load: -2x", "`-2x` is not a load"),
         ("\"/p/{3}\"", "\"/p/{0}\"", "`/p/{0}` is not a path"),
         ("\"/p/{3}\"", "p", "`p` is not a path"),
-        ("[\"/p/{3}\", /]", "[]", "at least one item"),
+        ("[\"/p/{3}\", /]", "[]", "at least one path"),
         ("weight: 1", "weight: 1, method: \"G T\"", "`G T` is not a request method"),
     ] {
         let error = edited(from, to);
@@ -81,18 +84,22 @@ fn values_out_of_range_are_refused() {
 #[test]
 fn names_that_name_nothing_are_refused_where_they_stand() {
     for (from, to, expected) in [
-        ("weight: 1", "weight: 1, needs: payment", "the origin has no `payment`"),
-        ("load: 2x", "load: 2x, slow: { payment: 2x }", "the origin has no `payment`"),
+        ("weight: 1", "weight: 1, needs: payment", "unknown dependency `payment`"),
+        ("load: 2x", "load: 2x, slow: { payment: 2x }", "unknown place of the shop `payment`"),
         ("load: 2x", "load: 2x, failing: { endpoint 2: 50% }", "there is no endpoint 2: the origin has 1"),
-        ("load: 2x", "load: 2x, weights: { cart: 10 }", "no request of the mix has the class `cart`"),
-        ("slo: 1s", "slo: 1s\nfunnels: [{ name: f, begin: 1, think: 1s, steps: [pay] }]", "the class `pay`"),
-        ("slo: 1s", "slo: 1s\nretries: { attempts: 0, backoff: 1s }", "0 is no number of retries"),
+        ("load: 2x", "load: 2x, weights: { cart: 10 }", "unknown class of the mix `cart`"),
+        (
+            "slo: 1s",
+            "slo: 1s\nfunnels: [{ name: f, begin: 1, think: 1s, steps: [pay] }]",
+            "unknown class or request of the mix `pay`",
+        ),
+        ("slo: 1s", "slo: 1s\nretries: { attempts: 0, backoff: 1s }", "a number from 1 to 100"),
         (
             "slo: 1s",
             "slo: 1s\nbursts: { on: 1s, off: 1s, peak: 3x }",
             "the bursts alone are more than the load",
         ),
-        ("load: 2x", "load: 2x, workers: 2", "`2` is not a multiple: write `0.5x`"),
+        ("load: 2x", "load: 2x, workers: 2", "`2` is not a multiple (write it like 0.5x or 10x)"),
         ("mean: 20ms", "mean: 20ms, distribution: normal", "`normal` is not a distribution"),
     ] {
         let error = edited(from, to);
@@ -119,22 +126,97 @@ fn what_can_only_be_simulated_is_refused_over_sockets() {
     for (from, to, key) in [
         ("workers: 2", "workers: 2, endpoints: 2", "origin.endpoints"),
         ("slo: 1s", "slo: 1s\nwire: { client: 1ms }", "wire"),
-        ("slo: 1s", "slo: 1s\nretries: { attempts: 1, backoff: 1s }", "retries"),
         ("slo: 1s", "slo: 1s\nproxies: [1, 2]", "proxies"),
-        ("slo: 1s", "slo: 1s\nfunnels: [{ name: f, begin: 1, think: 1s, steps: [browse] }]", "funnels"),
         ("weight: 1", "weight: 1, upload: 2s", "mix[].upload"),
         ("weight: 1", "weight: 1, download: 2s", "mix[].download"),
         ("load: 2x", "load: 2x, misjudged: 2%", "phases[].misjudged"),
         ("load: 2x", "load: 2x, reload: true", "phases[].reload"),
         ("load: 2x", "load: 2x, clock_jump: 2s", "phases[].clock_jump"),
-        ("load: 2x", "load: 2x, workers: 0.5x", "phases[].workers"),
-        ("load: 2x", "load: 2x, slow: { origin: 2x }", "phases[].slow"),
-        ("load: 2x", "load: 2x, failing: { origin: 2% }", "phases[].failing"),
     ] {
         std::fs::write(&path, SMALL.replace(from, to)).unwrap();
         let error = Scenario::read_for_sockets(&path).unwrap_err().to_string();
         assert!(error.contains(&format!("`{key}` can only be simulated")), "{to}: {error}");
     }
+}
+
+#[test]
+fn faults_cannot_be_simulated() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("s.yaml");
+    std::fs::write(&path, SMALL.replace("load: 2x", "load: 2x, faults: [{ fault: reset, share: 10% }]"))
+        .unwrap();
+    assert!(Scenario::read_for_simulation(&path).unwrap_err().to_string().contains("over sockets"));
+    assert_eq!(Scenario::read_for_sockets(&path).unwrap().phases[0].faults[0].share, 0.1);
+}
+
+#[test]
+fn every_mistake_is_told_at_once() {
+    let text = SMALL.replace("slo: 1s", "slo: 1").replace("load: 2x", "load: fast, shap: [1x]");
+    let error = error_of(&text);
+    let places: Vec<&str> = error.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["s.yaml:4:6", "s.yaml:9:40", "s.yaml:9:46"], "{error}");
+}
+
+#[test]
+fn requests_that_come_with_a_page_are_named() {
+    let with = |loads: &str| {
+        let more = "weight: 1 }\n  - { name: picture, class: static, paths: [/l.svg], weight: 0 }";
+        SMALL.replace("weight: 1 }", &format!("loads: {loads}, {more}"))
+    };
+    let scenario = Scenario::parse(Path::new("s.yaml"), &with("[picture]")).unwrap();
+    assert_eq!(scenario.mix[0].loads, [1]);
+    assert_eq!(Scenario::parse(Path::new("s.yaml"), &with("picture")).unwrap().mix[0].loads, [1]);
+    let error = error_of(&with("[pictures]"));
+    assert!(error.contains("unknown request of the mix `pictures` (did you mean `picture`?)"), "{error}");
+}
+
+#[test]
+fn step_of_a_funnel_is_a_request_or_a_class() {
+    let mix = "weight: 1 }\n  - { name: other, class: browse, paths: [/o], weight: 3 }";
+    let funnel = "slo: 1s\nfunnels: [{ name: f, begin: 1, think: 1s, steps: [browse, other] }]";
+    let text = SMALL.replace("weight: 1 }", mix).replace("slo: 1s", funnel);
+    let scenario = Scenario::parse(Path::new("s.yaml"), &text).unwrap();
+    assert_eq!(scenario.funnels[0].steps, [vec![0, 1], vec![1]]);
+}
+
+#[test]
+fn threshold_is_read_from_its_line() {
+    let parse = |text: &str| {
+        let text = format!("{SMALL}thresholds:\n  - {text}\n");
+        Scenario::parse(Path::new("s.yaml"), &text).map(|scenario| scenario.thresholds[0].clone())
+    };
+    let good = parse("browse.good >= 99.9%").unwrap();
+    assert_eq!((good.subject, good.bound, good.phase), (Subject::Class(0), 0.999, None));
+    assert!(good.comparison.holds(0.999, good.bound) && !good.comparison.holds(0.9989, good.bound));
+    let shed = parse("shed.p99 < 5ms in only").unwrap();
+    assert_eq!((shed.subject, shed.measure, shed.bound), (Subject::Shed, Measure::Quantile(0.99), 5.0));
+    assert_eq!(shed.phase, Some(0));
+    assert!(!shed.comparison.holds(5.0, shed.bound) && shed.comparison.holds(4.9, shed.bound));
+    assert_eq!(parse("all.p99.9 <= 2s").unwrap().measure, Measure::Quantile(0.999));
+    for (text, expected) in [
+        ("browse.good", "`browse.good` is not a threshold (write it like"),
+        ("brows.good >= 1%", "unknown subject `brows` (did you mean `browse`?)"),
+        ("browse.goo >= 1%", "unknown measure `goo` (did you mean `good`?)"),
+        ("browse.good >= 1ms", "`1ms` is not a percentage"),
+        ("browse.p99 < 5", "`5` is not a duration"),
+        ("browse.good >= 1% in ony", "unknown phase `ony` (did you mean `only`?)"),
+        ("shed.good >= 1%", "shed.p99 < 5ms"),
+        ("all.useful_work >= 90%", "in one phase"),
+        ("all.survived >= 90%", "sessions.survived"),
+    ] {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.starts_with("s.yaml:11:5: thresholds[0]: ") && error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn committed_schema_is_the_generated_one() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/scenario.schema.json");
+    let generated = format!("{:#}\n", schema::schema());
+    assert!(
+        std::fs::read_to_string(path).unwrap() == generated,
+        "run `plimsoll-bench schema > benches/scenarios/scenario.schema.json`"
+    );
 }
 
 #[test]
@@ -149,7 +231,7 @@ fn shipped_scenarios_are_valid() {
     let files: Vec<_> = std::fs::read_dir(directory)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.is_file())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
         .collect();
     assert!(files.len() >= 2);
     for file in files {

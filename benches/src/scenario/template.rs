@@ -1,58 +1,53 @@
 //! What is asked for: kinds of requests, and the paths they stand for.
 
-use crate::units;
+use super::origin::Origin;
+use crate::units::{DURATION, METHOD, POSITIVE};
 use http::Method;
 use http::uri::PathAndQuery;
-use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
-use serde_saphyr::Spanned;
+use plimsoll::yaml::diagnostic::Mistake;
+use plimsoll::yaml::field::Field;
+use plimsoll::yaml::units::Kind;
 use std::fmt;
 use std::time::Duration;
 
+/// How a path is written.
+const PATH: Kind<PathPattern> = Kind { pattern: "^/", read: PathPattern::parse };
+/// Words that thresholds have for something else.
+const NO_CLASSES: [&str; 3] = ["all", "shed", "sessions"];
+
 /// A kind of request.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub(crate) struct Template {
     /// What it is.
     pub(crate) name: String,
     /// The class under which its outcome is counted.
     pub(crate) class: String,
     /// The request method.
-    #[serde(default = "get", deserialize_with = "method")]
     pub(crate) method: Method,
     /// One of these is asked for. `{500}` stands for a number from 1 to 500.
-    #[serde(deserialize_with = "units::non_empty")]
     pub(crate) paths: Vec<PathPattern>,
     /// The request body, if it has one.
-    #[serde(default)]
     pub(crate) body: String,
     /// What it costs the origin, in units.
-    #[serde(default = "one", deserialize_with = "units::positive")]
     pub(crate) cost: f64,
-    /// How often it is drawn, relative to the others.
-    #[serde(deserialize_with = "units::positive")]
+    /// How often it is drawn, relative to the others; never, if it only comes with a page or in a funnel.
     pub(crate) weight: f64,
     /// Overrides the scenario's.
-    #[serde(default, deserialize_with = "units::some_duration")]
     pub(crate) slo: Option<Duration>,
     /// Overrides the scenario's.
-    #[serde(default, deserialize_with = "units::some_duration")]
     pub(crate) patience: Option<Duration>,
     /// Who sends it.
-    #[serde(default)]
     pub(crate) shopper: ShopperKind,
+    /// What a browser asks for once it has the answer: places in the mix.
+    pub(crate) loads: Vec<usize>,
     /// What its answer in time is worth to the shop, in simulation.
-    #[serde(default, deserialize_with = "units::some_positive")]
     worth: Option<f64>,
     /// How long its client takes to send it to the origin once it is let in, in simulation.
-    #[serde(default, deserialize_with = "units::some_duration")]
     pub(crate) upload: Option<Duration>,
     /// How long its answer takes from the first byte to the last, in simulation.
-    #[serde(default, deserialize_with = "units::some_duration")]
     pub(crate) download: Option<Duration>,
-    /// The dependency its worker calls before it can answer, in simulation.
-    #[serde(default)]
-    pub(crate) needs: Option<Spanned<String>>,
+    /// The dependency its worker calls before it can answer.
+    pub(crate) needs: Option<String>,
 }
 
 impl Template {
@@ -60,11 +55,109 @@ impl Template {
     pub(crate) fn worth(&self) -> f64 {
         self.worth.unwrap_or(self.cost)
     }
+
+    fn read(field: &Field<'_>, origin: Option<&Origin>) -> Option<Template> {
+        let template = field.section()?;
+        let text = |key, example| template.require(key, example).and_then(|field| field.text());
+        let duration = |key| template.get(key).and_then(|field| field.read_as(&DURATION));
+        let number = |key| template.get(key).and_then(|field| field.number(POSITIVE));
+        let name = text("name", "`name: product`");
+        let class = template.require("class", "`class: browse`").and_then(|field| field.parsed(class));
+        let method = template.get("method").and_then(|field| field.read_as(&METHOD));
+        let paths = template.require("paths", "`paths: [\"/product/{500}\"]`").map(|field| paths(&field));
+        let body = template.get("body").and_then(|field| field.text());
+        let cost = number("cost");
+        let weight = template.require("weight", "`weight: 10`");
+        let weight = weight.and_then(|field| field.number(0.0..=*POSITIVE.end()));
+        let shopper = template.get("shopper").and_then(|field| field.choice(&ShopperKind::WORDS));
+        let (slo, patience) = (duration("slo"), duration("patience"));
+        let (upload, download, worth) = (duration("upload"), duration("download"), number("worth"));
+        let needs = template.get("needs").and_then(|field| field.parsed(|name| dependency(name, origin)));
+        // Read again when all names are known: see `read_mix`.
+        template.get("loads");
+        template.close();
+        Some(Template {
+            name: name?.to_owned(),
+            class: class?,
+            method: method.unwrap_or(Method::GET),
+            paths: paths?,
+            body: body.unwrap_or_default().to_owned(),
+            cost: cost.unwrap_or(1.0),
+            weight: weight?,
+            slo,
+            patience,
+            shopper: shopper.unwrap_or_default(),
+            loads: Vec::new(),
+            worth,
+            upload,
+            download,
+            needs,
+        })
+    }
+}
+
+/// The requests of a scenario; empty if one of them cannot be read, so that nothing is missed in vain.
+pub(super) fn read_mix(field: &Field<'_>, origin: Option<&Origin>) -> Vec<Template> {
+    let items = field.list();
+    if items.is_empty() {
+        field.report(Mistake::new("the list is empty").hint("a mix has at least one request"));
+    }
+    let read: Vec<Option<Template>> = items.iter().map(|item| Template::read(item, origin)).collect();
+    let mut mix: Vec<Template> = read.into_iter().collect::<Option<Vec<Template>>>().unwrap_or_default();
+    let names: Vec<String> = mix.iter().map(|template| template.name.clone()).collect();
+    for (index, item) in items.iter().enumerate() {
+        let loads = item.section().and_then(|section| section.get("loads"));
+        let loads = loads.map(|field| read_loads(&field, &names)).unwrap_or_default();
+        if let Some(template) = mix.get_mut(index) {
+            template.loads = loads;
+        }
+    }
+    if !mix.is_empty() && mix.iter().all(|template| template.weight == 0.0) {
+        field.report(Mistake::new("no request is ever drawn").hint("give one a `weight` above zero"));
+    }
+    mix
+}
+
+/// What comes with a page, and nothing with that: an asset loads no assets.
+fn read_loads(field: &Field<'_>, names: &[String]) -> Vec<usize> {
+    let place = |name: &str| {
+        let found = names.iter().position(|other| other == name);
+        found.ok_or_else(|| Mistake::unknown("request of the mix", name, names.iter().map(String::as_str)))
+    };
+    let read = field.list_or_one().into_iter().map(|item| match names {
+        // Then the mix has mistakes of its own.
+        [] => item.text().and(None),
+        _ => item.parsed(place),
+    });
+    read.flatten().collect()
+}
+
+fn class(name: &str) -> Result<String, Mistake> {
+    if NO_CLASSES.contains(&name) || name.contains(['.', ' ']) {
+        let hint = "one word, and none of `all`, `shed` and `sessions`, which thresholds use";
+        return Err(Mistake::new(format!("`{name}` cannot be a class")).hint(hint));
+    }
+    Ok(name.to_owned())
+}
+
+fn dependency(name: &str, origin: Option<&Origin>) -> Result<String, Mistake> {
+    let known = origin.map(|origin| &origin.dependencies);
+    match known.filter(|known| !known.contains_key(name)) {
+        Some(known) => Err(Mistake::unknown("dependency", name, known.keys().map(String::as_str))),
+        None => Ok(name.to_owned()),
+    }
+}
+
+fn paths(field: &Field<'_>) -> Vec<PathPattern> {
+    let items = field.list();
+    if items.is_empty() {
+        field.report(Mistake::new("the list is empty").hint("it needs at least one path"));
+    }
+    items.iter().filter_map(|item| item.read_as(&PATH)).collect()
 }
 
 /// Who sends a request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ShopperKind {
     /// Any visitor.
     #[default]
@@ -73,6 +166,17 @@ pub(crate) enum ShopperKind {
     Buyer,
     /// One session that sends all of these.
     Abuser,
+    /// A crawler: it says so, keeps no cookie, and each of its requests stands alone.
+    Bot,
+}
+
+impl ShopperKind {
+    const WORDS: [(&'static str, ShopperKind); 4] = [
+        ("anyone", ShopperKind::Anyone),
+        ("buyer", ShopperKind::Buyer),
+        ("abuser", ShopperKind::Abuser),
+        ("bot", ShopperKind::Bot),
+    ];
 }
 
 /// A path with at most one `{n}` in it.
@@ -106,37 +210,20 @@ impl PathPattern {
         }
     }
 
-    fn parse(text: &str) -> Option<PathPattern> {
-        let pattern = match text.split_once('{') {
-            None => PathPattern { prefix: text.into(), variants: None, suffix: String::new() },
-            Some((prefix, rest)) => {
-                let (count, suffix) = rest.split_once('}')?;
-                let count = count.parse().ok().filter(|count| *count > 0)?;
-                PathPattern { prefix: prefix.into(), variants: Some(count), suffix: suffix.into() }
-            }
+    fn parse(text: &str) -> Result<PathPattern, Mistake> {
+        let pattern = PathPattern::split(text);
+        let valid =
+            |pattern: &PathPattern| text.starts_with('/') && pattern.fill(1).parse::<PathAndQuery>().is_ok();
+        let mistake = || Mistake::new(format!("`{text}` is not a path")).hint("write it like /product/{500}");
+        pattern.filter(valid).ok_or_else(mistake)
+    }
+
+    fn split(text: &str) -> Option<PathPattern> {
+        let Some((prefix, rest)) = text.split_once('{') else {
+            return Some(PathPattern { prefix: text.into(), variants: None, suffix: String::new() });
         };
-        let valid = text.starts_with('/') && pattern.fill(1).parse::<PathAndQuery>().is_ok();
-        valid.then_some(pattern)
+        let (count, suffix) = rest.split_once('}')?;
+        let count = count.parse().ok().filter(|count| *count > 0)?;
+        Some(PathPattern { prefix: prefix.into(), variants: Some(count), suffix: suffix.into() })
     }
-}
-
-impl<'de> Deserialize<'de> for PathPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PathPattern, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        PathPattern::parse(&text)
-            .ok_or_else(|| D::Error::custom(format!("`{text}` is not a path: write `/product/{{500}}`")))
-    }
-}
-
-fn method<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Method, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| D::Error::custom(format!("`{text}` is not a request method")))
-}
-
-fn get() -> Method {
-    Method::GET
-}
-
-fn one() -> f64 {
-    1.0
 }

@@ -4,8 +4,8 @@
 //! addition there are a course over time, for the plot, and what the good answers
 //! were worth.
 
-use super::crowd::Survival;
 use super::door::{Gauge, Reasons, add_reasons};
+use crate::crowd::Survival;
 use crate::scenario::Scenario;
 use crate::scenario::template::Template;
 use crate::tally::{Account, Expectation, Outcome, Tally, Verdict};

@@ -4,7 +4,7 @@
 //! holder from one for the present. The same name goes to the controller, whose
 //! caller must keep such a table.
 
-use super::crowd::Wish;
+use crate::crowd::Wish;
 use crate::tally::Account;
 use plimsoll_core::decision::RequestId;
 use plimsoll_core::policy::ClassId;
@@ -117,7 +117,15 @@ mod tests {
 
     fn live() -> Live {
         let account = Account { phase: 0, class: 0, cost: 1.0, slo: Duration::from_secs(1) };
-        let wish = Wish { template: 0, pattern: 0, shopper: ShopperId(0), session: None, attempt: 0 };
+        let wish = Wish {
+            template: 0,
+            pattern: 0,
+            number: 1,
+            shopper: ShopperId(0),
+            session: None,
+            attempt: 0,
+            is_loaded: false,
+        };
         Live::new(wish, account, 1.0, 0, Time::ZERO)
     }
 

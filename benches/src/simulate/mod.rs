@@ -9,7 +9,6 @@
 //! refusal, of the proxy itself. Those are measured over sockets.
 
 mod agenda;
-mod crowd;
 mod live;
 mod shop;
 mod door;
@@ -28,15 +27,16 @@ mod against;
 mod picture;
 pub(crate) mod grid;
 
+use crate::crowd::Survival;
 use crate::load::write_json;
 use crate::report::{PhaseReport, PhaseTitle, Report, ratio};
 use crate::scenario::Scenario;
 use crate::terminal;
+use crate::verdict::{self, Measured, Verdict};
 use against::Field;
 use anyhow::Context;
 use clap::Args;
 use contest::Contestant;
-use crowd::Survival;
 use door::Reasons;
 use judge::Judge;
 use ledger::Ledger;
@@ -86,11 +86,13 @@ struct Simulation {
     reasons: Reasons,
     /// Sessions by the phase in which they began.
     survival: Vec<Survival>,
+    /// The scenario's thresholds.
+    thresholds: Vec<Verdict>,
 }
 
 /// Runs the command.
 pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
-    let scenario = Scenario::read(&args.scenario)?;
+    let scenario = Scenario::read_for_simulation(&args.scenario)?;
     let judge = Judge::new(policy_at(args.policy.as_deref())?, &scenario)?;
     terminal::line(&scenario.description);
     let seeds: Vec<u64> = (args.seed.unwrap_or(scenario.seed)..).take(args.seeds as usize).collect();
@@ -113,6 +115,9 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     if !scenario.funnels.is_empty() {
         terminal::line(&survivals(&scenario, &ledger));
     }
+    let measured = Measured { tally: &ledger.tally, survival: &ledger.survival };
+    let thresholds = verdict::verdicts(&scenario, &measured);
+    terminal::line(&verdict::table(&thresholds));
     if let Some(path) = &args.svg {
         picture::draw(path, &scenario, &ledger.course)
             .with_context(|| format!("cannot draw {}", path.display()))?;
@@ -128,10 +133,11 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
                 inversions: ledger.inversions,
                 reasons: ledger.reasons,
                 survival: ledger.survival,
+                thresholds: thresholds.clone(),
             },
         )?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(verdict::exit_code(&thresholds))
 }
 
 fn policy_at(path: Option<&Path>) -> anyhow::Result<policy::compiled::CompiledPolicy> {
@@ -158,7 +164,7 @@ fn survivals(scenario: &Scenario, ledger: &Ledger) -> String {
 fn report(scenario: &Scenario, seeds: Vec<u64>, ledger: &Ledger) -> Report {
     let classes = scenario.classes();
     let phases = scenario.phases.iter().enumerate().map(|(index, phase)| {
-        let title = PhaseTitle { name: phase.name.clone(), load: phase.load.to_string() };
+        let title = PhaseTitle { name: phase.name.clone(), load: phase.load_label() };
         let capacity = Shop::capacity(scenario, phase);
         PhaseReport::new(&ledger.tally, index, title, &classes, Some(capacity))
     });
@@ -183,3 +189,7 @@ mod failure_modes_tests;
 #[cfg(test)]
 #[path = "peers_tests.rs"]
 mod peers_tests;
+
+#[cfg(test)]
+#[path = "shipped_tests.rs"]
+mod shipped_tests;

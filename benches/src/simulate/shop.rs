@@ -100,7 +100,7 @@ impl Shop {
             dependencies.push(name.to_owned());
         }
         let station_of = |name: &str| Some(endpoints + dependencies.iter().position(|other| other == name)?);
-        let needs = scenario.mix.iter().map(|template| station_of(&template.needs.as_ref()?.value)).collect();
+        let needs = scenario.mix.iter().map(|template| station_of(template.needs.as_ref()?)).collect();
         let rng = SmallRng::seed_from_u64(seed);
         Shop { stations, endpoints, dependencies, needs, thrash: origin.thrash, turn: 0, rng }
     }

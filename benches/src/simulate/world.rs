@@ -10,7 +10,6 @@
 //! sent to the shop is taken back one wire later.
 
 use super::agenda::Agenda;
-use super::crowd::{Crowd, Move, Wish};
 use super::door::{Answer, Ask, Door, News};
 use super::inversions::Inversions;
 use super::judge::Judge;
@@ -19,6 +18,7 @@ use super::live::{Live, Requests};
 use super::proxies::Proxies;
 use super::shop::{Scene, Served, Shop};
 use crate::arrivals::{Arrival, Schedule};
+use crate::crowd::{Crowd, Move, Wish};
 use crate::scenario::Scenario;
 use crate::service_time::Distribution;
 use crate::tally::{Account, Outcome, SETTLING};
@@ -201,9 +201,9 @@ impl<'a> World<'a> {
     }
 
     fn arrive(&mut self) {
-        let Some(Arrival { phase, template, pattern, shopper, .. }) = self.next.take() else { return };
+        let Some(arrival) = self.next.take() else { return };
         self.plan_arrival();
-        self.send(Wish { template, pattern, shopper, session: None, attempt: 0 }, phase);
+        self.send(Wish::of(&arrival), arrival.phase);
     }
 
     /// Nobody begins anything after the end.
@@ -258,7 +258,7 @@ impl<'a> World<'a> {
         let latency = (self.now.since(intended) + self.scenario.wire.client).min(patience);
         let outcome = if latency == patience { Outcome::TimedOut } else { outcome };
         let verdict = self.ledger.settle(account, wish.template, outcome, latency, self.now);
-        if let Some(next) = self.crowd.hear(wish, verdict) {
+        for next in self.crowd.hear(wish, verdict) {
             self.plan_move(next);
         }
     }

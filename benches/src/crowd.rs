@@ -1,13 +1,14 @@
 //! Clients with a memory: those who try again, and those who go from step to step.
 //!
 //! An open loop does not care what becomes of a request. These do: a refused
-//! request may come again, and a shopper who is not served ends the session. Both
-//! react to answers, so that a shop in trouble gets other load than a well one;
-//! that is what a retry storm is.
+//! request may come again, a page that is there brings its pictures and beacons, and
+//! a shopper who is not served ends the session. All react to answers, so that a
+//! shop in trouble gets other load than a well one; that is what a retry storm is.
 //!
-//! They send nothing after the end of the scenario.
+//! They send nothing after the end of the scenario. Whether answers come over
+//! sockets or in virtual time is the caller's.
 
-use crate::arrivals::ShopperId;
+use crate::arrivals::{Arrival, ShopperId};
 use crate::scenario::Scenario;
 use crate::scenario::clients::Jitter;
 use crate::tally::Verdict;
@@ -24,11 +25,23 @@ pub(crate) struct Wish {
     pub(crate) template: usize,
     /// Index into its paths.
     pub(crate) pattern: usize,
+    /// The number in the path.
+    pub(crate) number: u32,
     pub(crate) shopper: ShopperId,
     /// Index of the session it is a step of.
     pub(crate) session: Option<usize>,
     /// How often it was sent before.
     pub(crate) attempt: u32,
+    /// Whether it came with a page: then nothing comes with it, and nobody tries again.
+    pub(crate) is_loaded: bool,
+}
+
+impl Wish {
+    /// What somebody wants who arrives by the schedule.
+    pub(crate) fn of(arrival: &Arrival) -> Wish {
+        let Arrival { template, pattern, number, shopper, .. } = *arrival;
+        Wish { template, pattern, number, shopper, session: None, attempt: 0, is_loaded: false }
+    }
 }
 
 /// What a client does next.
@@ -62,12 +75,21 @@ pub(crate) struct Survival {
     pub(crate) lost: u64,
 }
 
+impl std::iter::Sum for Survival {
+    fn sum<I: Iterator<Item = Survival>>(phases: I) -> Survival {
+        phases.fold(Survival::default(), |sum, phase| Survival {
+            begun: sum.begun + phase.begun,
+            admitted: sum.admitted + phase.admitted,
+            completed: sum.completed + phase.completed,
+            lost: sum.lost + phase.lost,
+        })
+    }
+}
+
 /// All clients with a memory.
 #[derive(Debug)]
 pub(crate) struct Crowd<'a> {
     scenario: &'a Scenario,
-    /// The templates of each step of each funnel.
-    steps: Vec<Vec<Vec<usize>>>,
     sessions: Vec<Session>,
     /// By phase, all funnels together.
     pub(crate) survival: Vec<Survival>,
@@ -77,16 +99,8 @@ pub(crate) struct Crowd<'a> {
 impl<'a> Crowd<'a> {
     /// A crowd of nobody yet.
     pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Crowd<'a> {
-        let of_class = |class: &str| {
-            let all = scenario.mix.iter().enumerate();
-            all.filter(|(_, template)| template.class == class).map(|(index, _)| index).collect()
-        };
-        let steps = scenario.funnels.iter().map(|funnel| {
-            funnel.steps.iter().map(|class| of_class(&class.value)).collect::<Vec<Vec<usize>>>()
-        });
         Crowd {
             scenario,
-            steps: steps.collect(),
             sessions: Vec::new(),
             survival: vec![Survival::default(); scenario.phases.len()],
             random: SmallRng::seed_from_u64(seed),
@@ -108,17 +122,46 @@ impl<'a> Crowd<'a> {
 
     fn wish(&mut self, index: usize) -> Wish {
         let Session { funnel, step, .. } = self.sessions[index];
-        let templates = &self.steps[funnel][step];
+        let templates = &self.scenario.funnels[funnel].steps[step];
         let template = templates[self.random.random_range(0..templates.len())];
-        let pattern = self.random.random_range(0..self.scenario.mix[template].paths.len());
-        Wish { template, pattern, shopper: ShopperId::of_session(index), session: Some(index), attempt: 0 }
+        let session = Some(index);
+        Wish { session, ..self.wish_for(template, ShopperId::of_session(index)) }
     }
 
-    /// A client has heard what became of its wish: what it does next, and after which pause.
-    pub(crate) fn hear(&mut self, wish: Wish, verdict: Verdict) -> Option<(Duration, Move)> {
-        if matches!(verdict, Verdict::Good | Verdict::Late) {
-            return self.go_on(wish.session?);
+    fn wish_for(&mut self, template: usize, shopper: ShopperId) -> Wish {
+        let paths = &self.scenario.mix[template].paths;
+        let pattern = self.random.random_range(0..paths.len());
+        // Where there is nothing to choose, no chance is spent.
+        let number = match paths[pattern].variants() {
+            1 => 1,
+            variants => self.random.random_range(1..=variants),
+        };
+        Wish { template, pattern, number, shopper, session: None, attempt: 0, is_loaded: false }
+    }
+
+    /// A client has heard what became of its wish: what it does next, each after a pause.
+    pub(crate) fn hear(&mut self, wish: Wish, verdict: Verdict) -> Vec<(Duration, Move)> {
+        let is_served = matches!(verdict, Verdict::Good | Verdict::Late);
+        match (is_served, wish.is_loaded) {
+            (_, true) => Vec::new(),
+            (true, _) => {
+                let mut moves = self.loads(wish);
+                moves.extend(wish.session.and_then(|session| self.go_on(session)));
+                moves
+            }
+            (false, _) => self.try_again(wish).into_iter().collect(),
         }
+    }
+
+    /// What comes with a page that is there.
+    fn loads(&mut self, wish: Wish) -> Vec<(Duration, Move)> {
+        let loads = &self.scenario.mix[wish.template].loads;
+        let wishes =
+            loads.iter().map(|template| Wish { is_loaded: true, ..self.wish_for(*template, wish.shopper) });
+        wishes.map(|wish| (Duration::ZERO, Move::Send(wish))).collect()
+    }
+
+    fn try_again(&mut self, wish: Wish) -> Option<(Duration, Move)> {
         let Some(retries) = self.scenario.retries.filter(|retries| wish.attempt < retries.attempts) else {
             self.lose(wish.session?);
             return None;

@@ -1,0 +1,198 @@
+//! What the open loop may rely on, over HTTP/1.1, HTTP/2 and TLS.
+
+use super::tls::Trust;
+use super::*;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+async fn server() -> (TcpListener, Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new(listener.local_addr().unwrap());
+    (listener, client)
+}
+
+async fn read_request(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn connection_is_kept_and_used_again() {
+    let (listener, client) = server().await;
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for _ in 0..2 {
+            read_request(&mut stream).await;
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+        }
+    };
+    let ask = async {
+        assert_eq!(client.get("/1").await.unwrap().body, "ok");
+        assert_eq!(client.get("/2").await.unwrap().body, "ok");
+    };
+    tokio::join!(serve, ask);
+}
+
+#[tokio::test]
+async fn server_that_closes_after_each_answer_gets_new_connections() {
+    let (listener, client) = server().await;
+    let serve = async {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_request(&mut stream).await;
+            stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nok").await.unwrap();
+        }
+    };
+    let ask = async {
+        assert_eq!(client.get("/1").await.unwrap().body, "ok");
+        assert_eq!(client.get("/2").await.unwrap().body, "ok");
+    };
+    tokio::join!(serve, ask);
+}
+
+#[tokio::test]
+async fn client_who_gives_up_closes_the_socket() {
+    let (listener, client) = server().await;
+    let mut request = Box::pin(client.get("/slow"));
+    let (mut stream, _) = tokio::select! {
+        accepted = listener.accept() => accepted.unwrap(),
+        _ = &mut request => unreachable!("nobody answers"),
+    };
+    tokio::select! {
+        () = read_request(&mut stream) => {}
+        _ = &mut request => unreachable!("nobody answers"),
+    }
+    drop(request);
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn broken_answer_is_an_error() {
+    let (listener, client) = server().await;
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok").await.unwrap();
+    };
+    let (_, answer) = tokio::join!(serve, client.get("/"));
+    assert!(matches!(answer, Err(ClientError::Exchange { .. })), "{answer:?}");
+}
+
+/// A server that answers every request with its version and path, over HTTP/2 if `is_http2`.
+async fn answer_all<S>(stream: S, is_http2: bool)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let service = hyper::service::service_fn(|request: Request<Incoming>| async move {
+        let text = format!("{:?} {}", request.version(), request.uri().path());
+        Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from(text))))
+    });
+    let io = hyper_util::rt::TokioIo::new(stream);
+    if is_http2 {
+        let executor = hyper_util::rt::TokioExecutor::new();
+        _ = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service).await;
+    } else {
+        _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+    }
+}
+
+#[tokio::test]
+async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let accepted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            accepted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(answer_all(stream, true));
+        }
+    });
+    let client = Client::connect(address, None, &address.to_string(), Some(Version::Http2)).await.unwrap();
+    for number in 0..300 {
+        assert_eq!(client.get(&format!("/{number}")).await.unwrap().body, format!("HTTP/2.0 /{number}"));
+    }
+    assert_eq!(connections.load(Ordering::Relaxed), 1);
+    let together = futures_of(&client, 150);
+    assert!(together.await.iter().all(|answer| answer.status.is_success()));
+    assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// The answers to so many requests at once.
+async fn futures_of(client: &Client, number: usize) -> Vec<Answer> {
+    let mut asks: Vec<_> = (0..number).map(|_| Box::pin(client.get("/"))).collect();
+    let mut answers = Vec::new();
+    std::future::poll_fn(|cx| {
+        asks.retain_mut(|ask| match ask.as_mut().poll(cx) {
+            std::task::Poll::Ready(answer) => {
+                answers.push(answer.unwrap());
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if asks.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    answers
+}
+
+/// A TLS server that speaks these versions, and its certificate.
+async fn tls_server(versions: &[&str]) -> (SocketAddr, String) {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.into())
+        .unwrap();
+    config.alpn_protocols = versions.iter().map(|version| version.as_bytes().to_vec()).collect();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(stream) = acceptor.accept(stream).await else { continue };
+            let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            tokio::spawn(answer_all(stream, is_http2));
+        }
+    });
+    (address, certified.cert.pem())
+}
+
+#[tokio::test]
+async fn over_tls_the_server_chooses_the_version_unless_one_is_asked_for() {
+    for (versions, wanted, chosen) in [
+        (&["h2", "http/1.1"][..], None, "HTTP/2.0 /a"),
+        (&["h2", "http/1.1"], Some(Version::Http1), "HTTP/1.1 /a"),
+        (&["http/1.1"], None, "HTTP/1.1 /a"),
+    ] {
+        let (address, _) = tls_server(versions).await;
+        let tls = Tls::new("localhost", &Trust::Anybody, wanted).unwrap();
+        let client = Client::connect(address, Some(tls), "localhost", wanted).await.unwrap();
+        assert_eq!(client.get("/a").await.unwrap().body, chosen, "{versions:?}");
+    }
+}
+
+#[tokio::test]
+async fn server_of_another_name_or_of_no_known_authority_is_not_believed() {
+    let (address, certificate) = tls_server(&["http/1.1"]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), certificate).unwrap();
+    let trust = Trust::File(file.path().to_owned());
+    let connect = async |name: &str, trust: &Trust| {
+        let tls = Tls::new(name, trust, None).unwrap();
+        Client::connect(address, Some(tls), name, None).await
+    };
+    assert!(connect("localhost", &trust).await.is_ok());
+    let error = connect("other.example", &trust).await.unwrap_err();
+    assert_eq!(error.failure(), Failure::Tls, "{error}");
+    std::fs::write(file.path(), "no certificate").unwrap();
+    assert!(Tls::new("localhost", &trust, None).unwrap_err().to_string().contains("there is none in it"));
+}

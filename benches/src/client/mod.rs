@@ -1,0 +1,132 @@
+//! The shoppers' side: sends a request, reads the answer whole.
+//!
+//! There is no bound on the number of connections: in an open loop a request finds
+//! a place on an open one or opens a new one, and never waits for another request.
+//! Dropping the future of [`Client::exchange`], as a client who has lost patience
+//! does, really ends the request: HTTP/1.1 closes the socket, HTTP/2 resets the stream.
+//!
+//! It follows no redirects, keeps no cookies and sets no time limits.
+
+pub(crate) mod failure;
+pub(crate) mod tls;
+mod stream;
+mod http1;
+mod http2;
+
+use bytes::Bytes;
+use failure::Failure;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use std::net::SocketAddr;
+use stream::Connector;
+use tls::Tls;
+
+/// What a client got.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The response status.
+    pub(crate) status: StatusCode,
+    /// The first `Set-Cookie` header.
+    pub(crate) set_cookie: Option<HeaderValue>,
+    /// The whole body.
+    pub(crate) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("cannot connect to {address}")]
+    Connect { address: SocketAddr, source: std::io::Error },
+    #[error("{address} closed or broke the connection")]
+    Exchange { address: SocketAddr, source: hyper::Error },
+    #[error("{address} and this client cannot agree on TLS")]
+    Tls { address: SocketAddr, source: std::io::Error },
+}
+
+impl ClientError {
+    /// What kind of failure it is.
+    pub(crate) fn failure(&self) -> Failure {
+        match self {
+            ClientError::Connect { source, .. } => Failure::of_io(source),
+            ClientError::Exchange { source, .. } => Failure::of_exchange(source),
+            ClientError::Tls { .. } => Failure::Tls,
+        }
+    }
+}
+
+/// The versions of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Version {
+    /// HTTP/1.1
+    #[value(name = "1")]
+    Http1,
+    /// HTTP/2: by prior knowledge where there is no TLS
+    #[value(name = "2")]
+    Http2,
+}
+
+/// A client of one server.
+#[derive(Debug)]
+pub(crate) enum Client {
+    Http1(http1::Pool),
+    Http2(http2::Pool),
+}
+
+impl Client {
+    /// A client of the server at `address`, over plain HTTP/1.1.
+    pub(crate) fn new(address: SocketAddr) -> Client {
+        Client::Http1(http1::Pool::new(Connector { address, tls: None }))
+    }
+
+    /// Opens a first connection: a target that is down is told apart from one that fails, and over
+    /// TLS the server says which version it speaks.
+    pub(crate) async fn connect(
+        address: SocketAddr,
+        tls: Option<Tls>,
+        host: &str,
+        version: Option<Version>,
+    ) -> Result<Client, ClientError> {
+        let connector = Connector { address, tls };
+        let stream = connector.connect().await?;
+        let version = version.unwrap_or(stream.agreed_version());
+        Ok(match version {
+            Version::Http1 => Client::Http1(http1::Pool::starting_with(connector, stream).await?),
+            Version::Http2 => Client::Http2(http2::Pool::starting_with(connector, stream, host).await?),
+        })
+    }
+
+    /// Sends `request` and reads the answer to its end.
+    ///
+    /// A request that an idle connection turns out to be too dead to take is
+    /// sent on a new one; one that may have reached the server is not repeated.
+    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+        match self {
+            Client::Http1(pool) => pool.exchange(request).await,
+            Client::Http2(pool) => pool.exchange(request).await,
+        }
+    }
+
+    /// Asks for `path`.
+    pub(crate) async fn get(&self, path: &str) -> Result<Answer, ClientError> {
+        let request = Request::get(path).header(header::HOST, self.address().to_string());
+        self.exchange(request.body(Full::default()).expect("the path is one of ours")).await
+    }
+
+    fn address(&self) -> SocketAddr {
+        match self {
+            Client::Http1(pool) => pool.address(),
+            Client::Http2(pool) => pool.address(),
+        }
+    }
+}
+
+async fn read_answer(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
+    let (mut head, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    Ok(Answer { status: head.status, set_cookie: head.headers.remove(header::SET_COOKIE), body })
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

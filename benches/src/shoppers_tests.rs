@@ -1,0 +1,98 @@
+//! Who sends what, told by a plan that is answered by hand.
+
+use super::*;
+use http::Method;
+use std::path::Path;
+
+const SCENARIO: &str = "\
+name: small
+description: pages with pictures, buyers and bots
+origin: { workers: 10, service: { mean: 100ms } }
+slo: 1s
+patience: 2s
+retries: { attempts: 2, backoff: 100ms }
+funnels:
+  - { name: buyer, begin: 1, think: 10ms, steps: [page, order] }
+mix:
+  - { name: page, class: browse, paths: [\"/p/{9}\"], weight: 1, loads: [picture, beacon] }
+  - { name: order, class: checkout, method: POST, paths: [/checkout], weight: 0 }
+  - { name: picture, class: static, paths: [/l.svg], weight: 0 }
+  - { name: beacon, class: analytics, method: POST, paths: [/collect], weight: 0 }
+  - { name: crawl, class: bots, paths: [/], weight: 1, shopper: bot }
+phases:
+  - { name: only, duration: 20s, load: 20/s }
+";
+
+/// Sends everything, each answered after 10 ms as `judge` says; returns what was sent, and the sessions.
+fn play(text: &str, judge: impl Fn(&Shot) -> Verdict) -> (Vec<Shot>, Vec<Survival>) {
+    let scenario = Scenario::parse(Path::new("s.yaml"), text).unwrap();
+    let mut plan = Shoppers::new(&scenario, 1, "shop.example", Arc::default());
+    let mut sent: Vec<Shot> = Vec::new();
+    while let Some(at) = plan.next_at() {
+        let shot = plan.next_shot().unwrap();
+        assert_eq!(shot.at, at);
+        assert!(sent.last().is_none_or(|last| last.at <= at + Duration::from_millis(10)), "in order of time");
+        plan.hear(shot.wish.unwrap(), judge(&shot), at + Duration::from_millis(10));
+        sent.push(shot);
+    }
+    (sent, plan.survival())
+}
+
+fn count(sent: &[Shot], path: &str) -> usize {
+    sent.iter().filter(|shot| shot.request.uri().path().starts_with(path)).count()
+}
+
+#[test]
+fn page_that_is_there_brings_its_pictures_and_beacons() {
+    let (sent, survival) = play(SCENARIO, |_| Verdict::Good);
+    let pages = count(&sent, "/p/");
+    assert!(pages > 200, "{pages}");
+    // Those of the last moment would come after the end.
+    assert!(count(&sent, "/l.svg").abs_diff(pages) <= 2 && count(&sent, "/collect").abs_diff(pages) <= 2);
+    assert!(survival[0].begun > 10 && survival[0].lost == 0, "{survival:?}");
+    assert!(sent.iter().all(|shot| shot.at < Duration::from_secs(20)));
+}
+
+#[test]
+fn one_who_is_not_served_insists_and_then_leaves() {
+    let (sent, survival) = play(SCENARIO, |shot| match shot.request.method() == Method::POST {
+        true => Verdict::Refused,
+        false => Verdict::Good,
+    });
+    let Survival { begun, completed, lost, .. } = survival[0];
+    assert_eq!(completed, 0);
+    assert!(lost > 0 && lost.abs_diff(begun) <= 1, "{survival:?}");
+    // Each order thrice, and no beacon again.
+    assert!(count(&sent, "/checkout").abs_diff(3 * lost as usize) <= 3);
+    assert!(count(&sent, "/collect") <= count(&sent, "/p/"));
+}
+
+#[test]
+fn browsers_keep_their_cookie_and_bots_do_not() {
+    let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
+    let cookies: Arc<CookieJar> = Arc::default();
+    let mut plan = Shoppers::new(&scenario, 1, "shop.example", Arc::clone(&cookies));
+    let (mut with, mut without) = (0, 0);
+    while let Some(shot) = plan.next_shot() {
+        let agent = shot.request.headers()[header::USER_AGENT].to_str().unwrap();
+        assert_eq!(agent.contains("bot/"), shot.shopper.is_none(), "{agent}");
+        let has_cookie = shot.request.headers().contains_key(header::COOKIE);
+        assert!(shot.shopper.is_some() || !has_cookie);
+        (with, without) = if has_cookie { (with + 1, without) } else { (with, without + 1) };
+        cookies.keep(shot.shopper, Some(&HeaderValue::from_static("session=a; Path=/")));
+        plan.hear(shot.wish.unwrap(), Verdict::Good, shot.at);
+    }
+    assert!(with > 100 && without > 100, "{with} {without}");
+}
+
+#[test]
+fn seed_decides_the_plan() {
+    let sent = |seed| {
+        let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
+        let mut plan = Shoppers::new(&scenario, seed, "shop.example", Arc::default());
+        let shots = std::iter::from_fn(|| plan.next_shot());
+        shots.map(|shot| (shot.at, shot.request.uri().clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(sent(1), sent(1));
+    assert_ne!(sent(1), sent(2));
+}

@@ -1,0 +1,48 @@
+//! The shipped scenarios, whole, before the shipped policy: what each calls good must hold.
+
+use super::contest::{Contestant, run};
+use super::judge::Judge;
+use crate::scenario::Scenario;
+use crate::verdict::{Measured, verdicts};
+use plimsoll::policy;
+use std::path::Path;
+
+/// All that a shop's engineer is told to begin with.
+const SHIPPED: [&str; 11] = [
+    "steady",
+    "flash-sale",
+    "black-friday",
+    "beacon-storm",
+    "checkout-rush",
+    "bot-flood",
+    "slow-origin",
+    "capacity-loss",
+    "retry-storm",
+    "mix-shift",
+    "payment-outage",
+];
+
+/// What `contestant` misses of the thresholds in `name`.
+fn missed(name: &str, contestant: Contestant) -> Vec<String> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    let scenario = Scenario::read_for_simulation(&directory.join(format!("{name}.yaml"))).unwrap();
+    assert!(!scenario.thresholds.is_empty(), "{name}");
+    let judge = Judge::new(policy::storefront(), &scenario).unwrap();
+    let ledger = run(&scenario, &judge, contestant, scenario.seed);
+    let measured = Measured { tally: &ledger.tally, survival: &ledger.survival };
+    let missed = verdicts(&scenario, &measured).into_iter().filter(|verdict| !verdict.held);
+    missed.map(|verdict| format!("{name}: {}: {:?}", verdict.threshold, verdict.measured)).collect()
+}
+
+#[test]
+fn plimsoll_holds_what_every_shipped_scenario_calls_good() {
+    let missed: Vec<String> = SHIPPED.iter().flat_map(|name| missed(name, Contestant::Plimsoll)).collect();
+    assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn unguarded_shop_misses_what_the_overloaded_ones_call_good() {
+    for name in SHIPPED.into_iter().filter(|name| !["steady", "mix-shift"].contains(name)) {
+        assert!(!missed(name, Contestant::NoControl).is_empty(), "{name} proves nothing");
+    }
+}

@@ -1,0 +1,81 @@
+//! Targets that are in trouble, and machines that are: counted, named, and never quietly wrong.
+
+use super::{Origin, SCENARIO, bench, file, stderr, stdout};
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use tempfile::TempDir;
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
+
+/// A server on a port of its own that treats its connections, counted from zero, as it likes.
+fn server(treat: impl Fn(usize, std::net::TcpStream) -> bool + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            if !treat(number, stream.unwrap()) {
+                return;
+            }
+        }
+    });
+    url
+}
+
+fn answer(mut stream: std::net::TcpStream) {
+    // The request fits into one packet; what the client does with the answer is its own affair.
+    if stream.read(&mut [0; 4_096]).is_ok_and(|length| length > 0) {
+        let _ = stream.write_all(ANSWER);
+    }
+}
+
+/// The results and the text of loading `target`.
+fn load(scenario: &str, target: &str) -> (serde_json::Value, String) {
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", scenario);
+    let json = directory.path().join("r.json").to_string_lossy().into_owned();
+    let output = bench(&["load", &scenario, "--target", target, "--json", &json]);
+    let results = std::fs::read(&json).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    (serde_json::from_slice(&results).unwrap(), stdout(&output))
+}
+
+#[test]
+fn target_that_closes_half_of_its_connections_has_them_counted_by_kind() {
+    let target = server(|number, stream| {
+        if number % 2 == 0 {
+            answer(stream);
+        }
+        true
+    });
+    let (results, text) = load(SCENARIO, &target);
+    let broken =
+        ["closed", "reset"].iter().filter_map(|kind| results["failures"][kind].as_u64()).sum::<u64>();
+    assert!(broken > 5, "{results}");
+    assert!(text.contains("failed requests") && text.contains("connection"), "{text}");
+}
+
+#[test]
+fn target_that_stops_in_the_middle_of_a_run_is_named_as_stopped() {
+    let target = server(|number, stream| {
+        answer(stream);
+        number < 10
+    });
+    let scenario = SCENARIO.replace("duration: 1s", "duration: 7s").replace("50/s", "20/s");
+    let (results, text) = load(&scenario, &target);
+    assert!(results["failures"]["refused"].as_u64().is_some_and(|refused| refused > 50), "{results}");
+    assert!(text.contains("the target stopped: nothing was answered after"), "{text}");
+    assert!(text.contains("connection refused"), "{text}");
+}
+
+#[test]
+fn run_without_enough_open_files_is_invalid_and_says_how_to_get_more() {
+    let origin = Origin::start(&["--service-ms=2000", "--workers=1000"]);
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO);
+    let program = env!("CARGO_BIN_EXE_plimsoll-bench");
+    let command = format!("ulimit -n 30; exec {program} load {scenario} --target {}", origin.url());
+    let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("may open 30 files") && text.contains("ulimit"), "{text}");
+}
