@@ -4,6 +4,7 @@
 //! and of seven thousand are different claims. It judges nothing.
 
 pub(crate) mod chart;
+pub(crate) mod claims;
 pub(crate) mod command;
 mod difference;
 pub(crate) mod machine;
