@@ -112,7 +112,7 @@ fn cost(overhead: Option<&Value>) -> Vec<Claim> {
     let times = row("plimsoll").and_then(|row| row["times_bare_pingora"].as_f64());
     vec![
         claim("CPU per proxied request", "", beside("cpu_per_request_us")),
-        claim("over bare Pingora's", "<= 1.2 times", times.map(|times| format!("{times:.2} times"))),
+        claim("over bare Pingora's", "<= 1.35 times", times.map(|times| format!("{times:.2} times"))),
         claim("CPU per refusal", "", beside("cpu_per_refusal_us")),
         claim("Memory per idle connection", "", own("memory_per_idle_connection_kib", "KiB")),
         claim("Added latency, p50", "", own("added_p50_ms", "ms")),
