@@ -22,11 +22,13 @@ pub(crate) const INVALID_RUN: u8 = 2;
 /// A target that is silent for so long before the end has stopped, and is not just slow: no patience is longer.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// The results of a run, as written to a JSON file.
+/// What to do where there is no port left for another connection.
+const PORTS_ADVICE: &str = "this machine ran out of ports: let the target keep connections alive, or widen \
+                            net.ipv4.ip_local_port_range";
+
+/// What a run found, as a part of its JSON file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Findings {
-    #[serde(flatten)]
-    report: Report,
     /// Whether the run was ended before its time.
     partial: bool,
     /// When, in seconds, it was.
@@ -51,15 +53,9 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// What `harvest` shows of a run that was to last for `length`.
-    pub(crate) fn new(
-        report: Report,
-        harvest: &Harvest,
-        thresholds: Vec<Verdict>,
-        length: Duration,
-    ) -> Findings {
+    pub(crate) fn new(harvest: &Harvest, thresholds: Vec<Verdict>, length: Duration) -> Findings {
         let tally = &harvest.tally;
         Findings {
-            report,
             partial: harvest.cut_at.is_some(),
             cut_at_s: harvest.cut_at.map(|at| at.as_secs_f64()),
             under_way: tally.under_way(),
@@ -73,19 +69,15 @@ impl Findings {
         }
     }
 
-    /// Prints them.
-    pub(crate) fn print(&self) {
-        terminal::line(&self.report.table());
+    /// Prints them behind the `report`, and says how to exit.
+    pub(crate) fn publish(&self, report: &Report) -> ExitCode {
+        terminal::line(&report.table());
         for line in self.remarks() {
             terminal::line(&line);
         }
-    }
-
-    /// How a command exits that has found this.
-    pub(crate) fn exit_code(&self) -> ExitCode {
         if self.partial {
             ExitCode::from(PARTIAL)
-        } else if !self.report.valid {
+        } else if !report.valid {
             ExitCode::from(INVALID_RUN)
         } else {
             verdict::exit_code(&self.thresholds)
@@ -114,7 +106,8 @@ impl Findings {
         let survived = ratio(completed, completed + lost);
         (begun > 0).then(|| {
             format!(
-                "\nsessions: {begun} begun, {admitted} admitted, {completed} completed, {lost} lost ({survived} survived)"
+                "\nsessions: {begun} begun, {admitted} admitted, {completed} completed, {lost} lost, \
+                 {survived} survived"
             )
         })
     }
@@ -133,15 +126,10 @@ impl Findings {
     }
 
     fn own_limits(&self) -> Option<String> {
-        let advice = |failure: &Failure| {
-            match failure {
+        let advice = |failure: &Failure| match failure {
             Failure::OpenFiles => Some(open_files::advice()),
-            Failure::Ports => Some(
-                "this machine ran out of ports: keep connections alive, or widen net.ipv4.ip_local_port_range"
-                    .to_owned(),
-            ),
+            Failure::Ports => Some(PORTS_ADVICE.to_owned()),
             _ => None,
-        }
         };
         let mut lines: Vec<String> = self.failures.keys().filter_map(advice).collect();
         if self.withheld > 0 {

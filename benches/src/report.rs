@@ -12,6 +12,7 @@ mod page;
 pub(crate) mod record;
 pub(crate) mod recording;
 
+use crate::open_loop::LAG_P99_MAX;
 use crate::tally::{Cell, Tally, quantile};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -163,7 +164,7 @@ impl Report {
         if let Some(lag) = self.send_lag_p99_ms {
             let _ = write!(table, "\n\nsent at most {lag:.1} ms late (p99)");
         }
-        if !self.valid {
+        if !self.valid && self.send_lag_p99_ms.is_some_and(|lag| lag > millis(LAG_P99_MAX)) {
             table.push_str(": INVALID, this machine is too slow or too busy to send this load on time");
         }
         table

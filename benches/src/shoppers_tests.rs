@@ -12,7 +12,7 @@ slo: 1s
 patience: 2s
 retries: { attempts: 2, backoff: 100ms }
 funnels:
-  - { name: buyer, begin: 1, think: 10ms, steps: [page, order] }
+  - { name: buyer, begin: 20, think: 10ms, steps: [page, order] }
 mix:
   - { name: page, class: browse, paths: [\"/p/{9}\"], weight: 1, loads: [picture, beacon] }
   - { name: order, class: checkout, method: POST, paths: [/checkout], weight: 0 }
@@ -61,9 +61,9 @@ fn one_who_is_not_served_insists_and_then_leaves() {
     });
     let Survival { begun, completed, lost, .. } = survival[0];
     assert_eq!(completed, 0);
-    assert!(lost > 0 && lost.abs_diff(begun) <= 1, "{survival:?}");
+    assert!(lost > 0 && lost.abs_diff(begun) <= 8, "{survival:?}");
     // Each order thrice, and no beacon again.
-    assert!(count(&sent, "/checkout").abs_diff(3 * lost as usize) <= 3);
+    assert!(count(&sent, "/checkout").abs_diff(3 * lost as usize) <= 16);
     assert!(count(&sent, "/collect") <= count(&sent, "/p/"));
 }
 

@@ -105,20 +105,33 @@ impl fmt::Display for Target {
     }
 }
 
-fn address_of(args: &TargetArgs, name: &str, port: u16) -> Result<SocketAddr, TargetError> {
-    let target = || args.target.clone();
-    let addresses: Vec<SocketAddr> = (name, port)
-        .to_socket_addrs()
-        .map_err(|source| TargetError::Unresolved { target: target(), source })?
-        .collect();
-    // `localhost` often resolves to ::1 first, where few development servers listen.
-    let preferred = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
-    let address = *preferred.ok_or_else(|| TargetError::Malformed(target()))?;
+/// Where a server listens that is asked now and then, and not put under load.
+pub(crate) fn plain_address(url: &str) -> Result<SocketAddr, TargetError> {
+    let malformed = || TargetError::Malformed(url.into());
+    let uri: Uri = url.parse().map_err(|_| malformed())?;
+    let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(malformed)?;
+    let addresses = resolved(url, host, uri.port_u16().unwrap_or(80))?;
+    preferred(&addresses).ok_or_else(malformed)
+}
+
+fn address_of(args: &TargetArgs, host: &str, port: u16) -> Result<SocketAddr, TargetError> {
+    let addresses = resolved(&args.target, host, port)?;
     let is_owned = args.i_own.as_ref() == Some(&args.target) && args.rate_max.is_some();
     if !is_owned && !addresses.iter().all(|address| address.ip().is_loopback()) {
-        return Err(TargetError::NotOurs { target: target() });
+        return Err(TargetError::NotOurs { target: args.target.clone() });
     }
-    Ok(address)
+    preferred(&addresses).ok_or_else(|| TargetError::Malformed(args.target.clone()))
+}
+
+fn resolved(url: &str, host: &str, port: u16) -> Result<Vec<SocketAddr>, TargetError> {
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let found = (name, port).to_socket_addrs();
+    Ok(found.map_err(|source| TargetError::Unresolved { target: url.into(), source })?.collect())
+}
+
+/// `localhost` often resolves to ::1 first, where few development servers listen.
+fn preferred(addresses: &[SocketAddr]) -> Option<SocketAddr> {
+    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
 }
 
 #[cfg(test)]

@@ -150,6 +150,11 @@ fn origin_gives_a_session_only_to_those_without() {
 #[test]
 fn origin_stops_working_for_a_client_who_leaves() {
     let origin = Origin::start(&["--service-ms=3600000", "--workers=1"]);
+    come_and_leave(&origin);
+}
+
+/// Keeps a worker busy, and leaves before there is an answer.
+fn come_and_leave(origin: &Origin) {
     let mut client = TcpStream::connect(origin.address).unwrap();
     client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
     wait_until(|| origin.stats()["busy"] == 1);

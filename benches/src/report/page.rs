@@ -165,10 +165,10 @@ fn charts(course: &Course) -> Markup {
         course_chart(course, course.seconds.iter().enumerate().map(line).collect())
     };
     html! {
-        (figure("Offered", "requests per second", &[], &by_class(|series| counts(&series.offered))))
-        (figure("Served in time", "requests per second", &[], &by_class(|series| counts(&series.good))))
-        (figure("Refused", "requests per second", &[], &by_class(|series| counts(&series.refused))))
-        (figure("Latency of what was served, p99", "ms", &[], &by_class(|series| series.p99_ms.clone())))
+        (figure("Offered", "requests per second, over the seconds of the run", &[], &by_class(|series| counts(&series.offered))))
+        (figure("Served in time", "requests per second, over the seconds of the run", &[], &by_class(|series| counts(&series.good))))
+        (figure("Refused", "requests per second, over the seconds of the run", &[], &by_class(|series| counts(&series.refused))))
+        (figure("Latency of what was served, p99", "ms, over the seconds of the run", &[], &by_class(|series| series.p99_ms.clone())))
         @if !course.gauges.is_empty() { (limit_figure(course)) }
         (figure("Latency distribution", "share served within so many ms", &[], &distribution(&course.latency)))
     }

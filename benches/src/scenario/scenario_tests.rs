@@ -154,7 +154,7 @@ fn every_mistake_is_told_at_once() {
     let text = SMALL.replace("slo: 1s", "slo: 1").replace("load: 2x", "load: fast, shap: [1x]");
     let error = error_of(&text);
     let places: Vec<&str> = error.lines().map(|line| line.split(": ").next().unwrap()).collect();
-    assert_eq!(places, ["s.yaml:4:6", "s.yaml:9:40", "s.yaml:9:46"], "{error}");
+    assert_eq!(places, ["s.yaml:4:6", "s.yaml:9:39", "s.yaml:9:45"], "{error}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The origin's control port, and a scenario that changes the shop over it.
 
-use super::{Origin, SCENARIO, bench, file, free_address, stderr, stdout, wait_until};
+use super::{Origin, SCENARIO, bench, come_and_leave, file, free_address, stderr, stdout};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use tempfile::TempDir;
@@ -69,11 +69,7 @@ fn faults_befall_the_pages_they_are_meant_for() {
 fn hanging_page_keeps_its_worker_until_its_client_leaves() {
     let (origin, control) = controlled(&["--service-ms=1", "--workers=1"]);
     change(control, r#"{"faults": [{"fault": "hang"}]}"#);
-    let mut client = TcpStream::connect(origin.address).unwrap();
-    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    wait_until(|| origin.stats()["busy"] == 1);
-    drop(client);
-    wait_until(|| origin.stats()["busy"] == 0);
+    come_and_leave(&origin);
 }
 
 #[test]
