@@ -128,6 +128,6 @@ mod tests {
         let entries: Vec<Entry> = (0..4_000).map(|n| entry(n, &format!("c{}", n % 400))).collect();
         let sent = sendings(&entries, Scaling { scale: 0.5, ..AS_IT_IS });
         // Ten lines of each of 400 sessions; ten standard deviations on either side.
-        assert!(sent.len() % 10 == 0 && sent.len().abs_diff(2_000) < 1_000, "{}", sent.len());
+        assert!(sent.len().is_multiple_of(10) && sent.len().abs_diff(2_000) < 1_000, "{}", sent.len());
     }
 }

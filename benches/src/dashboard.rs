@@ -13,7 +13,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, Paragraph, Row, Table};
+use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition, Paragraph, Row, Table};
 
 /// The seconds that the charts show.
 const SHOWN: usize = 60;
@@ -140,6 +140,8 @@ fn draw_chart(frame: &mut Frame<'_>, area: Rect, title: &'static str, curves: &[
         .block(Block::bordered().title(title))
         .x_axis(axis([start, end], format!("{start:.0} s"), format!("{end:.0} s")))
         .y_axis(axis([0.0, top], "0".into(), format!("{top:.0}")))
+        // The newest values are on the right.
+        .legend_position(Some(LegendPosition::TopLeft))
         .hidden_legend_constraints((Constraint::Min(0), Constraint::Min(0)));
     frame.render_widget(chart, area);
 }

@@ -5,7 +5,6 @@
 //! mean nothing, and 105 that Ctrl-C made the result partial. It starts no servers:
 //! see `demo` and `measure`.
 
-use crate::client::Client;
 use crate::crowd::Survival;
 use crate::director::Director;
 use crate::findings::{self, Findings};
@@ -14,12 +13,13 @@ use crate::interruption::interruptions;
 use crate::open_loop::{LAG_P99_MAX, Run};
 use crate::origin::Stats;
 use crate::progress::{self, Watched};
-use crate::report::record::{self, Course, Record, Remains};
-use crate::report::{self, PhaseReport, PhaseTitle, Report, millis, page};
+use crate::report::record::{Course, Remains, timestamp};
+use crate::report::recording::Recording;
+use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::scenario::Scenario;
 use crate::shoppers::Shoppers;
 use crate::tally::{Expectation, Tally};
-use crate::target::{self, Target, TargetArgs};
+use crate::target::{Target, TargetArgs};
 use crate::terminal;
 use crate::timeline::Timeline;
 use crate::verdict::{self, Measured};
@@ -45,15 +45,8 @@ pub(crate) struct LoadArgs {
     /// Overrides the scenario's seed
     #[arg(long)]
     seed: Option<u64>,
-    /// Plimsoll's admin address, such as http://127.0.0.1:8081, to watch its limit
-    #[arg(long, value_name = "URL")]
-    admin: Option<String>,
-    /// Writes the results here
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Writes the results here as a page
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
+    #[command(flatten)]
+    recording: Recording,
 }
 
 /// What a run is made of.
@@ -84,44 +77,24 @@ pub(crate) struct Harvest {
     pub(crate) cut_at: Option<Duration>,
 }
 
-/// The results of a run, as written to a JSON file.
-#[derive(Debug, Serialize)]
-struct Results {
-    #[serde(flatten)]
-    record: Record,
-    #[serde(flatten)]
-    findings: Findings,
-}
-
 /// Runs the command.
 pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read_for_sockets(&args.scenario)?;
     let target = Target::of(&args.target)?;
     let director = Director::of(&scenario, args.origin_control)?;
-    // Asking for the state is no load, wherever the proxy is.
-    let admin = args.admin.as_deref().map(target::plain_address).transpose()?;
-    let gauges = admin.map(|address| Gauges::of(Client::new(address))).unwrap_or_default();
+    let gauges = args.recording.gauges();
     terminal::line(&scenario.description);
     let seed = args.seed.unwrap_or(scenario.seed);
-    let started = record::timestamp();
+    let started = timestamp();
     let occasion = Occasion { scenario: &scenario, seed, target: &target, director, gauges };
     let harvest = conduct(&occasion, interruptions(1)).await?;
     let report = report(&scenario, target.to_string(), vec![seed], &harvest.tally);
-    if occasion.gauges.is_silent() {
-        terminal::line("the admin address told no state: nothing is known of the limit");
-    }
     let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
     let length = scenario.phases.iter().map(|phase| phase.duration).sum();
     let findings = Findings::new(&harvest, verdict::verdicts(&scenario, &measured), length);
     let exit = findings.publish(&report);
     let text = std::fs::read_to_string(&args.scenario).ok();
-    let record = Record { report, course: course(&occasion, &harvest, started, text) };
-    if let Some(path) = &args.html {
-        report::command::write(path, &page::html(&record))?;
-    }
-    if let Some(path) = &args.json {
-        write_json(path, &Results { record, findings })?;
-    }
+    args.recording.keep(&report, &findings, &course(&occasion, &harvest, started, text))?;
     Ok(exit)
 }
 
@@ -134,7 +107,7 @@ fn course(occasion: &Occasion<'_>, harvest: &Harvest, started: String, scenario:
         phases: phases.zip(occasion.scenario.spans()).collect(),
         tally: &harvest.tally,
         timeline: &harvest.timeline,
-        gauges: occasion.gauges.samples().clone(),
+        gauges: &occasion.gauges,
     })
 }
 

@@ -16,10 +16,12 @@ use crate::copies::{Scaling, Sending, sendings};
 use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
-use crate::load::{Harvest, write_json};
+use crate::load::Harvest;
 use crate::open_loop::{LAG_P99_MAX, Run};
 use crate::plan::{Deaf, Shot};
 use crate::progress::{self, Watched};
+use crate::report::record::{Course, Remains, timestamp};
+use crate::report::recording::Recording;
 use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::tally::{Account, Expectation, Span, Tally};
 use crate::target::{Target, TargetArgs};
@@ -30,7 +32,6 @@ use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
 use plimsoll::access_log::{AccessLog, BadLines};
-use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -64,18 +65,8 @@ pub(crate) struct ReplayArgs {
     /// A client who waits longer leaves
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     patience: Duration,
-    /// Writes the results here
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-/// The results of a replay, as written to a JSON file.
-#[derive(Debug, Serialize)]
-struct Results {
-    #[serde(flatten)]
-    report: Report,
-    #[serde(flatten)]
-    findings: Findings,
+    #[command(flatten)]
+    recording: Recording,
 }
 
 /// Runs the command.
@@ -86,7 +77,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let sendings = sendings(&log.entries, scaling);
     terminal::line(&format!("{} requests to replay{}", sendings.len(), complaint(&log.bad_lines)));
     let classifier = Classifier::shipped().context("the shipped model cannot be used")?;
-    let harvest = run(&args, &target, &sendings, &classifier).await?;
+    let (started, gauges) = (timestamp(), args.recording.gauges());
+    let harvest = run(&args, &target, &sendings, &classifier, &gauges).await?;
     let load = match args.scale {
         1.0 => format!("{} times as fast", args.speed),
         scale => format!("{} times as fast, {scale} times the visitors", args.speed),
@@ -104,9 +96,16 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let length = Duration::from_secs_f64(last).min(args.length());
     let findings = Findings::new(&harvest, Vec::new(), length);
     let exit = findings.publish(&report);
-    if let Some(path) = &args.json {
-        write_json(path, &Results { report, findings })?;
-    }
+    let course = Course::new(Remains {
+        started,
+        scenario: None,
+        classes: &classifier.names(),
+        phases: vec![("replay", Span { start: Duration::ZERO, end: length })],
+        tally,
+        timeline: &harvest.timeline,
+        gauges: &gauges,
+    });
+    args.recording.keep(&report, &findings, &course)?;
     Ok(exit)
 }
 
@@ -121,6 +120,7 @@ async fn run(
     target: &Target,
     sendings: &[Sending<'_>],
     classifier: &Classifier,
+    gauges: &Gauges,
 ) -> anyhow::Result<Harvest> {
     let client = target.connect().await?;
     let span = Span { start: Duration::ZERO, end: args.length() };
@@ -144,8 +144,7 @@ async fn run(
             () = interruptions(1) => Some(run.clock.elapsed()),
         }
     };
-    let gauges = Gauges::default();
-    let watched = Watched { title: "replay", classes: &classifier.names(), gauges: &gauges };
+    let watched = Watched { title: "replay", classes: &classifier.names(), gauges };
     let cut_at = progress::while_showing(&run, &watched, label, fire).await;
     let (tally, timeline) = (run.tally(), run.whole_timeline());
     Ok(Harvest { tally, timeline, survival: Vec::new(), origin: None, cut_at })
