@@ -78,6 +78,8 @@ struct ClassLoad {
     shuts_until: Time,
     /// Whether it asks for more seats, together with those above it, than there are.
     is_overloaded: bool,
+    /// Whether it asks for more seats than its ceiling: what it lacks then, nobody else has.
+    is_capped: bool,
 }
 
 impl ClassLoad {
@@ -133,8 +135,8 @@ impl Load {
     }
 
     /// Somebody of the class was refused because the wait was too long.
-    pub fn refused(&mut self, class: ClassId, slow_alone: ClassSet, now: Time) {
-        let is_shut = self.is_shut(class, slow_alone, now);
+    pub fn refused(&mut self, class: ClassId, now: Time) {
+        let is_shut = self.is_shut(class, now);
         let until = now.after(CONGESTED_FOR);
         let load = self.of(class);
         load.congested_until = until;
@@ -150,7 +152,7 @@ impl Load {
     }
 
     /// Re-measures the rates if they are due.
-    pub fn refresh(&mut self, policy: &Policy, limit: f64, is_found: bool, now: Time) {
+    pub fn refresh(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool, now: Time) {
         let age = now.since(self.refreshed);
         if age < REFRESH {
             return;
@@ -168,17 +170,21 @@ impl Load {
             }
         }
         self.refreshed = now;
-        self.sum_better(limit);
-        self.sum_lent_back(policy, limit);
-        self.find_overloaded(limit, is_found);
+        self.sum_better(seats.limit);
+        self.sum_lent_back(policy, seats.limit);
+        self.find_overloaded(policy, seats, is_found);
     }
 
     /// While the limit is still looked for, nobody knows what fits: whoever is short is overloaded then.
-    fn find_overloaded(&mut self, limit: f64, is_found: bool) {
+    fn find_overloaded(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool) {
         let mut asked_for = 0.0;
-        for load in &mut self.classes {
-            asked_for += load.asks.min(load.asks_lately) * load.hold_steady;
-            load.is_overloaded = !is_found || asked_for > limit - load.lent_back;
+        for id in policy.ids() {
+            let load = &mut self.classes[id.index()];
+            let asks = load.asks.min(load.asks_lately) * load.hold_steady;
+            let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
+            load.is_capped = ceiling < asks.min(seats.limit);
+            asked_for += if load.is_capped { ceiling } else { asks };
+            load.is_overloaded = !is_found || asked_for > seats.limit - load.lent_back;
         }
     }
 
@@ -223,16 +229,16 @@ impl Load {
 
     /// Whether it is short of seats because there are fewer than are asked for.
     fn is_congested(&self, class: ClassId, now: Time) -> bool {
-        self.classes[class.index()].is_overloaded && self.is_short(class, now)
+        let load = &self.classes[class.index()];
+        (load.is_overloaded || load.is_capped) && self.is_short(class, now)
     }
 
     /// Whether nothing but its floor is left for a class: a better one cannot have all it asks for.
-    pub fn is_shut(&self, class: ClassId, slow_alone: ClassSet, now: Time) -> bool {
+    pub fn is_shut(&self, class: ClassId, now: Time) -> bool {
         let shuts = |better: ClassId| {
             let load = &self.classes[better.index()];
-            // What is slow by itself has all it may have.
             load.is_overloaded
-                && !slow_alone.contains(better)
+                && !load.is_capped
                 && (now < load.shuts_until || self.has_standing_queue(better, now))
         };
         (0..class.index()).filter_map(ClassId::new).any(shuts)
@@ -255,7 +261,7 @@ impl Load {
         let load = &self.classes[id.index()];
         let floor = f64::from(class.floor.seats(limit as u32));
         let in_floor = wait_for(self.work_ahead(queue, ring, own) + load.hold, floor);
-        if self.is_shut(id, slow_alone, now) {
+        if self.is_shut(id, now) {
             return in_floor;
         }
         let ceiling = f64::from(ceiling(policy, slow_alone, limit as u32, id));
@@ -322,6 +328,7 @@ image!(struct ClassLoad {
     congested_until,
     shuts_until,
     is_overloaded,
+    is_capped,
 });
 image!(struct Load { refreshed, classes, standing_after });
 
@@ -362,11 +369,11 @@ mod tests {
     }
 
     /// From 100 ms on a class asks for a hundred times as much as ten seats can do.
-    fn flooded(index: usize) -> Load {
+    fn flooded(index: usize, slow_alone: ClassSet) -> Load {
         let mut load = Load::default();
         load.release(id(index), Duration::from_millis(100));
         (0..1_000).for_each(|_| load.ask(id(index)));
-        load.refresh(&policy(), 10.0, true, at(100));
+        load.refresh(&policy(), SeatsToExpect { slow_alone, ..TEN }, true, at(100));
         load
     }
 
@@ -377,16 +384,16 @@ mod tests {
 
     #[test]
     fn refusal_in_a_flood_leaves_only_the_target_for_half_a_second() {
-        let mut load = flooded(0);
+        let mut load = flooded(0, ClassSet::EMPTY);
         assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(800));
-        load.refused(id(0), ClassSet::EMPTY, at(100));
+        load.refused(id(0), at(100));
         assert_eq!(allowed(&load, 0, at(599)), Duration::from_millis(50));
         assert_eq!(allowed(&load, 0, at(600)), Duration::from_millis(800));
     }
 
     #[test]
     fn queue_that_stands_longer_than_a_burst_leaves_only_the_target_in_a_flood() {
-        let mut load = flooded(0);
+        let mut load = flooded(0, ClassSet::EMPTY);
         load.queue_occupied(id(0), at(100));
         load.queue_occupied(id(0), at(190));
         assert_eq!(allowed(&load, 0, at(199)), Duration::from_millis(800));
@@ -398,9 +405,9 @@ mod tests {
     #[test]
     fn class_that_asks_for_no_more_than_there_is_may_wait_in_spite_of_a_refusal() {
         let mut load = Load::default();
-        load.refused(id(0), ClassSet::EMPTY, at(0));
+        load.refused(id(0), at(0));
         assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(500), "half of its SLO");
-        assert!(!load.is_shut(id(1), ClassSet::EMPTY, at(1)), "and takes nothing from those below it");
+        assert!(!load.is_shut(id(1), at(1)), "and takes nothing from those below it");
     }
 
     #[test]
@@ -429,11 +436,11 @@ mod tests {
 
     #[test]
     fn congested_better_class_leaves_the_others_their_floor() {
-        let mut load = flooded(0);
+        let mut load = flooded(0, ClassSet::EMPTY);
         load.release(id(1), Duration::from_millis(100));
         let wait = |load: &Load, now| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), TEN, now);
         assert_eq!(wait(&load, at(100)), Duration::from_millis(10));
-        load.refused(id(0), ClassSet::EMPTY, at(100));
+        load.refused(id(0), at(100));
         // 20 % of ten seats instead of all of them.
         assert_eq!(wait(&load, at(599)), Duration::from_millis(50));
         assert_eq!(wait(&load, at(600)), Duration::from_millis(10));
@@ -441,10 +448,13 @@ mod tests {
 
     #[test]
     fn class_that_is_slow_by_itself_shuts_nobody_out() {
-        let mut load = flooded(0);
-        load.refused(id(0), ClassSet::EMPTY, at(100));
-        assert!(load.is_shut(id(1), ClassSet::EMPTY, at(100)));
-        assert!(!load.is_shut(id(1), ClassSet::EMPTY.with(id(0)), at(100)));
+        let mut load = flooded(0, ClassSet::EMPTY);
+        load.refused(id(0), at(100));
+        assert!(load.is_shut(id(1), at(100)));
+        let mut load = flooded(0, ClassSet::EMPTY.with(id(0)));
+        load.refused(id(0), at(100));
+        assert!(!load.is_shut(id(1), at(100)));
+        assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(50), "what it lacks, nobody has");
     }
 
     #[test]
@@ -457,10 +467,10 @@ mod tests {
         for _ in 0..10 {
             load.accept(Ring::new(id(0), 0));
         }
-        load.refresh(&policy(), 10.0, true, at(99));
+        load.refresh(&policy(), TEN, true, at(99));
         assert_eq!(wait(&load), before, "not due yet");
         // Half of the hundred a second are believed: five seats.
-        load.refresh(&policy(), 10.0, true, at(100));
+        load.refresh(&policy(), TEN, true, at(100));
         assert_eq!(wait(&load), Duration::from_millis(20));
     }
 
@@ -469,8 +479,8 @@ mod tests {
         let old = policy();
         let classes = vec![class("browse", 0, 0), class("checkout", 1, 0), class("bots", 2, 0)];
         let new = Policy::new(Mode::Enforce, classes).unwrap();
-        let mut load = flooded(0);
-        load.refused(id(0), ClassSet::EMPTY, at(100));
+        let mut load = flooded(0, ClassSet::EMPTY);
+        load.refused(id(0), at(100));
         load.succeed(&Succession::between(&old, &new));
         assert_eq!(load.hold(id(1)), Duration::from_millis(100));
         assert_eq!(load.hold(id(0)), Duration::ZERO);

@@ -143,7 +143,7 @@ impl Controller {
 
     /// Takes note of an event at `now` and queues the answers it leads to.
     pub fn handle(&mut self, event: Event, now: Time) {
-        self.load.refresh(&self.policy, self.limit.expected(), self.limit.is_found(), now);
+        self.load.refresh(&self.policy, self.seats_to_expect(), self.limit.is_found(), now);
         self.expire(now);
         match event {
             Event::Arrived(arrival) => self.arrive(arrival, now),
@@ -236,7 +236,7 @@ impl Controller {
         if wait > request.wait_allowed || request.wait_allowed.is_zero() {
             // One that came too late by itself tells nothing about its class.
             if !request.wait_allowed.is_zero() {
-                self.load.refused(request.class, self.limit.slow_alone(), now);
+                self.load.refused(request.class, now);
             }
             return self.refuse(request, Reason::WaitTooLong, wait, now);
         }
@@ -359,12 +359,8 @@ impl Controller {
     /// may not: a moment later somebody better would be refused for it.
     fn may_take_a_seat(&self, class: ClassId, now: Time) -> bool {
         let floor = self.policy.class(class).floor.seats(self.limit.current());
-        let is_shut = || self.limit.is_found() && self.is_shut(class, now);
+        let is_shut = || self.limit.is_found() && self.load.is_shut(class, now);
         self.seats.taken_by(class) < floor || !self.is_at_ceiling(class) && !is_shut()
-    }
-
-    fn is_shut(&self, class: ClassId, now: Time) -> bool {
-        self.load.is_shut(class, self.limit.slow_alone(), now)
     }
 
     fn is_at_ceiling(&self, class: ClassId) -> bool {
@@ -374,8 +370,11 @@ impl Controller {
 
     /// The wait to expect in `ring`.
     fn wait(&self, ring: Ring, now: Time) -> Duration {
-        let seats = SeatsToExpect { limit: self.limit.expected(), slow_alone: self.limit.slow_alone() };
-        self.load.wait(&self.policy, &self.queue, ring, seats, now)
+        self.load.wait(&self.policy, &self.queue, ring, self.seats_to_expect(), now)
+    }
+
+    fn seats_to_expect(&self) -> SeatsToExpect {
+        SeatsToExpect { limit: self.limit.expected(), slow_alone: self.limit.slow_alone() }
     }
 
     fn is_somebody_waiting(&self) -> bool {
