@@ -10,6 +10,8 @@ MUTATIONS ?= 1000
 DATA ?= ../shared/data
 # Where `make peers` puts what no package has.
 PEERS := $(TARGET)/peers
+# Where measurements leave their results.
+BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -77,16 +79,22 @@ policies: binaries
 smoke: binaries
 	$(TARGET)/debug/plimsoll-bench demo --short --plimsoll $(TARGET)/debug/plimsoll
 
-bench: measure overhead micro ## Measure the targets: in overload, per request, per decision
+# Eighteen minutes: three of them in overload, ten with the peers, five for the cost of a request.
+bench: measure compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md
+	$(RELEASE)/plimsoll-bench claims $(BENCH)
 
-measure: build
-	$(RELEASE)/plimsoll-bench measure --plimsoll $(RELEASE)/plimsoll
+measure: build ## A shop at 0.8, 2 and 5 times what it can do
+	@mkdir -p $(BENCH)
+	$(RELEASE)/plimsoll-bench measure --plimsoll $(RELEASE)/plimsoll --json $(BENCH)/measure.json
 
-overhead: build
-	$(RELEASE)/plimsoll-bench overhead --peers $(PEERS)
+overhead: build ## What a request, a refusal and an idle connection cost, here and elsewhere
+	@mkdir -p $(BENCH)
+	$(RELEASE)/plimsoll-bench overhead --peers $(PEERS) --seconds 3 --rounds 3 --json $(BENCH)/overhead.json
 
 compare: build ## The same spike through plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy
-	$(RELEASE)/plimsoll-bench compare benches/scenarios/spike.yaml --peers $(PEERS) --shorten 2
+	@mkdir -p $(BENCH)
+	$(RELEASE)/plimsoll-bench compare benches/scenarios/spike.yaml --peers $(PEERS) --shorten 2 \
+	    --json $(BENCH)/compare.json --markdown $(BENCH)/compare.md
 
 # HAProxy and nginx from the distribution, where this may install them; Envoy into a directory of its own.
 peers: ## Install the proxies that plimsoll is compared with

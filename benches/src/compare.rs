@@ -14,6 +14,7 @@ mod estimate;
 mod sweep;
 mod table;
 
+use crate::findings::INVALID_RUN;
 use crate::load;
 use crate::peers::{OwnProxy, Places, Program};
 use crate::scenario::Scenario;
@@ -27,9 +28,6 @@ use contestant::{Contestant, Peer};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use table::{Comparison, Entry};
-
-/// Exit code of a comparison in which a run means nothing.
-const INVALID_RUN: u8 = 2;
 
 /// Puts plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy through one scenario.
 #[derive(Debug, Args)]

@@ -77,11 +77,6 @@ impl Gauges {
     pub(crate) fn samples(&self) -> MutexGuard<'_, Vec<Gauge>> {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Whether an admin API was asked and never told its state.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.admin.is_some() && self.samples().is_empty()
-    }
 }
 
 fn read(state: &[u8], time: Duration) -> Option<Gauge> {

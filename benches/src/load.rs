@@ -5,21 +5,21 @@
 //! mean nothing, and 105 that Ctrl-C made the result partial. It starts no servers:
 //! see `demo` and `measure`.
 
-use crate::client::Client;
 use crate::crowd::Survival;
 use crate::director::Director;
-use crate::findings::{self, Findings};
+use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
 use crate::open_loop::{LAG_P99_MAX, Run};
 use crate::origin::Stats;
 use crate::progress::{self, Watched};
-use crate::report::record::{self, Course, Record, Remains};
-use crate::report::{self, PhaseReport, PhaseTitle, Report, millis, page};
+use crate::report::record::{Course, Remains, timestamp};
+use crate::report::recording::Recording;
+use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::scenario::Scenario;
 use crate::shoppers::Shoppers;
 use crate::tally::{Expectation, Tally};
-use crate::target::{self, Target, TargetArgs};
+use crate::target::{Target, TargetArgs};
 use crate::terminal;
 use crate::timeline::Timeline;
 use crate::verdict::{self, Measured};
@@ -45,52 +45,22 @@ pub(crate) struct LoadArgs {
     /// Overrides the scenario's seed
     #[arg(long)]
     seed: Option<u64>,
-    /// Plimsoll's admin address, such as http://127.0.0.1:8081, to watch its limit
-    #[arg(long, value_name = "URL")]
-    admin: Option<String>,
-    /// Writes the results here
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Writes the results here as a page
-    #[arg(long, value_name = "FILE")]
-    html: Option<PathBuf>,
-}
-
-/// What a run is made of.
-pub(crate) struct Occasion<'a> {
-    /// What is to happen.
-    pub(crate) scenario: &'a Scenario,
-    /// What is drawn from chance.
-    pub(crate) seed: u64,
-    /// Who is put under load.
-    pub(crate) target: &'a Target,
-    /// Who changes the shop, if the scenario does.
-    pub(crate) director: Option<Director>,
-    /// What the proxy says of itself.
-    pub(crate) gauges: Gauges,
+    #[command(flatten)]
+    recording: Recording,
 }
 
 /// What a run has brought.
 pub(crate) struct Harvest {
     /// The counts of requests.
     pub(crate) tally: Tally,
-    /// The counts of each second.
-    pub(crate) timeline: Timeline,
     /// The sessions of funnels that began in each phase.
     pub(crate) survival: Vec<Survival>,
     /// What the origin says it has done, if it was asked.
     pub(crate) origin: Option<Stats>,
     /// When the run was cut short.
     pub(crate) cut_at: Option<Duration>,
-}
-
-/// The results of a run, as written to a JSON file.
-#[derive(Debug, Serialize)]
-struct Results {
-    #[serde(flatten)]
-    record: Record,
-    #[serde(flatten)]
-    findings: Findings,
+    /// The counts of each second.
+    pub(crate) timeline: Timeline,
 }
 
 /// Runs the command.
@@ -98,61 +68,46 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read_for_sockets(&args.scenario)?;
     let target = Target::of(&args.target)?;
     let director = Director::of(&scenario, args.origin_control)?;
-    // Asking for the state is no load, wherever the proxy is.
-    let admin = args.admin.as_deref().map(target::plain_address).transpose()?;
-    let gauges = admin.map(|address| Gauges::of(Client::new(address))).unwrap_or_default();
     terminal::line(&scenario.description);
     let seed = args.seed.unwrap_or(scenario.seed);
-    let started = record::timestamp();
-    let occasion = Occasion { scenario: &scenario, seed, target: &target, director, gauges };
-    let harvest = conduct(&occasion, interruptions(1)).await?;
+    let (started, gauges) = (timestamp(), args.recording.gauges());
+    let conduct = conduct(&scenario, seed, &target, director.as_ref(), &gauges, interruptions(1));
+    let harvest = conduct.await?;
     let report = report(&scenario, target.to_string(), vec![seed], &harvest.tally);
-    if occasion.gauges.is_silent() {
-        terminal::line("the admin address told no state: nothing is known of the limit");
-    }
     let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
+    let verdicts = verdict::verdicts(&scenario, &measured);
     let length = scenario.phases.iter().map(|phase| phase.duration).sum();
-    let findings = Findings::new(&harvest, verdict::verdicts(&scenario, &measured), length);
-    let exit = findings.publish(&report);
-    let text = std::fs::read_to_string(&args.scenario).ok();
-    let record = Record { report, course: course(&occasion, &harvest, started, text) };
-    if let Some(path) = &args.html {
-        report::command::write(path, &page::html(&record))?;
-    }
-    if let Some(path) = &args.json {
-        write_json(path, &Results { record, findings })?;
-    }
-    Ok(exit)
-}
-
-fn course(occasion: &Occasion<'_>, harvest: &Harvest, started: String, scenario: Option<String>) -> Course {
-    let phases = occasion.scenario.phases.iter().map(|phase| phase.name.as_str());
-    Course::new(Remains {
+    let findings = Findings::new(report, &harvest, verdicts, length);
+    findings.print();
+    let course = Course::new(Remains {
         started,
-        scenario,
-        classes: &occasion.scenario.classes(),
-        phases: phases.zip(occasion.scenario.spans()).collect(),
+        scenario: std::fs::read_to_string(&args.scenario).ok(),
+        classes: &scenario.classes(),
+        phases: scenario.phases.iter().map(|phase| phase.name.as_str()).zip(scenario.spans()).collect(),
         tally: &harvest.tally,
         timeline: &harvest.timeline,
-        gauges: occasion.gauges.samples().clone(),
-    })
+        gauges: &gauges,
+    });
+    args.recording.keep(&findings, &course)?;
+    Ok(findings.exit_code())
 }
 
-/// Runs `scenario` against `target`, showing progress, and returns its counts.
+/// Runs `scenario` against `target`, showing progress.
 pub(crate) async fn run(scenario: &Scenario, seed: u64, target: &Target) -> anyhow::Result<Tally> {
     // What nobody lets happen to the shop would be missing from the result.
-    let director = Director::of(scenario, None)?;
-    let occasion = Occasion { scenario, seed, target, director, gauges: Gauges::default() };
-    Ok(conduct(&occasion, std::future::pending()).await?.tally)
+    Director::of(scenario, None)?;
+    Ok(conduct(scenario, seed, target, None, &Gauges::default(), std::future::pending()).await?.tally)
 }
 
-/// Runs a scenario until its end or that of `stop`, showing progress.
+/// Runs `scenario` against `target` until its end or that of `stop`, while `director` changes the shop.
 pub(crate) async fn conduct(
-    occasion: &Occasion<'_>,
+    scenario: &Scenario,
+    seed: u64,
+    target: &Target,
+    director: Option<&Director>,
+    gauges: &Gauges,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Harvest> {
-    let Occasion { scenario, seed, target, director, gauges } = occasion;
-    let director = director.as_ref();
     let client = target.connect().await?;
     if let Some(director) = director {
         director.prepare(scenario).await?;
@@ -160,7 +115,7 @@ pub(crate) async fn conduct(
     let classes = scenario.classes();
     let tally = Tally::new(scenario.spans(), classes.len(), Expectation::Success);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
-    let mut shoppers = Shoppers::new(scenario, *seed, &target.host, Arc::clone(&run.cookies));
+    let mut shoppers = Shoppers::new(scenario, seed, &target.host, Arc::clone(&run.cookies));
     let fire = async {
         tokio::select! {
             () = run.fire(&mut shoppers) => Ok(None),
@@ -169,14 +124,13 @@ pub(crate) async fn conduct(
         }
     };
     let watched = Watched { title: &scenario.name, classes: &classes, gauges };
-    let label = |time| phase_label(scenario, time);
-    let cut_at = progress::while_showing(&run, &watched, label, fire).await?;
+    let cut_at = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
     let origin = match director {
         Some(director) => Some(director.stats().await?),
         None => None,
     };
     let (tally, timeline) = (run.tally(), run.whole_timeline());
-    Ok(Harvest { tally, timeline, survival: shoppers.survival(), origin, cut_at })
+    Ok(Harvest { tally, survival: shoppers.survival(), origin, cut_at, timeline })
 }
 
 /// Ends only with an error: a shop that is not what the scenario says makes the run worthless.
@@ -211,7 +165,7 @@ pub(crate) fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<Ex
     if let Some(path) = json {
         write_json(path, report)?;
     }
-    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(findings::INVALID_RUN) })
+    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(crate::findings::INVALID_RUN) })
 }
 
 /// Writes results where the user wants them.

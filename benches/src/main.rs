@@ -18,10 +18,10 @@ mod cookies;
 mod client;
 mod target;
 mod tally;
-mod plan;
-mod shoppers;
 mod timeline;
 mod gauges;
+mod plan;
+mod shoppers;
 mod open_loop;
 mod dashboard;
 mod progress;
@@ -69,6 +69,7 @@ enum Command {
     Compare(compare::CompareArgs),
     Overhead(overhead::OverheadArgs),
     Report(report::command::ReportArgs),
+    Claims(report::claims::ClaimsArgs),
     Simulate(simulate::SimulateArgs),
     Export(export::ExportArgs),
     Grid(simulate::grid::GridArgs),
@@ -108,6 +109,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::compare(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
         Command::Report(args) => report::command::report(&args),
+        Command::Claims(args) => report::claims::claims(&args),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Export(args) => export::export(&args),
         Command::Grid(args) => simulate::grid::grid(&args),

@@ -16,10 +16,12 @@ use crate::copies::{Scaling, Sending, sendings};
 use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
-use crate::load::{Harvest, write_json};
+use crate::load::Harvest;
 use crate::open_loop::{LAG_P99_MAX, Run};
 use crate::plan::{Deaf, Shot};
 use crate::progress::{self, Watched};
+use crate::report::record::{Course, Remains, timestamp};
+use crate::report::recording::Recording;
 use crate::report::{PhaseReport, PhaseTitle, Report, millis};
 use crate::tally::{Account, Expectation, Span, Tally};
 use crate::target::{Target, TargetArgs};
@@ -30,7 +32,6 @@ use clap::Args;
 use http::{Request, header};
 use http_body_util::Full;
 use plimsoll::access_log::{AccessLog, BadLines};
-use serde::Serialize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -64,18 +65,8 @@ pub(crate) struct ReplayArgs {
     /// A client who waits longer leaves
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     patience: Duration,
-    /// Writes the results here
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-/// The results of a replay, as written to a JSON file.
-#[derive(Debug, Serialize)]
-struct Results {
-    #[serde(flatten)]
-    report: Report,
-    #[serde(flatten)]
-    findings: Findings,
+    #[command(flatten)]
+    recording: Recording,
 }
 
 /// Runs the command.
@@ -86,7 +77,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let sendings = sendings(&log.entries, scaling);
     terminal::line(&format!("{} requests to replay{}", sendings.len(), complaint(&log.bad_lines)));
     let classifier = Classifier::shipped().context("the shipped model cannot be used")?;
-    let harvest = run(&args, &target, &sendings, &classifier).await?;
+    let (started, gauges) = (timestamp(), args.recording.gauges());
+    let harvest = run(&args, &target, &sendings, &classifier, &gauges).await?;
     let load = match args.scale {
         1.0 => format!("{} times as fast", args.speed),
         scale => format!("{} times as fast, {scale} times the visitors", args.speed),
@@ -102,12 +94,19 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);
     let length = Duration::from_secs_f64(last).min(args.length());
-    let findings = Findings::new(&harvest, Vec::new(), length);
-    let exit = findings.publish(&report);
-    if let Some(path) = &args.json {
-        write_json(path, &Results { report, findings })?;
-    }
-    Ok(exit)
+    let findings = Findings::new(report, &harvest, Vec::new(), length);
+    findings.print();
+    let course = Course::new(Remains {
+        started,
+        scenario: None,
+        classes: &classifier.names(),
+        phases: vec![("replay", Span { start: Duration::ZERO, end: length })],
+        tally,
+        timeline: &harvest.timeline,
+        gauges: &gauges,
+    });
+    args.recording.keep(&findings, &course)?;
+    Ok(findings.exit_code())
 }
 
 impl ReplayArgs {
@@ -121,11 +120,12 @@ async fn run(
     target: &Target,
     sendings: &[Sending<'_>],
     classifier: &Classifier,
+    gauges: &Gauges,
 ) -> anyhow::Result<Harvest> {
     let client = target.connect().await?;
     let span = Span { start: Duration::ZERO, end: args.length() };
-    let classes = classifier.names().len();
-    let tally = Tally::new(vec![span], classes, Expectation::AnyAnswer);
+    let classes = classifier.names();
+    let tally = Tally::new(vec![span], classes.len(), Expectation::AnyAnswer);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
     let shots = sendings
         .iter()
@@ -144,11 +144,10 @@ async fn run(
             () = interruptions(1) => Some(run.clock.elapsed()),
         }
     };
-    let gauges = Gauges::default();
-    let watched = Watched { title: "replay", classes: &classifier.names(), gauges: &gauges };
+    let watched = Watched { title: "replay", classes: &classes, gauges };
     let cut_at = progress::while_showing(&run, &watched, label, fire).await;
-    let (tally, timeline) = (run.tally(), run.whole_timeline());
-    Ok(Harvest { tally, timeline, survival: Vec::new(), origin: None, cut_at })
+    let timeline = run.whole_timeline();
+    Ok(Harvest { tally: run.tally(), survival: Vec::new(), origin: None, cut_at, timeline })
 }
 
 fn shot(

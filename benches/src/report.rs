@@ -4,11 +4,13 @@
 //! and of seven thousand are different claims. It judges nothing.
 
 pub(crate) mod chart;
+pub(crate) mod claims;
 pub(crate) mod command;
 mod difference;
 pub(crate) mod machine;
-pub(crate) mod page;
+mod page;
 pub(crate) mod record;
+pub(crate) mod recording;
 
 use crate::open_loop::LAG_P99_MAX;
 use crate::tally::{Cell, Tally, quantile};

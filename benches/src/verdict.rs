@@ -8,14 +8,14 @@ use crate::report::{millis, optional_ms};
 use crate::scenario::Scenario;
 use crate::scenario::threshold::{Ending, Measure, Subject, Threshold};
 use crate::tally::{Cell, Tally, quantile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 
 /// Exit code of a run that missed a threshold.
 const MISSED: u8 = 1;
 
 /// What a threshold came to.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Verdict {
     /// The threshold, as the scenario has it.
     pub(crate) threshold: String,
@@ -23,7 +23,7 @@ pub(crate) struct Verdict {
     pub(crate) measured: Option<f64>,
     /// Whether it is held.
     pub(crate) held: bool,
-    #[serde(skip)]
+    /// Whether it is of milliseconds.
     is_time: bool,
 }
 
@@ -69,7 +69,8 @@ pub(crate) fn table(verdicts: &[Verdict]) -> String {
 }
 
 impl Verdict {
-    fn value(&self) -> String {
+    /// What was measured, for people.
+    pub(crate) fn value(&self) -> String {
         match self.measured {
             None => "no data".into(),
             Some(millis) if self.is_time => format!("{} ms", optional_ms(Some(millis))),

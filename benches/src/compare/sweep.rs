@@ -47,7 +47,7 @@ fn trial(scenario: &Scenario) -> Scenario {
     let mut trial = scenario.clone();
     trial.phases.truncate(1);
     let phase = &mut trial.phases[0];
-    (phase.duration, phase.load) = (TRIAL, LOAD);
+    (phase.duration, phase.load, phase.to) = (TRIAL, LOAD, None);
     phase.shape.clear();
     trial
 }

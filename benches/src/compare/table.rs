@@ -75,7 +75,7 @@ impl Entry {
     }
 
     fn is_valid(&self) -> bool {
-        self.runs.iter().all(|run| run.lag_p99() <= LAG_P99_MAX)
+        self.runs.iter().all(|run| run.lag_p99() <= LAG_P99_MAX && !run.is_spoiled())
     }
 }
 
@@ -89,7 +89,7 @@ impl Comparison {
         };
         let largest = (0..classes.len()).max_by(|a, b| share(&classes[*a]).total_cmp(&share(&classes[*b])));
         let largest = largest.expect("a mix has a class");
-        let phases = 0..scenario.phases.len();
+        let phases = (0..scenario.phases.len()).filter(|phase| !scenario.phases[*phase].warm_up);
         let rows = phases
             .flat_map(|phase| entries.iter().map(move |entry| Row::of(scenario, phase, largest, entry)));
         Comparison {
@@ -177,7 +177,7 @@ impl Row {
         let quantile_ms = |histogram: &Histogram<u64>, at| quantile(histogram, at).map(millis);
         Row {
             phase: described.name.clone(),
-            load: described.load.to_string(),
+            load: described.load_label(),
             contestant: entry.contestant.to_string(),
             useful_work: entry.estimate(|run| {
                 run.useful_work(phase, scenario.origin.capacity()).map(|useful| useful * 100.0)

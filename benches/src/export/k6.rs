@@ -7,6 +7,8 @@
 use crate::scenario::Scenario;
 use crate::scenario::phase::Phase;
 use crate::scenario::template::Template;
+use crate::scenario::threshold::{Comparison, Ending, Measure, Subject, Threshold};
+use crate::units::Times;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,7 +48,7 @@ struct Executor<'a> {
     #[serde(rename = "maxVUs")]
     users_max: u64,
     env: BTreeMap<&'static str, &'a str>,
-    tags: BTreeMap<&'static str, &'a str>,
+    tags: BTreeMap<&'static str, String>,
 }
 
 /// A change of the rate, steadily over a time.
@@ -71,7 +73,7 @@ struct Request<'a> {
 pub(super) fn script(scenario: &Scenario) -> Result<Script, serde_json::Error> {
     let plan = Plan {
         scenarios: executors(scenario),
-        thresholds: BTreeMap::from([("dropped_iterations".into(), vec!["count==0".into()])]),
+        thresholds: thresholds(scenario),
         requests: requests(scenario),
     };
     let left_out = left_out(scenario);
@@ -94,8 +96,8 @@ fn executors(scenario: &Scenario) -> BTreeMap<String, Executor<'_>> {
             let share = own.map(|(_, weight)| weight).sum::<f64>() / all;
             if share > 0.0 {
                 // k6 allows letters, digits, `-` and `_` in a name; a phase may have any.
-                let name = format!("phase_{:02}_class_{:02}", number + 1, place + 1);
-                let arrivals = Arrivals { class, phase, start: span.start, share };
+                let name = format!("{}_class_{:02}", phase_tag(number), place + 1);
+                let arrivals = Arrivals { class, number, phase, start: span.start, share };
                 executors.insert(name, arrivals.executor(scenario));
             }
         }
@@ -106,6 +108,8 @@ fn executors(scenario: &Scenario) -> BTreeMap<String, Executor<'_>> {
 /// The arrivals of one class in one phase.
 struct Arrivals<'a> {
     class: &'a str,
+    /// The place of the phase.
+    number: usize,
     phase: &'a Phase,
     start: Duration,
     /// Of all arrivals of the phase.
@@ -130,19 +134,26 @@ impl<'a> Arrivals<'a> {
             users_at_first: users(USUAL_ANSWER),
             users_max: users(scenario.patience),
             env: BTreeMap::from([("CLASS", self.class)]),
-            tags: BTreeMap::from([("class", self.class), ("phase", self.phase.name.as_str())]),
+            tags: BTreeMap::from([
+                ("class", self.class.to_owned()),
+                ("phase", phase_tag(self.number)),
+                ("counts", if self.phase.warm_up { "no" } else { "yes" }.to_owned()),
+            ]),
         }
     }
 
-    /// A jump to the rate of each part of the phase, and then that rate.
+    /// For each part of the phase a jump to its rate, and the way to the rate at its end.
     fn stages(&self, scenario: &Scenario) -> Vec<Stage> {
         let shape: Vec<f64> = self.phase.shape.iter().map(|times| times.0).collect();
         let parts = if shape.is_empty() { vec![1.0] } else { shape };
         let length = self.phase.duration / u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        let stages = parts.iter().flat_map(|times| {
-            let rate = scenario.rate(self.phase) * self.share * times;
-            let target = (rate * TIME_UNIT.as_secs_f64()).round() as u64;
-            [Duration::ZERO, length].map(|duration| Stage { target, duration: seconds(duration) })
+        let last = self.phase.to.unwrap_or(self.phase.load);
+        let (first, last) = (scenario.per_second(self.phase.load), scenario.per_second(last));
+        let at = |part: usize| first + (last - first) * part as f64 / parts.len() as f64;
+        let target = |rate: f64| (rate * self.share * TIME_UNIT.as_secs_f64()).round() as u64;
+        let stages = parts.iter().enumerate().flat_map(|(part, times)| {
+            [(at(part), Duration::ZERO), (at(part + 1), length)]
+                .map(|(rate, duration)| Stage { target: target(rate * times), duration: seconds(duration) })
         });
         stages.collect()
     }
@@ -168,27 +179,89 @@ fn request<'a>(scenario: &Scenario, template: &'a Template) -> Request<'a> {
     }
 }
 
+/// The scenario's thresholds, as conditions on the script's metrics; and that k6 keeps the schedule.
+fn thresholds(scenario: &Scenario) -> BTreeMap<String, Vec<String>> {
+    let mut conditions = BTreeMap::from([("dropped_iterations".to_owned(), vec!["count==0".to_owned()])]);
+    for (metric, condition) in
+        scenario.thresholds.iter().filter_map(|threshold| condition(scenario, threshold))
+    {
+        conditions.entry(metric).or_default().push(condition);
+    }
+    conditions
+}
+
+/// The metric of a threshold, and what must hold of it; `None` for what k6 does not measure.
+fn condition(scenario: &Scenario, threshold: &Threshold) -> Option<(String, String)> {
+    let (metric, measure) = match threshold.measure {
+        Measure::Share(ending) => (metric(ending), "rate".to_owned()),
+        Measure::Quantile(1.0) => (latency(threshold.subject), "max".to_owned()),
+        Measure::Quantile(at) => (latency(threshold.subject), format!("p({})", at * 100.0)),
+        Measure::UsefulWork | Measure::Survived => return None,
+    };
+    let class = match threshold.subject {
+        Subject::Class(class) => Some(format!("class:{}", scenario.classes()[class])),
+        Subject::All | Subject::Shed | Subject::Sessions => None,
+    };
+    let phase = match threshold.phase {
+        Some(phase) => format!("phase:{}", phase_tag(phase)),
+        None => "counts:yes".to_owned(),
+    };
+    let tags = class.into_iter().chain([phase]).collect::<Vec<_>>().join(",");
+    let sign = match threshold.comparison {
+        Comparison::AtLeast => ">=",
+        Comparison::AtMost => "<=",
+        Comparison::Above => ">",
+        Comparison::Below => "<",
+    };
+    Some((format!("{metric}{{{tags}}}"), format!("{measure}{sign}{}", threshold.bound)))
+}
+
+fn metric(ending: Ending) -> &'static str {
+    match ending {
+        Ending::Good => "good",
+        Ending::Late => "late",
+        Ending::Shed => "shed",
+        Ending::Failed => "failed",
+        Ending::TimedOut => "timed_out",
+        Ending::Errors => "errors",
+    }
+}
+
+fn latency(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Shed => "shed_ms",
+        Subject::All | Subject::Class(_) | Subject::Sessions => "served_ms",
+    }
+}
+
+/// A phase's name may have signs that a selector of k6 cannot have.
+fn phase_tag(phase: usize) -> String {
+    format!("phase_{:02}", phase + 1)
+}
+
 /// What the script cannot do.
 fn left_out(scenario: &Scenario) -> Vec<String> {
-    let phase = |used: fn(&Phase) -> bool| scenario.phases.iter().any(used);
     let keys = [
         ("`bursts`: the load is steady", scenario.bursts.is_some()),
         ("`retries`: who is refused does not come back", scenario.retries.is_some()),
         ("`funnels`: nobody goes from step to step", !scenario.funnels.is_empty()),
-        ("`mix[].loads`: pages come alone", scenario.mix.iter().any(|template| !template.loads.is_empty())),
-        ("`phases[].to`: such a phase has its mean load", phase(|phase| phase.to.is_some())),
-        ("`thresholds`: set them in k6's options", !scenario.thresholds.is_empty()),
         (
-            "what a phase does to the shop: do it to the real one",
-            phase(|phase| {
-                phase.workers.0 != 1.0
-                    || !phase.slow.is_empty()
-                    || !phase.failing.is_empty()
-                    || !phase.faults.is_empty()
-            }),
+            "`mix[].loads`: pages come without their assets",
+            scenario.mix.iter().any(|page| !page.loads.is_empty()),
         ),
+        ("what phases do to the shop: do it to the real one", scenario.phases.iter().any(changes_the_shop)),
     ];
-    keys.into_iter().filter(|(_, used)| *used).map(|(what, _)| what.to_owned()).collect()
+    let keys = keys.into_iter().filter(|(_, used)| *used).map(|(what, _)| what.to_owned());
+    let unmeasured = scenario.thresholds.iter().filter(|threshold| condition(scenario, threshold).is_none());
+    keys.chain(
+        unmeasured.map(|threshold| format!("the threshold `{}`: k6 cannot measure it", threshold.text)),
+    )
+    .collect()
+}
+
+fn changes_the_shop(phase: &Phase) -> bool {
+    let Phase { workers, slow, failing, faults, .. } = phase;
+    *workers != Times::default() || !(slow.is_empty() && failing.is_empty() && faults.is_empty())
 }
 
 fn seconds(duration: Duration) -> String {
@@ -212,6 +285,7 @@ origin: { workers: 2, service: { mean: 20ms } }
 slo: 1s
 patience: 2s
 retries: { attempts: 1, backoff: 1s }
+thresholds: [\"checkout.good >= 99.9%\", \"shed.p99 < 5ms in rush\", \"all.useful_work >= 90% in rush\"]
 mix:
   - { name: page, class: browse, paths: [\"/p/{3}\"], weight: 3 }
   - { name: order, class: checkout, method: POST, paths: [/checkout], weight: 1, slo: 500ms }
@@ -253,9 +327,18 @@ phases:
     }
 
     #[test]
+    fn thresholds_are_those_of_the_scenario() {
+        let (_, plan) = plan();
+        let thresholds = &plan["thresholds"];
+        assert_eq!(thresholds["good{class:checkout,counts:yes}"][0].as_str(), Some("rate>=0.999"));
+        assert_eq!(thresholds["shed_ms{phase:phase_02}"][0].as_str(), Some("p(99)<5"));
+        assert_eq!(thresholds["dropped_iterations"][0].as_str(), Some("count==0"));
+    }
+
+    #[test]
     fn what_is_left_out_is_named_in_the_script() {
         let (script, _) = plan();
-        assert_eq!(script.left_out.len(), 1);
+        assert_eq!(script.left_out.len(), 2, "{:?}", script.left_out);
         assert!(script.text.starts_with("// brief */ ${x}: first line </script>\n"), "{}", script.text);
         assert!(script.text.contains("// Left out: `retries`"));
     }

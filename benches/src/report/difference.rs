@@ -105,7 +105,7 @@ fn side(name: &str, record: &Record) -> Markup {
         div {
             h3 { (name) ": " (record.report.source) }
             p.quiet { "on " (record.report.target) }
-            (verdict(&record.report))
+            (verdict(record))
         }
     }
 }

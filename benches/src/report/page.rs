@@ -5,7 +5,7 @@
 //! are made from numbers alone.
 
 use super::chart::{Axis, BACKDROP, COLOURS, Chart, Line, Stroke};
-use super::record::{ClassLatency, Course, Record};
+use super::record::{ClassLatency, ClassSeconds, Course, Outcome, Record};
 use super::{ClassReport, PhaseReport, Report, optional_ms, percent, ratio};
 use crate::gauges::Gauge;
 use crate::timeline::Series;
@@ -16,14 +16,18 @@ const STYLE: &str = include_str!("page.css");
 
 /// The page of a run.
 pub(crate) fn html(record: &Record) -> String {
-    let Record { report, course } = record;
+    let Record { report, outcome, course } = record;
     document(
         &report.source,
         &html! {
             header {
                 h1 { (report.source) }
                 p.quiet { "on " (report.target) }
-                (verdict(report))
+                (verdict(record))
+            }
+            @if !outcome.thresholds.is_empty() {
+                h2 { "Thresholds" }
+                (thresholds(outcome))
             }
             h2 { "In time, by class" }
             div.tiles { @for (index, class) in class_totals(report).iter().enumerate() { (tile(index, class)) } }
@@ -56,13 +60,36 @@ pub(super) fn document(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-/// Whether the numbers mean anything.
-pub(super) fn verdict(report: &Report) -> Markup {
+/// Whether the numbers mean anything, and the thresholds are held.
+pub(super) fn verdict(record: &Record) -> Markup {
+    let Record { report, outcome, .. } = record;
     let lag = report.send_lag_p99_ms.map(|lag| format!("sent at most {lag:.1} ms late (p99)"));
+    let missed = outcome.thresholds.iter().filter(|threshold| !threshold.held).count();
     html! {
         p {
             @if report.valid { span.badge.good { "valid" } } @else { span.badge.bad { "invalid" } }
+            @if let Some(at) = outcome.cut_at_s { span.badge.bad { "partial: ended after " (format!("{at:.0}")) " s" } }
+            @if missed > 0 { span.badge.bad { (missed) " of " (outcome.thresholds.len()) " thresholds missed" } }
+            @else if !outcome.thresholds.is_empty() { span.badge.good { "thresholds held" } }
             @if let Some(lag) = lag { span.quiet { (lag) } }
+        }
+        @for (failure, number) in &outcome.failures { p.bad { (number) " requests failed: " (failure) } }
+    }
+}
+
+fn thresholds(outcome: &Outcome) -> Markup {
+    html! {
+        div.scroll {
+            table.narrow {
+                tr { th { "threshold" } th { "measured" } th {} }
+                @for threshold in &outcome.thresholds {
+                    tr {
+                        td { (threshold.threshold) }
+                        td { (threshold.value()) }
+                        @if threshold.held { td.good { "held" } } @else { td.bad { "missed" } }
+                    }
+                }
+            }
         }
     }
 }
@@ -130,7 +157,7 @@ pub(super) fn figure(title: &str, unit: &str, legend: &[(&str, RGBColor)], chart
 
 fn charts(course: &Course) -> Markup {
     let by_class = |values: fn(&Series) -> Vec<Option<f64>>| {
-        let line = |(index, class): (usize, &super::record::ClassSeconds)| Line {
+        let line = |(index, class): (usize, &ClassSeconds)| Line {
             colour: colour(index),
             stroke: Stroke::Solid,
             points: timed(&values(&class.series)),
@@ -235,7 +262,7 @@ fn score(class: &ClassReport) -> Markup {
 
 /// Where a run comes from.
 pub(super) fn provenance(record: &Record) -> Markup {
-    let Record { report, course } = record;
+    let Record { report, course, .. } = record;
     let seeds = report.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
     let machine = course.machine.as_ref().map(ToString::to_string);
     let version = course.version.as_ref().map(|version| format!("plimsoll-bench {version}"));

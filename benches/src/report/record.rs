@@ -8,12 +8,15 @@
 use super::Report;
 use super::machine::Machine;
 use crate::clock;
-use crate::gauges::Gauge;
+use crate::gauges::{Gauge, Gauges};
 use crate::report::millis;
 use crate::tally::{Cell, Span, Tally, quantile};
 use crate::timeline::{Series, Timeline};
+use crate::verdict::Verdict;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// The version of the file's meaning.
@@ -22,14 +25,26 @@ const FORMAT: u32 = 1;
 const TAIL: [f64; 5] = [0.995, 0.999, 0.9995, 0.9999, 1.0];
 
 /// One run.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Record {
-    /// What came of it.
-    #[serde(flatten)]
+    /// The counts.
     pub(crate) report: Report,
+    /// What else was found.
+    pub(crate) outcome: Outcome,
     /// How it went, and where it comes from.
-    #[serde(flatten)]
     pub(crate) course: Course,
+}
+
+/// What of a run's findings is shown beside its counts.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Outcome {
+    /// When, in seconds, the run was ended before its time.
+    pub(crate) cut_at_s: Option<f64>,
+    /// What became of the scenario's thresholds.
+    pub(crate) thresholds: Vec<Verdict>,
+    /// Why requests failed, and how many did.
+    pub(crate) failures: BTreeMap<String, u64>,
 }
 
 /// How a run went. A file without it is read as an empty one.
@@ -109,7 +124,7 @@ pub(crate) struct Remains<'a> {
     /// The counts of each second.
     pub(crate) timeline: &'a Timeline,
     /// What the proxy said of itself.
-    pub(crate) gauges: Vec<Gauge>,
+    pub(crate) gauges: &'a Gauges,
 }
 
 impl Course {
@@ -132,7 +147,7 @@ impl Course {
             spans: spans.collect(),
             seconds: seconds.map(|(class, series)| ClassSeconds { class, series: series.clone() }).collect(),
             total_seconds: Some(remains.timeline.total().clone()),
-            gauges: remains.gauges,
+            gauges: remains.gauges.samples().clone(),
             latency: latency
                 .map(|(index, class)| ClassLatency::new(class, &remains.tally.class_total(index)))
                 .collect(),
@@ -145,15 +160,22 @@ impl Record {
     pub(crate) fn read(path: &Path) -> Result<Record, RecordError> {
         let text =
             std::fs::read(path).map_err(|source| RecordError::Read { path: path.to_owned(), source })?;
-        let parse = |text: &[u8]| {
-            let value: serde_json::Value = serde_json::from_slice(text)?;
-            Ok(Record { report: Report::deserialize(&value)?, course: Course::deserialize(&value)? })
-        };
-        let record = parse(&text).map_err(|source| RecordError::Parse { path: path.to_owned(), source })?;
+        let record = serde_json::from_slice(&text)
+            .and_then(Record::of)
+            .map_err(|source| RecordError::Parse { path: path.to_owned(), source })?;
         match record.course.format {
             ..=FORMAT => Ok(record),
             format => Err(RecordError::Newer { path: path.to_owned(), format }),
         }
+    }
+
+    /// The record in a file's `value`. Parts are read apart: statuses are keys, which a flattened part cannot have.
+    pub(crate) fn of(value: Value) -> Result<Record, serde_json::Error> {
+        Ok(Record {
+            report: Report::deserialize(&value)?,
+            outcome: Outcome::deserialize(&value)?,
+            course: Course::deserialize(&value)?,
+        })
     }
 }
 
@@ -193,11 +215,17 @@ mod tests {
         "served_p50_ms": 2.0, "served_p99_ms": 2.0, "refused_p50_ms": null, "refused_p99_ms": null}]}]"#;
 
     #[test]
-    fn result_is_what_was_written() {
+    fn report_alone_has_no_course() {
         let record = read(&format!("{{{REPORT}}}")).unwrap();
-        assert!(record.course.seconds.is_empty());
-        let again = read(&serde_json::to_string(&record).unwrap()).unwrap();
-        assert_eq!(serde_json::to_value(&again).unwrap(), serde_json::to_value(&record).unwrap());
+        assert!(record.course.seconds.is_empty() && record.outcome.thresholds.is_empty());
+        assert_eq!(record.report.seeds, [1]);
+    }
+
+    #[test]
+    fn result_has_its_thresholds() {
+        let held = r#""thresholds": [{"threshold": "all.p99 < 1s", "measured": 2.5, "held": true, "is_time": true}]"#;
+        let record = read(&format!("{{{REPORT}, {held}}}")).unwrap();
+        assert_eq!(record.outcome.thresholds[0].value(), "2.5 ms");
     }
 
     #[test]
