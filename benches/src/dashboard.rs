@@ -19,8 +19,8 @@ use ratatui::widgets::{Axis, Block, Chart, Dataset, GraphType, LegendPosition, P
 const SHOWN: usize = 60;
 /// A chart's height: a frame, an axis with its labels, and eight lines of four dots.
 const CHART_HEIGHT: u16 = 12;
-/// The title and the heading of the table.
-const HEADINGS: u16 = 2;
+/// The title, the heading of the table, and an empty line, where what is printed next begins.
+const OTHER_LINES: u16 = 3;
 
 const OFFERED: Color = Color::Gray;
 const IN_TIME: Color = Color::Green;
@@ -46,7 +46,7 @@ impl Dashboard {
     /// Takes its place on the terminal, if there is one.
     pub(crate) fn open(watched: &Watched<'_>) -> Option<Dashboard> {
         let classes = u16::try_from(watched.classes.len()).ok()?;
-        let screen = terminal::screen(CHART_HEIGHT + HEADINGS + classes)?;
+        let screen = terminal::screen(CHART_HEIGHT + OTHER_LINES + classes)?;
         Some(Dashboard { screen })
     }
 
@@ -61,9 +61,8 @@ impl Dashboard {
 impl Drop for Dashboard {
     fn drop(&mut self) {
         // What is printed next belongs below what was seen last.
-        let bottom = self.screen.get_frame().area().bottom().saturating_sub(1);
-        let _ = self.screen.set_cursor_position((0, bottom));
-        terminal::line("");
+        let below = self.screen.get_frame().area().bottom().saturating_sub(1);
+        let _ = self.screen.set_cursor_position((0, below));
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) struct Director {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DirectorError {
     #[error(
-        "this scenario changes the shop ({keys}): give the control port of its origin with --origin-control"
+        "this scenario changes the shop ({keys}): use `load` and give it the control port of the origin, \
+         `--origin-control 127.0.0.1:3001`"
     )]
     NoControl { keys: String },
     #[error("this scenario slows down or breaks one endpoint, which can only be simulated")]

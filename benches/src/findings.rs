@@ -26,9 +26,11 @@ const SILENCE: Duration = Duration::from_secs(5);
 const PORTS_ADVICE: &str = "this machine ran out of ports: let the target keep connections alive, or widen \
                             net.ipv4.ip_local_port_range";
 
-/// What a run found, as a part of its JSON file.
+/// The results of a run, as written to a JSON file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Findings {
+    #[serde(flatten)]
+    report: Report,
     /// Whether the run was ended before its time.
     partial: bool,
     /// When, in seconds, it was.
@@ -53,9 +55,15 @@ pub(crate) struct Findings {
 
 impl Findings {
     /// What `harvest` shows of a run that was to last for `length`.
-    pub(crate) fn new(harvest: &Harvest, thresholds: Vec<Verdict>, length: Duration) -> Findings {
+    pub(crate) fn new(
+        report: Report,
+        harvest: &Harvest,
+        thresholds: Vec<Verdict>,
+        length: Duration,
+    ) -> Findings {
         let tally = &harvest.tally;
         Findings {
+            report,
             partial: harvest.cut_at.is_some(),
             cut_at_s: harvest.cut_at.map(|at| at.as_secs_f64()),
             under_way: tally.under_way(),
@@ -69,15 +77,19 @@ impl Findings {
         }
     }
 
-    /// Prints them behind the `report`, and says how to exit.
-    pub(crate) fn publish(&self, report: &Report) -> ExitCode {
-        terminal::line(&report.table());
+    /// Prints them.
+    pub(crate) fn print(&self) {
+        terminal::line(&self.report.table());
         for line in self.remarks() {
             terminal::line(&line);
         }
+    }
+
+    /// How a command exits that has found this.
+    pub(crate) fn exit_code(&self) -> ExitCode {
         if self.partial {
             ExitCode::from(PARTIAL)
-        } else if !report.valid {
+        } else if !self.report.valid {
             ExitCode::from(INVALID_RUN)
         } else {
             verdict::exit_code(&self.thresholds)

@@ -7,7 +7,7 @@
 
 use crate::crowd::Survival;
 use crate::director::Director;
-use crate::findings::{self, Findings};
+use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
 use crate::open_loop::{LAG_P99_MAX, Run};
@@ -49,32 +49,18 @@ pub(crate) struct LoadArgs {
     recording: Recording,
 }
 
-/// What a run is made of.
-pub(crate) struct Occasion<'a> {
-    /// What is to happen.
-    pub(crate) scenario: &'a Scenario,
-    /// What is drawn from chance.
-    pub(crate) seed: u64,
-    /// Who is put under load.
-    pub(crate) target: &'a Target,
-    /// Who changes the shop, if the scenario does.
-    pub(crate) director: Option<Director>,
-    /// What the proxy says of itself.
-    pub(crate) gauges: Gauges,
-}
-
 /// What a run has brought.
 pub(crate) struct Harvest {
     /// The counts of requests.
     pub(crate) tally: Tally,
-    /// The counts of each second.
-    pub(crate) timeline: Timeline,
     /// The sessions of funnels that began in each phase.
     pub(crate) survival: Vec<Survival>,
     /// What the origin says it has done, if it was asked.
     pub(crate) origin: Option<Stats>,
     /// When the run was cut short.
     pub(crate) cut_at: Option<Duration>,
+    /// The counts of each second.
+    pub(crate) timeline: Timeline,
 }
 
 /// Runs the command.
@@ -82,50 +68,46 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read_for_sockets(&args.scenario)?;
     let target = Target::of(&args.target)?;
     let director = Director::of(&scenario, args.origin_control)?;
-    let gauges = args.recording.gauges();
     terminal::line(&scenario.description);
     let seed = args.seed.unwrap_or(scenario.seed);
-    let started = timestamp();
-    let occasion = Occasion { scenario: &scenario, seed, target: &target, director, gauges };
-    let harvest = conduct(&occasion, interruptions(1)).await?;
+    let (started, gauges) = (timestamp(), args.recording.gauges());
+    let conduct = conduct(&scenario, seed, &target, director.as_ref(), &gauges, interruptions(1));
+    let harvest = conduct.await?;
     let report = report(&scenario, target.to_string(), vec![seed], &harvest.tally);
     let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
+    let verdicts = verdict::verdicts(&scenario, &measured);
     let length = scenario.phases.iter().map(|phase| phase.duration).sum();
-    let findings = Findings::new(&harvest, verdict::verdicts(&scenario, &measured), length);
-    let exit = findings.publish(&report);
-    let text = std::fs::read_to_string(&args.scenario).ok();
-    args.recording.keep(&report, &findings, &course(&occasion, &harvest, started, text))?;
-    Ok(exit)
-}
-
-fn course(occasion: &Occasion<'_>, harvest: &Harvest, started: String, scenario: Option<String>) -> Course {
-    let phases = occasion.scenario.phases.iter().map(|phase| phase.name.as_str());
-    Course::new(Remains {
+    let findings = Findings::new(report, &harvest, verdicts, length);
+    findings.print();
+    let course = Course::new(Remains {
         started,
-        scenario,
-        classes: &occasion.scenario.classes(),
-        phases: phases.zip(occasion.scenario.spans()).collect(),
+        scenario: std::fs::read_to_string(&args.scenario).ok(),
+        classes: &scenario.classes(),
+        phases: scenario.phases.iter().map(|phase| phase.name.as_str()).zip(scenario.spans()).collect(),
         tally: &harvest.tally,
         timeline: &harvest.timeline,
-        gauges: &occasion.gauges,
-    })
+        gauges: &gauges,
+    });
+    args.recording.keep(&findings, &course)?;
+    Ok(findings.exit_code())
 }
 
-/// Runs `scenario` against `target`, showing progress, and returns its counts.
+/// Runs `scenario` against `target`, showing progress.
 pub(crate) async fn run(scenario: &Scenario, seed: u64, target: &Target) -> anyhow::Result<Tally> {
     // What nobody lets happen to the shop would be missing from the result.
-    let director = Director::of(scenario, None)?;
-    let occasion = Occasion { scenario, seed, target, director, gauges: Gauges::default() };
-    Ok(conduct(&occasion, std::future::pending()).await?.tally)
+    Director::of(scenario, None)?;
+    Ok(conduct(scenario, seed, target, None, &Gauges::default(), std::future::pending()).await?.tally)
 }
 
-/// Runs a scenario until its end or that of `stop`, showing progress.
+/// Runs `scenario` against `target` until its end or that of `stop`, while `director` changes the shop.
 pub(crate) async fn conduct(
-    occasion: &Occasion<'_>,
+    scenario: &Scenario,
+    seed: u64,
+    target: &Target,
+    director: Option<&Director>,
+    gauges: &Gauges,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Harvest> {
-    let Occasion { scenario, seed, target, director, gauges } = occasion;
-    let director = director.as_ref();
     let client = target.connect().await?;
     if let Some(director) = director {
         director.prepare(scenario).await?;
@@ -133,7 +115,7 @@ pub(crate) async fn conduct(
     let classes = scenario.classes();
     let tally = Tally::new(scenario.spans(), classes.len(), Expectation::Success);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
-    let mut shoppers = Shoppers::new(scenario, *seed, &target.host, Arc::clone(&run.cookies));
+    let mut shoppers = Shoppers::new(scenario, seed, &target.host, Arc::clone(&run.cookies));
     let fire = async {
         tokio::select! {
             () = run.fire(&mut shoppers) => Ok(None),
@@ -142,14 +124,13 @@ pub(crate) async fn conduct(
         }
     };
     let watched = Watched { title: &scenario.name, classes: &classes, gauges };
-    let label = |time| phase_label(scenario, time);
-    let cut_at = progress::while_showing(&run, &watched, label, fire).await?;
+    let cut_at = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
     let origin = match director {
         Some(director) => Some(director.stats().await?),
         None => None,
     };
     let (tally, timeline) = (run.tally(), run.whole_timeline());
-    Ok(Harvest { tally, timeline, survival: shoppers.survival(), origin, cut_at })
+    Ok(Harvest { tally, survival: shoppers.survival(), origin, cut_at, timeline })
 }
 
 /// Ends only with an error: a shop that is not what the scenario says makes the run worthless.
@@ -184,7 +165,7 @@ pub(crate) fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<Ex
     if let Some(path) = json {
         write_json(path, report)?;
     }
-    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(findings::INVALID_RUN) })
+    Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(crate::findings::INVALID_RUN) })
 }
 
 /// Writes results where the user wants them.

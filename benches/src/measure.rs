@@ -74,7 +74,8 @@ fn summary(scenario: &Scenario, tally: &Tally, report: &Report) -> String {
         "\nphase           load   useful work        checkout in time         refused  refusal p99 ms",
     );
     let first = scenario.classes().iter().position(|class| *class == "checkout").unwrap_or(0);
-    for (index, phase) in report.phases.iter().enumerate() {
+    let counted = scenario.phases.iter().enumerate().filter(|(_, phase)| !phase.warm_up);
+    for ((index, _), phase) in counted.zip(&report.phases) {
         let (best, all) = (tally.cell(index, first), tally.phase_total(index));
         text.push_str(&format!(
             "\n{:<12}{:>8}{:>14}{:>24}{:>16}{:>16}",

@@ -94,8 +94,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);
     let length = Duration::from_secs_f64(last).min(args.length());
-    let findings = Findings::new(&harvest, Vec::new(), length);
-    let exit = findings.publish(&report);
+    let findings = Findings::new(report, &harvest, Vec::new(), length);
+    findings.print();
     let course = Course::new(Remains {
         started,
         scenario: None,
@@ -105,8 +105,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         timeline: &harvest.timeline,
         gauges: &gauges,
     });
-    args.recording.keep(&report, &findings, &course)?;
-    Ok(exit)
+    args.recording.keep(&findings, &course)?;
+    Ok(findings.exit_code())
 }
 
 impl ReplayArgs {
@@ -124,8 +124,8 @@ async fn run(
 ) -> anyhow::Result<Harvest> {
     let client = target.connect().await?;
     let span = Span { start: Duration::ZERO, end: args.length() };
-    let classes = classifier.names().len();
-    let tally = Tally::new(vec![span], classes, Expectation::AnyAnswer);
+    let classes = classifier.names();
+    let tally = Tally::new(vec![span], classes.len(), Expectation::AnyAnswer);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
     let shots = sendings
         .iter()
@@ -144,10 +144,10 @@ async fn run(
             () = interruptions(1) => Some(run.clock.elapsed()),
         }
     };
-    let watched = Watched { title: "replay", classes: &classifier.names(), gauges };
+    let watched = Watched { title: "replay", classes: &classes, gauges };
     let cut_at = progress::while_showing(&run, &watched, label, fire).await;
-    let (tally, timeline) = (run.tally(), run.whole_timeline());
-    Ok(Harvest { tally, timeline, survival: Vec::new(), origin: None, cut_at })
+    let timeline = run.whole_timeline();
+    Ok(Harvest { tally: run.tally(), survival: Vec::new(), origin: None, cut_at, timeline })
 }
 
 fn shot(

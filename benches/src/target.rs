@@ -105,15 +105,6 @@ impl fmt::Display for Target {
     }
 }
 
-/// Where a server listens that is asked now and then, and not put under load.
-pub(crate) fn plain_address(url: &str) -> Result<SocketAddr, TargetError> {
-    let malformed = || TargetError::Malformed(url.into());
-    let uri: Uri = url.parse().map_err(|_| malformed())?;
-    let host = uri.host().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(malformed)?;
-    let addresses = resolved(url, host, uri.port_u16().unwrap_or(80))?;
-    preferred(&addresses).ok_or_else(malformed)
-}
-
 fn address_of(args: &TargetArgs, host: &str, port: u16) -> Result<SocketAddr, TargetError> {
     let addresses = resolved(&args.target, host, port)?;
     let is_owned = args.i_own.as_ref() == Some(&args.target) && args.rate_max.is_some();

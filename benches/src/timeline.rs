@@ -137,7 +137,10 @@ impl Present {
     /// Keeps the histogram's memory: there is one for each class, and a second is short.
     fn clear(&mut self) {
         (self.offered, self.good, self.late, self.refused, self.failed) = (0, 0, 0, 0, 0);
-        self.served_us.reset();
+        // A reset touches all of the histogram, and a class may be silent for long.
+        if !self.served_us.is_empty() {
+            self.served_us.reset();
+        }
     }
 }
 

@@ -21,8 +21,11 @@ enum Pace {
     AtOnce,
     /// One byte for each tick.
     Drip(Interval),
-    /// The first half of it was all.
-    Cut { half: usize },
+    /// The first half of it, and no more.
+    Half(usize),
+    /// The half is handed over, and must be sent before the connection breaks.
+    Sent,
+    Broken,
 }
 
 impl Delivery {
@@ -40,7 +43,7 @@ impl Delivery {
 
     /// The same, broken off in the middle, with its length promised.
     pub(super) fn truncated(self) -> Delivery {
-        Delivery { pace: Pace::Cut { half: self.rest.len() / 2 }, ..self }
+        Delivery { pace: Pace::Half(self.rest.len() / 2), ..self }
     }
 }
 
@@ -61,10 +64,19 @@ impl Body for Delivery {
                 ready!(ticks.poll_tick(cx));
                 1
             }
-            Pace::Cut { half: 0 } => {
-                return Poll::Ready(Some(Err(io::Error::other("truncated on purpose"))));
+            // Half -> Sent: the next poll is asked for by whoever sends this.
+            Pace::Half(half) => {
+                let half = *half;
+                self.pace = Pace::Sent;
+                half
             }
-            Pace::Cut { half } => std::mem::take(half),
+            // Sent -> Broken: what is pending is flushed first.
+            Pace::Sent => {
+                self.pace = Pace::Broken;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Pace::Broken => return Poll::Ready(Some(Err(io::Error::other("truncated on purpose")))),
         };
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }

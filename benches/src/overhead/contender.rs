@@ -8,13 +8,12 @@ use crate::peers::{Blanks, OwnProxy, Places, Program};
 use crate::stage::{ProxyArgs, ProxyStage, StageError};
 use crate::terminal;
 use anyhow::Context;
-use http::Request;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::NamedTempFile;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 
 const PLIMSOLL: &str = include_str!("../../peers/plain/plimsoll.yaml");
 const PEERS: [(Program, &str); 4] = [
@@ -23,6 +22,11 @@ const PEERS: [(Program, &str); 4] = [
     (Program::Nginx, include_str!("../../peers/plain/nginx.conf")),
     (Program::Envoy, include_str!("../../peers/plain/envoy.yaml")),
 ];
+
+/// Enough to take one seat in a hundred of sixteen hundred, more than a busy thread has.
+const HOLDERS: usize = 16;
+/// Until they have them: connections are opened, and requests sent.
+const SEATED_WITHIN: Duration = Duration::from_millis(300);
 
 /// A proxy that is installed.
 pub(super) enum Contender {
@@ -101,11 +105,14 @@ impl Running {
         connections: usize,
         length: Duration,
     ) -> anyhow::Result<f64> {
-        let holder = self.is_plimsoll.then(|| hold(self.stage.address));
-        let refused = self.cpu_us(drill, connections, length).await;
-        if let Some(holder) = holder {
-            holder.abort();
+        // They give their seats back when they are dropped.
+        let mut holders = JoinSet::new();
+        if self.is_plimsoll {
+            (0..HOLDERS).for_each(|_| hold(&mut holders, self.stage.address));
+            tokio::time::sleep(SEATED_WITHIN).await;
         }
+        let refused = self.cpu_us(drill, connections, length).await;
+        drop(holders);
         refused
     }
 
@@ -127,11 +134,9 @@ impl Running {
 }
 
 /// Takes a seat at `proxy` with a request that the backend never answers.
-fn hold(proxy: SocketAddr) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let request = Request::get(closed_loop::HOLD).header(http::header::HOST, proxy.to_string());
-        let request = request.body(Default::default()).expect("the path is one of ours");
-        // It ends when it is given up.
-        let _ = Client::new(proxy).exchange(request).await;
-    })
+fn hold(holders: &mut JoinSet<()>, proxy: SocketAddr) {
+    holders.spawn(async move {
+        // Those who find no seat are refused like the others.
+        let _ = Client::new(proxy).exchange(closed_loop::request(proxy, closed_loop::HOLD)).await;
+    });
 }

@@ -155,10 +155,15 @@ impl Threshold {
         let bound = if measure.is_time() {
             units::duration(right)?.as_secs_f64() * 1_000.0
         } else {
-            units::fraction(right)?
+            exact(units::fraction(right)?)
         };
         Ok(Threshold { text: text.to_owned(), subject, measure, comparison, bound, phase })
     }
+}
+
+/// 99.9 / 100 is a little more than 999 / 1000, and 999 of 1000 hold a bound of 99.9 %.
+fn exact(share: f64) -> f64 {
+    (share * 1e9).round() / 1e9
 }
 
 fn subject_named(name: &str, scenario: &Scenario) -> Result<Subject, Mistake> {

@@ -6,6 +6,7 @@
 //! picture is for people; programs read the JSON.
 
 use super::ledger::{Course, Point};
+use crate::report::chart::COLOURS;
 use crate::scenario::Scenario;
 use plotters::chart::{ChartBuilder, SeriesLabelPosition};
 use plotters::coord::Shift;
@@ -23,16 +24,6 @@ const TITLE_HEIGHT: u32 = 34;
 const RATES: usize = 100;
 /// Room for the legend, to the right of the run.
 const LEGEND_SHARE: f64 = 0.12;
-/// Colours that colour-blind people can tell apart (Okabe and Ito), the black one left out.
-const COLOURS: [RGBColor; 7] = [
-    RGBColor(213, 94, 0),
-    RGBColor(0, 114, 178),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(86, 180, 233),
-    RGBColor(120, 120, 120),
-];
 const PHASE_LINE: RGBColor = RGBColor(170, 170, 170);
 
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
