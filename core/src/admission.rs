@@ -9,6 +9,7 @@
 //! It hands out no seats and keeps nobody waiting; the controller does.
 
 use crate::decision::Standing;
+use crate::image::image;
 use crate::policy::{CLASSES_MAX, Class, ClassId, Policy};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
 use crate::succession::Succession;
@@ -57,6 +58,16 @@ impl Value {
     pub fn new(value: f32) -> Value {
         // `as` saturates, and turns NaN into 0.
         Value((value * 255.0) as u8)
+    }
+
+    /// The step, of 256.
+    pub const fn step(self) -> u8 {
+        self.0
+    }
+
+    /// Of a step.
+    pub const fn from_step(step: u8) -> Value {
+        Value(step)
     }
 
     /// Back in [0, 1].
@@ -266,6 +277,9 @@ fn wait_for(work: f64, seats: f64) -> Duration {
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_NEVER).min(WAIT_NEVER)
 }
+
+image!(struct ClassLoad { accepted, rates, better, lent_back, hold, queue_since, congested_until });
+image!(struct Load { refreshed, classes, standing_after });
 
 #[cfg(test)]
 mod tests {

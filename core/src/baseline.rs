@@ -6,6 +6,7 @@
 //!
 //! It keeps no history: one mean, and the sum of the batch that may replace it.
 
+use crate::image::image;
 use std::time::Duration;
 
 /// A class's baseline moves by batches of this many samples, so that a window's few do not move it...
@@ -86,3 +87,6 @@ impl Baseline {
         }
     }
 }
+
+image!(struct Batch { seconds, samples });
+image!(struct Baseline { seconds, samples, batch });

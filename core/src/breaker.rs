@@ -8,6 +8,7 @@
 //!
 //! It never counts our own refusals: a request that had no permit has no result.
 
+use crate::image::image;
 use crate::policy::BreakerPolicy;
 use crate::time::Time;
 use crate::window::{Health, Window};
@@ -26,6 +27,15 @@ pub enum BreakerState {
     Open,
     /// A few probes pass.
     HalfOpen,
+}
+
+/// What somebody has set a breaker to, whatever it sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forced {
+    /// All requests are refused.
+    Open,
+    /// All requests pass.
+    Closed,
 }
 
 /// Whether a request may pass.
@@ -59,15 +69,41 @@ pub struct Breaker {
     window: Window,
     /// Openings since it was last closed.
     openings: u32,
+    forced: Option<Forced>,
 }
 
 impl Breaker {
     /// The state at `now`.
     pub fn state(&self, now: Time) -> BreakerState {
         match self.state {
+            _ if self.forced == Some(Forced::Open) => BreakerState::Open,
             State::Closed => BreakerState::Closed,
             State::Open { until } if now < until => BreakerState::Open,
             State::Open { .. } | State::HalfOpen { .. } => BreakerState::HalfOpen,
+        }
+    }
+
+    /// Opens or closes it whatever it sees, or lets it see for itself again. It begins anew as closed.
+    pub fn force(&mut self, forced: Option<Forced>) {
+        *self = Breaker { forced, ..Breaker::default() };
+    }
+
+    /// What it is forced to be.
+    pub fn forced(&self) -> Option<Forced> {
+        self.forced
+    }
+
+    /// The state at `now` of a class that may have no breaker.
+    pub fn state_under(&self, policy: Option<&BreakerPolicy>, now: Time) -> Option<BreakerState> {
+        (policy.is_some() || self.forced.is_some()).then(|| self.state(now))
+    }
+
+    /// Asks passage for one request of a class that may have no breaker, see [`Breaker::ask`].
+    pub fn passage(&mut self, policy: Option<&BreakerPolicy>, now: Time) -> Passage {
+        match (self.forced, policy) {
+            (Some(Forced::Open), _) => Passage::Refuse,
+            (Some(Forced::Closed), _) | (None, None) => Passage::Pass,
+            (None, Some(policy)) => self.ask(policy, now),
         }
     }
 
@@ -102,6 +138,8 @@ impl Breaker {
     /// Counts the result of a request that passed as `passage`.
     pub fn record(&mut self, policy: &BreakerPolicy, passage: Passage, health: Health, now: Time) {
         match self.state {
+            // Nothing it sees changes it, and what it sees is not remembered.
+            _ if self.forced.is_some() => {}
             State::Closed => {
                 self.window.record(policy.window, health, now);
                 if self.must_open(policy, now) {
@@ -148,6 +186,11 @@ impl Breaker {
         self.window.clear();
     }
 }
+
+image!(enum Forced { 0 => Open, 1 => Closed });
+image!(enum Passage { 0 => Pass, 1 => Probe, 2 => Refuse });
+image!(enum State { 0 => Closed, 1 => Open { until }, 2 => HalfOpen { out, succeeded } });
+image!(struct Breaker { state, window, openings, forced });
 
 #[cfg(test)]
 mod tests {
@@ -251,6 +294,22 @@ mod tests {
         assert_eq!(breaker.ask(&fewer, at(5_200)), Passage::Refuse);
         breaker.record(&fewer, Passage::Probe, GOOD, at(5_300));
         assert_eq!(breaker.state(at(5_300)), BreakerState::Closed);
+    }
+
+    #[test]
+    fn forced_breaker_ignores_what_it_sees_and_begins_anew_when_released() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        breaker.force(Some(Forced::Closed));
+        assert_eq!(breaker.state(Time::ZERO), BreakerState::Closed);
+        for _ in 0..4 {
+            breaker.record(&policy(), Passage::Pass, FAILED, Time::ZERO);
+        }
+        assert_eq!(breaker.state(Time::ZERO), BreakerState::Closed);
+        breaker.force(Some(Forced::Open));
+        assert_eq!(breaker.state(at(1_000_000)), BreakerState::Open);
+        breaker.force(None);
+        assert_eq!(breaker.state(Time::ZERO), BreakerState::Closed);
+        assert_eq!(breaker.ask(&policy(), Time::ZERO), Passage::Pass);
     }
 
     #[test]

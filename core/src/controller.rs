@@ -14,8 +14,10 @@
 //! ignored, and so is an arrival told twice. An arrival under a slot that is
 //! still held tells that its holder is gone: no permit is ever lost.
 
+mod state;
+
 use crate::admission::{Load, Tenure, Value, restand, ring_of, standing};
-use crate::breaker::{Breaker, BreakerState, Passage};
+use crate::breaker::{Breaker, BreakerState, Forced, Passage};
 use crate::decision::{Decision, Evidence, Reason, RequestId};
 use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
@@ -84,6 +86,13 @@ pub enum Event {
     /// Another policy holds from now on. State is carried over by class name; whoever waits in a
     /// class that is gone waits in the least important one.
     PolicyChanged(Arc<Policy>),
+    /// Somebody opens or closes a breaker by hand, until it is left to itself again or its class is gone.
+    BreakerForced {
+        /// Whose breaker; a class without one may be forced all the same.
+        class: ClassId,
+        /// How.
+        forced: Option<Forced>,
+    },
     /// Time has passed.
     Woken,
 }
@@ -108,6 +117,8 @@ pub struct ClassSnapshot {
     pub queued: u32,
     /// Its breaker, if it has one.
     pub breaker: Option<BreakerState>,
+    /// What somebody has forced it to be.
+    pub forced: Option<Forced>,
     /// Its healthy latency, zero while unknown.
     pub baseline: Duration,
 }
@@ -162,6 +173,9 @@ impl Controller {
             Event::Finished { request, outcome } => self.finish(request, outcome, now),
             Event::Abandoned { request } => self.abandon(request, now),
             Event::PolicyChanged(policy) => self.change_policy(policy),
+            Event::BreakerForced { class, forced } => {
+                self.breakers[self.policy.nearest(class).index()].force(forced);
+            }
             Event::Woken => {}
         }
         self.dispatch(now);
@@ -206,7 +220,8 @@ impl Controller {
         let class = |id: ClassId| ClassSnapshot {
             inflight: self.seats.taken_by(id),
             queued: self.queue.class_length(id),
-            breaker: self.policy.class(id).breaker.map(|_| self.breakers[id.index()].state(now)),
+            breaker: self.breakers[id.index()].state_under(self.policy.class(id).breaker.as_ref(), now),
+            forced: self.breakers[id.index()].forced(),
             baseline: self.limit.baseline(id.index()),
         };
         Snapshot {
@@ -230,13 +245,13 @@ impl Controller {
         }
         let id = self.policy.nearest(arrival.class);
         let class = self.policy.class(id);
-        let breaker = class.breaker.map(|policy| self.breakers[id.index()].ask(&policy, now));
+        let passage = self.breakers[id.index()].passage(class.breaker.as_ref(), now);
         let request = Request {
             id: arrival.request,
             phase: Phase::Waiting,
             class: id,
             standing: standing(class, arrival.value, arrival.tenure, arrival.usage_penalty),
-            passage: breaker.unwrap_or(Passage::Pass),
+            passage,
             since: now,
             wait_allowed: Duration::ZERO,
             deadline: arrival.deadline,

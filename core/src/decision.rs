@@ -7,6 +7,7 @@
 //!
 //! It renders one sentence for people; it knows no HTTP status and no header.
 
+use crate::image::image;
 use crate::policy::ClassId;
 use std::fmt;
 use std::time::Duration;
@@ -141,3 +142,6 @@ impl fmt::Display for Verb {
         })
     }
 }
+
+image!(struct RequestId { slot, epoch });
+image!(newtype Standing);

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod image;
 pub mod time;
 pub mod policy;
 pub mod decision;

@@ -27,6 +27,7 @@ mod level;
 mod trial;
 
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
+use crate::image::image;
 use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
 use crate::policy::CLASSES_MAX;
 use crate::succession::Succession;
@@ -486,6 +487,12 @@ fn headroom(work: f64) -> f64 {
 fn approach(seen: Measured) -> f64 {
     APPROACH * (ERROR_STEADY / seen.error.max(ERROR_STEADY)).powi(2)
 }
+
+image!(enum Phase { 0 => Warming, 1 => Start { met }, 2 => Steady, 3 => Trial(trial) });
+image!(struct Limit {
+    limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settled_by,
+    fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
+});
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@
 //! It draws no conclusion; the limit does.
 
 use crate::baseline::Baseline;
+use crate::image::image;
 use crate::policy::CLASSES_MAX;
 use crate::time::Time;
 use std::time::Duration;
@@ -244,3 +245,19 @@ impl Measurement {
         }
     }
 }
+
+image!(struct Sum { samples, observed, expected });
+image!(struct Measurement {
+    since,
+    samples,
+    observed,
+    classes,
+    finished,
+    squares,
+    area,
+    saturated,
+    inflight,
+    inflight_since,
+    spread,
+    round_trip,
+});

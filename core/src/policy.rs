@@ -6,6 +6,8 @@
 //!
 //! It does not parse anything and knows no file, line or unit suffix.
 
+use crate::image::{Image, image};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The most classes a policy may have. Sixteen classes of eight rings fill the queue's
@@ -177,6 +179,28 @@ impl Policy {
         Ok(Policy { mode, classes })
     }
 
+    /// Appends it as bytes, for [`Policy::from_image`].
+    pub fn write_image(&self, out: &mut Vec<u8>) {
+        self.mode.write(out);
+        self.classes.write(out);
+    }
+
+    /// The policy of an image; `None` if it is none, or one that breaks a bound.
+    pub fn from_image(mut image: &[u8]) -> Option<Policy> {
+        let policy = Policy::read(&mut image)?;
+        image.is_empty().then_some(policy)
+    }
+
+    fn read(input: &mut &[u8]) -> Option<Policy> {
+        let (mode, classes) = (Image::read(input)?, Image::read(input)?);
+        Policy::new(mode, classes).ok()
+    }
+
+    /// The same classes, with decisions carried out or not.
+    pub fn in_mode(&self, mode: Mode) -> Policy {
+        Policy { mode, classes: self.classes.clone() }
+    }
+
     /// Whether decisions are carried out.
     pub fn mode(&self) -> Mode {
         self.mode
@@ -237,4 +261,31 @@ fn check_class(class: &Class) -> Result<(), PolicyError> {
         .breaker
         .is_none_or(|breaker| breaker.probes > 0 && breaker.requests_min > 0 && !breaker.window.is_zero());
     if breaker_holds { Ok(()) } else { Err(PolicyError::Breaker(class.name.clone())) }
+}
+
+image!(newtype Share);
+image!(enum QueueOrder { 0 => Fifo, 1 => Lifo });
+image!(struct QueuePolicy { length_max, wait_max, order });
+image!(struct BreakerPolicy { window, failure_ratio, slow_call, slow_ratio, requests_min, open_for, probes });
+image!(struct Class { name, rank, slo_latency, patience, floor, ceiling, queue, breaker });
+image!(enum Mode { 0 => Enforce, 1 => Observe });
+
+impl Image for ClassId {
+    fn write(&self, out: &mut Vec<u8>) {
+        (self.index() as u8).write(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Option<ClassId> {
+        ClassId::new(u8::read(input)?.into())
+    }
+}
+
+impl Image for Arc<Policy> {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.write_image(out);
+    }
+
+    fn read(input: &mut &[u8]) -> Option<Arc<Policy>> {
+        Policy::read(input).map(Arc::new)
+    }
 }

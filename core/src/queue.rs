@@ -9,6 +9,7 @@
 //!
 //! It does not know why anybody waits, nor how many seats there are.
 
+use crate::image::image;
 use crate::policy::{CLASSES_MAX, ClassId, QueueOrder};
 use crate::time::Time;
 
@@ -239,6 +240,12 @@ impl Queue {
         }
     }
 }
+
+image!(newtype Ring);
+image!(newtype RingSet);
+image!(struct Node { earlier, later, deadline, ring });
+image!(struct Ends { earliest, latest, length });
+image!(struct Queue { nodes, rings, occupied });
 
 #[cfg(test)]
 mod tests {

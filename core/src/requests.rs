@@ -8,6 +8,7 @@
 
 use crate::breaker::Passage;
 use crate::decision::{RequestId, Standing};
+use crate::image::image;
 use crate::policy::ClassId;
 use crate::time::Time;
 use std::time::Duration;
@@ -79,3 +80,17 @@ impl Requests {
         self.slots.iter_mut().flatten()
     }
 }
+
+image!(enum Phase { 0 => Waiting, 1 => Admitted });
+image!(struct Request {
+    id,
+    phase,
+    class,
+    standing,
+    passage,
+    since,
+    wait_allowed,
+    deadline,
+    first_byte,
+});
+image!(struct Requests { slots });

@@ -6,6 +6,7 @@
 //!
 //! It hands out nothing; the controller does.
 
+use crate::image::image;
 use crate::policy::{CLASSES_MAX, ClassId, Policy};
 use crate::queue::RingSet;
 
@@ -58,3 +59,5 @@ impl Seats {
 fn rings_of(classes: impl Iterator<Item = ClassId>) -> RingSet {
     classes.fold(RingSet::EMPTY, |rings, class| rings.or(RingSet::of_class(class)))
 }
+
+image!(struct Seats { taken, of_class });

@@ -6,6 +6,7 @@
 //!
 //! It knows nothing of calendars, zones or wall clocks.
 
+use crate::image::image;
 use std::time::Duration;
 
 /// Nanoseconds since an epoch the caller chose. Wraps after 584 years.
@@ -49,6 +50,8 @@ impl Time {
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+image!(newtype Time);
 
 #[cfg(test)]
 mod tests {

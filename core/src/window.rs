@@ -6,6 +6,7 @@
 //!
 //! It decides nothing; the breaker does.
 
+use crate::image::image;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -86,6 +87,9 @@ impl Window {
 fn ring_index(bucket: u64) -> usize {
     (bucket % BUCKETS as u64) as usize
 }
+
+image!(struct Counts { total, failed, slow });
+image!(struct Window { buckets, newest });
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! The controller in literal time: each answer, and both sides of what it depends on.
 
 use plimsoll_core::admission::{Tenure, Value};
-use plimsoll_core::breaker::BreakerState;
+use plimsoll_core::breaker::{BreakerState, Forced};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, Reason, RequestId};
 use plimsoll_core::policy::{BreakerPolicy, Class, ClassId, Mode, Policy, QueueOrder, QueuePolicy, Share};
@@ -239,6 +239,46 @@ fn refusals_of_an_open_breaker_count_in_no_breaker() {
     assert_eq!(pool.last(probe), Decision::Admit);
     pool.finish(probe, Outcome::Success, at(5_000));
     assert_eq!(pool.breaker(CHECKOUT, at(5_000)), Some(BreakerState::Closed));
+}
+
+#[test]
+fn breaker_forced_open_refuses_its_class_until_it_is_released() {
+    let mut pool = Pool::enforcing(&[class("checkout", 0), class("browse", 1)]);
+    let browse = ClassId::new(BROWSE).expect("there are two");
+    pool.tell(Event::BreakerForced { class: browse, forced: Some(Forced::Open) }, at(0));
+    assert_eq!(pool.breaker(BROWSE, at(0)), Some(BreakerState::Open));
+    let (refused, other) = (pool.ask(BROWSE, at(1)), pool.ask(CHECKOUT, at(1)));
+    // A change of the policy does not release it.
+    pool.change_policy(Mode::Enforce, &[class("browse", 0)], at(2));
+    let still = pool.ask(0, at(3));
+    pool.tell(Event::BreakerForced { class: ClassId::new(0).expect("one"), forced: None }, at(4));
+    let released = pool.ask(0, at(4));
+    let shed = Decision::Shed(Reason::BreakerOpen);
+    let expected = [(refused, shed), (other, Decision::Admit), (still, shed), (released, Decision::Admit)];
+    assert_eq!(pool.answers, expected);
+    assert_eq!(pool.breaker(0, at(4)), None, "the class has none");
+}
+
+#[test]
+fn controller_of_an_image_decides_as_the_one_it_was_taken_of() {
+    let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0)), class("browse", 1)]);
+    for step in 0..40 {
+        pool.ask(step % 2, at(step as u64));
+    }
+    let mut image = Vec::new();
+    pool.controller.write_image(&mut image);
+    let controller = Controller::from_image(&image).expect("it was just taken");
+    let mut other = Pool { controller, answers: pool.answers.clone(), slots: pool.slots };
+    for step in 0..40 {
+        for pool in [&mut pool, &mut other] {
+            pool.finish(step as u32, Outcome::Success, at(50 + step as u64));
+            pool.ask(step % 2, at(50 + step as u64));
+        }
+    }
+    assert_eq!(pool.answers, other.answers);
+    assert!(Controller::from_image(&image[1..]).is_none());
+    image.push(0);
+    assert!(Controller::from_image(&image).is_none(), "one byte too many");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //!
 //! It draws no conclusion; `trial` and the limit do.
 
+use crate::image::image;
 use crate::measurement::Measured;
 
 /// Weight of a full window in a level, so that its noise is a third of a window's...
@@ -51,6 +52,8 @@ impl Level {
         (after.done / self.done - 1.0) / (after.inflight / self.inflight - 1.0)
     }
 }
+
+image!(struct Level { inflight, done, windows });
 
 #[cfg(test)]
 mod tests {

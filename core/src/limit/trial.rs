@@ -10,6 +10,7 @@
 //! It judges one trial; what becomes of the limit is for the limit to say.
 
 use super::level::Level;
+use crate::image::image;
 use crate::measurement::Measured;
 use crate::time::Time;
 use std::time::Duration;
@@ -179,6 +180,10 @@ impl Schedule {
 fn jitter(now: Time) -> Duration {
     Duration::from_nanos(now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % JITTER_NANOS)
 }
+
+image!(enum Step { 0 => Up, 1 => Down, 2 => Deep });
+image!(struct Trial { step, before, level, began });
+image!(struct Schedule { next, trials });
 
 #[cfg(test)]
 mod tests {
