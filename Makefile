@@ -11,7 +11,7 @@ DATA ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead contest micro model mutations clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead contest micro model replay mutations clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -94,6 +94,9 @@ model: build ## Train the shipped model anew, on DATA=directory
 	$(PYTHON) -m venv models/.venv
 	models/.venv/bin/pip install --quiet --requirement models/requirements.txt
 	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
+
+replay: ## Decide a million journalled decisions again, and tell how long that takes
+	PLIMSOLL_REPLAY_STEPS=2000000 $(CARGO) test --release --locked -p plimsoll --lib journal::replay::tests::a_journal -- --nocapture
 
 mutations: ## Try to load a thousand damaged model bundles
 	PLIMSOLL_MUTATIONS=$(MUTATIONS) $(CARGO) test --release --locked -p plimsoll --test model damaged -- --nocapture

@@ -8,7 +8,9 @@
 //! trusted_hops: [10.0.0.0/8]
 //! pools:
 //!   default: { endpoints: [10.0.0.11:3000], timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
-//! admin: { listen: 127.0.0.1:8081 }
+//! admin: { listen: 127.0.0.1:8081, socket: /run/plimsoll/admin.sock, token_file: /etc/plimsoll/token }
+//! state_dir: /var/lib/plimsoll
+//! journal: { directory: /var/lib/plimsoll/journal, bytes_max: 1073741824 }
 //! access_log: { sample: 1% }
 //! connections: { max: 20000, per_address_max: 50, head: 10s, idle: 75s, requests_max: 1000 }
 //! requests: { underscores: drop, paths: resolve, target_bytes_max: 8192, head_bytes_max: 32768,
@@ -17,13 +19,18 @@
 //! upload_buffers_max: 1024
 //! ```
 
+mod admin;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use admin::{AdminPlace, AdminSettings};
+
 use crate::hygiene::{Leniency, Rules};
+use crate::journal::writer::JournalSettings;
 use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
 use crate::yaml::document;
 use crate::yaml::field::{Field, Section};
@@ -32,6 +39,8 @@ use crate::yaml::units::{duration, share};
 
 /// The pool of routes that name none.
 pub const DEFAULT_POOL: &str = "default";
+/// Some twenty million decisions, at fifty bytes each.
+pub const JOURNAL_BYTES_MAX: u64 = 1 << 30;
 /// More endpoints than one pool behind one proxy has.
 const ENDPOINTS_MAX: usize = 1_024;
 
@@ -133,13 +142,17 @@ pub struct Config {
     /// The upstream pools.
     pub pools: Vec<Pool>,
     /// Where the admin API listens, if anywhere.
-    pub admin: Option<SocketAddr>,
+    pub admin: AdminSettings,
     /// The policy file or directory; the built-in one if absent.
     pub policy: Option<PathBuf>,
     /// The model bundle; the policy's choice if absent.
     pub model: Option<PathBuf>,
     /// The program that tries a bundle before it is loaded; loaded without a trial if absent.
     pub canary: Option<PathBuf>,
+    /// Where generations are kept over restarts; in memory only if absent.
+    pub state_dir: Option<PathBuf>,
+    /// Where the journal goes, and how much of it is kept; there is none if absent.
+    pub journal: Option<JournalSettings>,
     /// Worker threads; one per core if absent.
     pub threads: Option<usize>,
     /// The share of requests that are logged, in millionths.
@@ -180,19 +193,15 @@ impl Config {
 
 fn config(root: &Field<'_>) -> Option<Config> {
     let file = root.section()?;
-    let address = |field: Field<'_>| field.parsed(socket_address);
     let config = Config {
         listen: file.get("listen").map(|field| listeners(&field)).unwrap_or_default(),
         trusted_hops: file.get("trusted_hops").map(|field| hops(&field)).unwrap_or_default(),
         pools: file.get("pools").map(|field| pools(&field)).unwrap_or_default(),
-        admin: file.get("admin").and_then(|field| {
-            let admin = field.section()?;
-            let listen = admin.require("listen", "`listen: 127.0.0.1:8081`").and_then(address);
-            admin.close();
-            listen
-        }),
+        admin: file.get("admin").map(|field| admin::read(&field)).unwrap_or_default(),
         policy: path(&file, "policy"),
         model: path(&file, "model"),
+        state_dir: path(&file, "state_dir"),
+        journal: file.get("journal").and_then(|field| journal(&field)),
         // Which program tries a bundle is no setting: it has to be this one.
         canary: None,
         threads: file.get("threads").and_then(|field| field.number(1..=1_024)),
@@ -338,6 +347,16 @@ fn access_log(field: &Field<'_>) -> u32 {
     sample.map_or(0, |share| share.millionths())
 }
 
+fn journal(field: &Field<'_>) -> Option<JournalSettings> {
+    let section = field.section()?;
+    let directory = section.require("directory", "`directory: /var/lib/plimsoll/journal`");
+    let directory = directory.and_then(|field| field.text().map(PathBuf::from));
+    // Below a megabyte a file of it would hold a second or two.
+    let bytes_max = section.get("bytes_max").and_then(|field| field.number(1 << 20..=1 << 40));
+    section.close();
+    Some(JournalSettings { directory: directory?, bytes_max: bytes_max.unwrap_or(JOURNAL_BYTES_MAX) })
+}
+
 fn health_path(text: &str) -> Result<String, Mistake> {
     let is_path = text.starts_with('/') && text.parse::<http::Uri>().is_ok();
     let mistake = || Mistake::new(format!("`{text}` is not a path")).hint("write it like /healthz");
@@ -382,9 +401,11 @@ trusted_hops: [10.0.0.0/8, 192.0.2.7]
 pools:
   default: { endpoints: [10.0.0.11:3000, 10.0.0.12:3000] }
   payments: { endpoints: [10.0.1.5:3000], timeouts: { total: 20s }, health: { path: /up, interval: 5s } }
-admin: { listen: 127.0.0.1:8081 }
+admin: { listen: 127.0.0.1:8081, socket: /run/admin.sock, token_file: token }
 policy: policies
 model: models/storefront
+state_dir: /var/lib/plimsoll
+journal: { directory: /var/lib/plimsoll/journal, bytes_max: 2097152 }
 threads: 2
 access_log: { sample: 1% }
 streams_max: 100
@@ -396,9 +417,21 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
         .unwrap();
         assert_eq!(config.listen, ["0.0.0.0:8080".parse().unwrap()]);
         assert_eq!(config.trusted_hops[1], "192.0.2.7/32".parse().unwrap());
+        let admin = AdminSettings {
+            listen: Some("127.0.0.1:8081".parse().unwrap()),
+            socket: Some("/run/admin.sock".into()),
+            token_file: Some("token".into()),
+        };
+        assert_eq!(config.admin, admin);
         assert_eq!(config.pools[0].endpoints.len(), 2);
         assert_eq!(config.pools[1].timeouts.total, Duration::from_secs(20));
         assert_eq!(config.pools[1].health.path.as_deref(), Some("/up"));
+        assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/plimsoll")));
+        let journal = config.journal.unwrap();
+        assert_eq!(
+            (journal.directory.to_str(), journal.bytes_max),
+            (Some("/var/lib/plimsoll/journal"), 2 << 20)
+        );
         assert_eq!(config.access_log_millionths, 10_000);
         assert_eq!((config.streams_max, config.upload_buffers_max), (Some(100), Some(16)));
         let expected = Rules {

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_core::admission::{Tenure, Value};
+use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, Evidence, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
@@ -21,6 +22,9 @@ use plimsoll_core::time::Time;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
+use crate::journal::entry::{Judged, Stamp};
+use crate::journal::tap::{Next, Tap};
+use crate::journal::writer::Tapped;
 
 /// The timer looks again at least this often, should a wakeup be lost.
 const TIMER_IDLE: Duration = Duration::from_secs(1);
@@ -38,6 +42,8 @@ pub struct Asking {
     pub usage_penalty: u8,
     /// When its answer is worth nothing any more.
     pub deadline: Time,
+    /// What it was judged to be, for the journal.
+    pub judged: Judged,
 }
 
 /// What a request that asked gets.
@@ -75,6 +81,8 @@ struct State {
     vacant: Vec<u32>,
     /// When the timer will look next.
     armed: Time,
+    /// What is journalled, if it is.
+    tap: Option<Tap>,
 }
 
 /// The gate before one pool.
@@ -95,6 +103,7 @@ impl Gate {
             waiters: Vec::new(),
             vacant: Vec::new(),
             armed: Time::NEVER,
+            tap: None,
         };
         Arc::new(Gate {
             state: Mutex::new(state),
@@ -102,6 +111,11 @@ impl Gate {
             clock,
             saturated: AtomicBool::new(false),
         })
+    }
+
+    /// Journals from now on; decisions are made under the generation of `stamp`.
+    pub fn journal(&self, stamp: Arc<Stamp>) {
+        self.lock().tap = Some(Tap::new(stamp));
     }
 
     /// Asks for a permit under `policy`.
@@ -120,7 +134,7 @@ impl Gate {
             usage_penalty: asking.usage_penalty,
             deadline: asking.deadline,
         };
-        let answer = state.tell(Event::Arrived(arrival), now);
+        let answer = state.tell_judged(Event::Arrived(arrival), &asking.judged, now);
         self.note_saturation(&state);
         match answer {
             Some(effect) => {
@@ -150,9 +164,23 @@ impl Gate {
         self.saturated.store(state.controller.is_saturated(), Ordering::Relaxed);
     }
 
-    /// Decides under another policy from now on.
-    pub fn change_policy(&self, policy: Arc<Policy>) {
-        self.tell(Event::PolicyChanged(policy));
+    /// Decides under another policy from now on, which belongs to the generation of `stamp`.
+    pub fn change_policy(&self, policy: Arc<Policy>, stamp: &Arc<Stamp>) {
+        let mut state = self.lock();
+        if let Some(tap) = &mut state.tap {
+            tap.announce(stamp.clone());
+        }
+        state.tell(Event::PolicyChanged(policy), self.clock.now());
+        self.note_saturation(&state);
+    }
+
+    /// Opens or closes the breaker of a class by hand, or leaves it to itself. False if there is no such
+    /// class.
+    pub fn force_breaker(&self, class: &str, forced: Option<Forced>) -> bool {
+        let mut state = self.lock();
+        let Some(class) = state.controller.policy().class_named(class) else { return false };
+        state.tell(Event::BreakerForced { class, forced }, self.clock.now());
+        true
     }
 
     /// The state for people and dashboards.
@@ -211,6 +239,12 @@ impl Gate {
     }
 }
 
+impl Tapped for Gate {
+    fn take(&self, taken: &mut Vec<u8>, next: Next) -> u64 {
+        self.lock().tap.as_mut().map_or(0, |tap| tap.take(taken, next))
+    }
+}
+
 impl State {
     fn enter(&mut self) -> RequestId {
         let slot = self.vacant.pop().unwrap_or_else(|| {
@@ -229,16 +263,26 @@ impl State {
         }
     }
 
+    fn tell(&mut self, event: Event, now: Time) -> Option<Effect> {
+        self.tell_judged(event, &Judged::default(), now)
+    }
+
     /// Returns the answer to the arriving request, if the event was one and it is answered; hands the
     /// others to those who wait for them.
-    fn tell(&mut self, event: Event, now: Time) -> Option<Effect> {
+    fn tell_judged(&mut self, event: Event, judged: &Judged, now: Time) -> Option<Effect> {
         let arriving = match &event {
             Event::Arrived(arrival) => Some(arrival.request),
             _ => None,
         };
+        if let Some(tap) = &mut self.tap {
+            tap.event(&self.controller, &event, judged, now);
+        }
         self.controller.handle(event, now);
         let mut own = None;
         while let Some(effect) = self.controller.poll_effect() {
+            if let Some(tap) = &mut self.tap {
+                tap.effect(&effect);
+            }
             if effect.decision == Decision::Queue {
                 continue;
             } else if arriving == Some(effect.request) {

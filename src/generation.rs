@@ -7,9 +7,12 @@
 //!
 //! It admits nobody and remembers nobody: sessions and seats outlive it.
 
-use plimsoll_core::policy::ClassId;
+use std::sync::Arc;
+
+use plimsoll_core::policy::{ClassId, Mode};
 use plimsoll_core::time::Time;
 use prometheus_client::metrics::histogram::Histogram;
+use serde::{Deserialize, Serialize};
 
 use crate::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
 use crate::classify::head::Head;
@@ -35,15 +38,28 @@ pub struct Judgement<'g> {
     pub guess: Option<Guess>,
 }
 
-/// A policy and a model, applied together.
-#[derive(Debug)]
+/// What a generation is made of: generations of equal contents judge alike.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Contents {
+    /// The digest of the policy.
+    pub policy: String,
+    /// The seal of the bundle, if there is a model.
+    pub bundle: Option<String>,
+    /// Whether the operator said to observe or to enforce, whatever the policy says.
+    pub observes: Option<bool>,
+}
+
+/// A policy and a model, applied together. Clones share both.
+#[derive(Clone, Debug)]
 pub struct Generation {
-    /// Counts up from 1 with each applied reload.
+    /// Counts up from 1 with each that is applied.
     pub number: u64,
     /// The policy.
-    pub policy: CompiledPolicy,
+    pub policy: Arc<CompiledPolicy>,
     /// The model, if it could be loaded.
-    pub model: Option<Scorer>,
+    pub model: Option<Arc<Scorer>>,
+    /// What the operator said of the policy's mode.
+    observes: Option<bool>,
     class_of: [Option<ClassId>; ModelClass::ALL.len()],
     model_time: Option<Histogram>,
 }
@@ -52,7 +68,29 @@ impl Generation {
     /// A generation of `policy` and `model`.
     pub fn new(number: u64, policy: CompiledPolicy, model: Option<Scorer>) -> Generation {
         let class_of = ModelClass::ALL.map(|class| policy.core.class_named(class.name()));
-        Generation { number, policy, model, class_of, model_time: None }
+        let (policy, model) = (Arc::new(policy), model.map(Arc::new));
+        Generation { number, policy, model, observes: None, class_of, model_time: None }
+    }
+
+    /// The same policy and model under another number.
+    pub fn numbered(self, number: u64) -> Generation {
+        Generation { number, ..self }
+    }
+
+    /// The same, but observing or enforcing, whatever the policy says.
+    pub fn in_mode(self, mode: Mode) -> Generation {
+        let mut policy = CompiledPolicy::clone(&self.policy);
+        policy.core = Arc::new(policy.core.in_mode(mode));
+        Generation { policy: Arc::new(policy), observes: Some(mode == Mode::Observe), ..self }
+    }
+
+    /// What it is made of.
+    pub fn contents(&self) -> Contents {
+        Contents {
+            policy: self.policy.digest.clone(),
+            bundle: self.model.as_ref().map(|model| model.seal().to_owned()),
+            observes: self.observes,
+        }
     }
 
     /// The same, which observes the seconds of each inference in `model_time`.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use plimsoll::cli::{check, explain, features, model, policy, schema, serve};
+use plimsoll::cli::{check, explain, features, model, policy, replay, schema, serve};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -26,7 +26,9 @@ enum Command {
     Schema,
     /// Tell what a request is, and why
     Explain(explain::Arguments),
-    /// Test policies, compare them on a real log
+    /// Decide again what a journal holds; exit 1 and name the first decision that differs
+    Replay(replay::Arguments),
+    /// Test policies, compare them on a real log, go back to an earlier one
     #[command(subcommand)]
     Policy(policy::Command),
     /// Write the feature vectors of requests, for training
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Schema => schema::run(),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
         Command::Policy(command) => policy::run(&command),
         Command::Features(arguments) => features::run(&arguments),
         Command::Model(command) => model::run(&command),

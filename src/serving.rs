@@ -1,16 +1,19 @@
 //! What is running: the generation in force, the pools' gates, sessions, clients, metrics.
 //!
-//! The proxy reads it on every request; reload swaps the generation whole. A
-//! reload parses, checks, loads the model, runs the policy's tests and only then
-//! swaps, so a bad file or bundle leaves everything as it was. Gates learn of a new policy a moment
-//! after the swap; a request caught between the two is judged anew.
+//! The proxy reads it on every request; what is applied swaps the generation whole (`applying`), after
+//! everything about it was checked (`loading`). Gates learn of a new policy a moment after the swap; a
+//! request caught between the two is judged anew.
 //!
 //! It speaks no HTTP.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+mod applying;
+mod loading;
+pub mod vigil;
+
+use std::sync::{Arc, Mutex};
 
 use arc_swap::{ArcSwap, Guard};
+use plimsoll_core::time::Time;
 use tokio::sync::watch;
 
 use crate::classify::sessions::SessionTable;
@@ -19,17 +22,15 @@ use crate::clock::Clock;
 use crate::config::{Config, DEFAULT_POOL, Pool};
 use crate::gate::Gate;
 use crate::generation::Generation;
-use crate::model::{Canary, ModelError, Scorer};
-use crate::policy::compiled::CompiledPolicy;
-use crate::policy::settings::BundleSource;
-use crate::policy::{check, storefront};
+use crate::history::History;
+use crate::journal::writer::{Journal, JournalSettings, Tapped};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::{ClassMeters, Metrics};
-use crate::trial::{self, Failure};
-use crate::yaml::diagnostic::Diagnostics;
-
-/// The number of the generation that a process starts with.
-const FIRST: u64 = 1;
+use crate::telemetry::refusals::Refusals;
+pub use applying::{Applying, Outcome};
+use applying::{first_generation, stamp_of};
+pub use loading::ReloadError;
+pub(crate) use loading::{load_model, read_policy};
 
 /// A generation with what is resolved for it.
 #[derive(Debug)]
@@ -40,33 +41,6 @@ pub struct Running {
     pub limits: Limits,
     /// The counters of its classes, in their order.
     pub meters: Vec<ClassMeters>,
-}
-
-/// Why a reload was not applied.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The policy has mistakes.
-    #[error("{0}")]
-    Policy(#[from] Diagnostics),
-    /// A route names a pool that the process settings lack.
-    #[error("{defined_at}: pool: no pool is called `{pool}` (pools are process settings: {known})")]
-    UnknownPool {
-        /// Where the route is.
-        defined_at: String,
-        /// What it names.
-        pool: String,
-        /// What there is.
-        known: String,
-    },
-    /// The bundle is not usable.
-    #[error("model: {0}")]
-    Model(#[from] ModelError),
-    /// The policy does not keep what it promises.
-    #[error(
-        "{}\nthe policy breaks its own tests (an overlay's `tests:` take the place of those below it)",
-        .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-    )]
-    Tests(Vec<Failure>),
 }
 
 /// One pool and the gate before it.
@@ -99,52 +73,63 @@ pub struct Serving {
     pub usage: Usage,
     /// The metrics.
     pub metrics: Metrics,
+    /// The refusals of late.
+    pub refusals: Refusals,
     /// The access log, if it is on.
     pub access_log: Option<AccessLog>,
     /// The pools; the first one is the default.
     pub pools: Vec<PoolGate>,
+    journal: Option<Journal>,
     running: ArcSwap<Running>,
     /// Each unfinished request holds one more of it.
     unfinished: Arc<()>,
     /// The number of the latest generation that all gates decide under.
     applied: watch::Sender<u64>,
-    /// Held while a reload is made, so that two do not apply in the wrong order.
-    reloading: Mutex<()>,
+    /// What was applied. Locked while something is, so that two do not apply in the wrong order.
+    history: Mutex<History>,
 }
 
 impl Serving {
-    /// Starts with the policy and model that `config` names. A model that cannot be used is logged
-    /// and done without; a shop must open on the day its bundle is corrupt.
+    /// Starts with the policy and model that `config` names, or with the generation that was in force
+    /// last if somebody went back to it from those. A model that cannot be used is logged and done
+    /// without; a shop must open on the day its bundle is corrupt.
     ///
     /// # Errors
-    /// Every mistake in the policy.
+    /// Every mistake in the policy, or a state directory that cannot be used.
     pub fn start(mut config: Config) -> Result<Arc<Serving>, ReloadError> {
         config.pools.sort_by_key(|pool| pool.name != DEFAULT_POOL);
-        let policy = read_policy(&config)?;
-        check_pools(&policy, &config)?;
-        log_warnings(&policy);
-        let model = load_model(&policy, &config);
-        let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
         let clock = Clock::start();
+        let mut history = History::open(config.state_dir.as_deref())?;
+        let generation = first_generation(&config, &mut history, &clock)?;
         let metrics = Metrics::default();
-        let generation = Generation::new(FIRST, policy, model.ok());
-        check_tests(&generation, &clock)?;
         let policy = &generation.policy;
         let gate = |pool: &Pool| PoolGate { pool: pool.clone(), gate: Gate::new(policy.core.clone(), clock) };
+        let pools: Vec<PoolGate> = config.pools.iter().map(gate).collect();
+        let journal = config.journal.clone();
+        let journal = journal.map(|settings| start_journal(settings, &pools, &generation, &metrics, clock));
         Ok(Arc::new(Serving {
+            journal: journal.transpose()?,
             clock,
             hops: TrustedHops::new(config.trusted_hops.clone()),
             sessions: SessionTable::new(policy.sessions.sessions_max),
             usage: Usage::default(),
+            refusals: Refusals::default(),
             access_log: AccessLog::start(config.access_log_millionths, metrics.access_log_dropped.clone()),
-            pools: config.pools.iter().map(gate).collect(),
+            pools,
+            applied: watch::Sender::new(generation.number),
             running: ArcSwap::from_pointee(Running::new(generation, &metrics)),
-            applied: watch::Sender::new(FIRST),
             metrics,
             config,
             unfinished: Arc::new(()),
-            reloading: Mutex::new(()),
+            history: Mutex::new(history),
         }))
+    }
+
+    /// Writes the rest of the journal. What happens afterwards is not in it.
+    pub fn finish_journal(&self) {
+        if let Some(journal) = &self.journal {
+            journal.finish();
+        }
     }
 
     /// The generation in force.
@@ -179,38 +164,6 @@ impl Serving {
         name.and_then(|name| self.pools.iter().position(|one| one.pool.name == name)).unwrap_or(0)
     }
 
-    /// Reads policy and model anew and applies both or neither. Returns the new generation's number.
-    ///
-    /// # Errors
-    /// Why everything stays as it is.
-    pub fn reload(&self) -> Result<u64, ReloadError> {
-        let _one_at_a_time = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = self.apply();
-        self.metrics.reloaded(result.is_ok());
-        match &result {
-            Ok(number) => log::info!("generation {number} is in force"),
-            Err(error) => log::error!("reload rejected, the running policy stays:\n{error}"),
-        }
-        result
-    }
-
-    fn apply(&self) -> Result<u64, ReloadError> {
-        let policy = read_policy(&self.config)?;
-        check_pools(&policy, &self.config)?;
-        log_warnings(&policy);
-        let model = load_model(&policy, &self.config)?;
-        let number = self.running().generation.number + 1;
-        let core = policy.core.clone();
-        let generation = Generation::new(number, policy, Some(model));
-        check_tests(&generation, &self.clock)?;
-        self.running.store(Arc::new(Running::new(generation, &self.metrics)));
-        for pool in &self.pools {
-            pool.gate.change_policy(core.clone());
-        }
-        self.applied.send_replace(number);
-        Ok(number)
-    }
-
     /// Sets every gauge to what is so now.
     pub fn refresh_gauges(&self) {
         let running = self.running();
@@ -222,6 +175,26 @@ impl Serving {
     }
 }
 
+fn start_journal(
+    settings: JournalSettings,
+    pools: &[PoolGate],
+    generation: &Generation,
+    metrics: &Metrics,
+    clock: Clock,
+) -> Result<Journal, ReloadError> {
+    let stamp = stamp_of(generation);
+    let tapped = |pool: &PoolGate| -> (String, Arc<dyn Tapped>) {
+        pool.gate.journal(stamp.clone());
+        (pool.pool.name.clone(), pool.gate.clone())
+    };
+    let pools = pools.iter().map(tapped).collect();
+    let started = Clock::wall().saturating_sub(clock.now().since(Time::ZERO));
+    let started = u64::try_from(started.as_nanos()).unwrap_or(u64::MAX);
+    let directory = settings.directory.clone();
+    let journal = Journal::start(settings, started, pools, metrics.journal.clone());
+    journal.map_err(|source| ReloadError::Journal { directory, source })
+}
+
 impl Running {
     fn new(generation: Generation, metrics: &Metrics) -> Running {
         Running {
@@ -230,55 +203,4 @@ impl Running {
             generation: generation.timed_by(metrics.model_time.clone()),
         }
     }
-}
-
-/// The policy that `config` names, or the built-in one.
-pub(crate) fn read_policy(config: &Config) -> Result<CompiledPolicy, Diagnostics> {
-    config.policy.as_deref().map_or_else(|| Ok(storefront()), check)
-}
-
-/// The bundle that `config` names, or else the policy; tried in a process of its own first if
-/// `config` has a canary. The embedded one needs no trial.
-pub(crate) fn load_model(policy: &CompiledPolicy, config: &Config) -> Result<Scorer, ModelError> {
-    let by_policy: Option<&Path> = match &policy.model.bundle {
-        BundleSource::Embedded => None,
-        BundleSource::Directory(directory) => Some(directory),
-    };
-    let directory = config.model.as_deref().or(by_policy);
-    match (directory, &config.canary) {
-        (None, _) => Scorer::embedded(),
-        (Some(directory), Some(program)) => Canary::new(program.clone()).load(directory),
-        (Some(directory), None) => Scorer::load(directory),
-    }
-}
-
-/// Holds a generation against its policy's own tests. Without a model what they say of values and
-/// of unrouted requests cannot hold, and a shop must open nevertheless.
-fn check_tests(generation: &Generation, clock: &Clock) -> Result<(), ReloadError> {
-    if generation.model.is_none() {
-        return Ok(());
-    }
-    let failures = trial::run(generation, clock).failures;
-    if failures.is_empty() { Ok(()) } else { Err(ReloadError::Tests(failures)) }
-}
-
-fn log_warnings(policy: &CompiledPolicy) {
-    for warning in &policy.warnings.0 {
-        log::warn!("{warning}");
-    }
-}
-
-fn check_pools(policy: &CompiledPolicy, config: &Config) -> Result<(), ReloadError> {
-    let known = |name: &str| config.pools.iter().any(|pool| pool.name == name);
-    for route in policy.routes.routes() {
-        if let Some(pool) = route.pool.as_deref().filter(|pool| !known(pool)) {
-            let names: Vec<&str> = config.pools.iter().map(|pool| pool.name.as_str()).collect();
-            return Err(ReloadError::UnknownPool {
-                defined_at: route.defined_at.to_string(),
-                pool: pool.to_owned(),
-                known: names.join(", "),
-            });
-        }
-    }
-    Ok(())
 }

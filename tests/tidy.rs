@@ -33,23 +33,27 @@ const TREES: [&str; 8] = [
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
 
 /// The modules of the proxy, and what each may import of those that stand above it here.
-const LAYERS: [(&str, Imports); 21] = [
+const LAYERS: [(&str, Imports); 25] = [
     ("lib", Only(&[])),
     ("access_log", Only(&[])),
     ("yaml", Only(&[])),
     ("hygiene", Only(&[])),
-    ("config", Only(&["hygiene", "yaml"])),
+    ("journal", Only(&[])),
+    ("config", Only(&["hygiene", "journal", "yaml"])),
     ("classify", Only(&[])),
     ("clock", Only(&["classify"])),
     ("model", Only(&["classify"])),
     ("policy", Only(&["classify", "model", "yaml"])),
     ("clients", Only(&["policy", "classify"])),
     ("generation", Only(&["classify", "clock", "model", "policy"])),
+    ("history", Only(&["generation", "model", "policy", "yaml"])),
+    ("regression", Only(&[])),
     ("forecast", Only(&[])),
     ("trial", Only(&["classify", "clock", "forecast", "generation", "policy"])),
+    ("explanation", Only(&["classify", "clock", "forecast", "generation", "model", "policy"])),
     ("rehearsal", Only(&["access_log", "classify", "clock", "forecast", "generation"])),
-    ("gate", Only(&["clock"])),
-    ("telemetry", Only(&["generation", "hygiene", "policy"])),
+    ("gate", Only(&["clock", "journal"])),
+    ("telemetry", Only(&["generation", "history", "hygiene", "journal", "policy"])),
     ("serving", AllBut(&[])),
     ("proxy", AllBut(&[])),
     ("admin", AllBut(&["proxy"])),

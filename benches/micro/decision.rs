@@ -19,6 +19,7 @@ use plimsoll::clients::Usage;
 use plimsoll::clock::Clock;
 use plimsoll::gate::{Asked, Asking, Gate, Permit};
 use plimsoll::generation::Generation;
+use plimsoll::journal::entry::Judged;
 use plimsoll::model::Scorer;
 use plimsoll::policy;
 use plimsoll_core::admission::{Tenure, Value};
@@ -64,6 +65,7 @@ impl Shell {
 
     fn ask(&self, class: ClassId, value: f32, usage_penalty: u8, patience: Duration) -> Option<Permit> {
         let asking = Asking {
+            judged: Judged::default(),
             class,
             value: Value::new(value),
             tenure: Tenure::Fresh,

@@ -1,42 +1,69 @@
-//! The admin API: metrics, health, state, reload. Loopback by default, never on the public listener.
+//! The admin API: what runs, and orders to it. Never on the public listener.
 //!
-//! No gate is before it: what tells whether the shop is overloaded must answer
-//! when it is.
+//! No gate is before it: what tells whether the shop is overloaded must answer when it is. Its document is
+//! `openapi.json`, which `/v1/openapi.json` answers and the tests walk. Where it listens and who may ask is
+//! `access`; what answers is one short function each in `shown` and `orders`.
+
+pub mod access;
+mod orders;
+mod routes;
+mod shown;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use plimsoll_core::breaker::BreakerState;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::serving::{PoolGate, Serving};
+use crate::serving::Serving;
+use access::{Access, Denied, Listener};
+use routes::{Action, Found, find};
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// What Prometheus asks for: its text format in the flavour the encoder writes.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The document of this API.
+const OPENAPI: &str = include_str!("openapi.json");
+/// The longest order is a request to explain, with its header fields.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Out of descriptors, most likely; to spin on it would make it worse.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The admin API of one process.
 #[derive(Debug)]
 pub struct Admin {
     serving: Arc<Serving>,
     ready: AtomicBool,
+    draining: AtomicBool,
+}
+
+/// An answer.
+type Answer = Response<Full<Bytes>>;
+
+/// An order that is not carried out: what is wrong with it.
+#[derive(Debug)]
+struct Refused(StatusCode, String);
+
+impl Refused {
+    fn unprocessable(message: impl ToString) -> Refused {
+        Refused(StatusCode::UNPROCESSABLE_ENTITY, message.to_string())
+    }
 }
 
 impl Admin {
     /// An admin API that is not ready yet.
     pub fn new(serving: Arc<Serving>) -> Arc<Admin> {
-        Arc::new(Admin { serving, ready: AtomicBool::new(false) })
+        Arc::new(Admin { serving, ready: AtomicBool::new(false), draining: AtomicBool::new(false) })
     }
 
     /// Says on `/readyz` whether new requests should come.
@@ -45,128 +72,109 @@ impl Admin {
     }
 
     /// Answers on `listener` until it is dropped.
-    pub async fn serve(self: Arc<Admin>, listener: TcpListener) {
+    pub async fn serve(self: Arc<Admin>, listener: Listener, access: Access) {
+        let access = Arc::new(access);
         loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => {
-                    let admin = self.clone();
-                    tokio::spawn(async move { admin.serve_connection(stream, peer).await });
-                }
-                // Out of descriptors, most likely; to spin on it would make it worse.
-                Err(error) => {
-                    log::warn!("admin: cannot accept: {error}");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                }
+            let accepted = match &listener {
+                Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
+                    tokio::spawn(self.clone().serve_connection(stream, access.clone()));
+                }),
+                Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
+                    tokio::spawn(self.clone().serve_connection(stream, access.clone()));
+                }),
+            };
+            if let Err(error) = accepted {
+                log::warn!("admin: cannot accept: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
 
-    async fn serve_connection(self: Arc<Admin>, stream: tokio::net::TcpStream, peer: SocketAddr) {
+    async fn serve_connection<S>(self: Arc<Admin>, stream: S, access: Arc<Access>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let service = service_fn(|request| {
-            let admin = self.clone();
-            async move { Ok::<_, Infallible>(admin.answer(request).await) }
+            let (admin, access) = (self.clone(), access.clone());
+            async move { Ok::<_, Infallible>(admin.answer(request, &access).await) }
         });
         let mut server = http1::Builder::new();
         server.timer(TokioTimer::new());
         if let Err(error) = server.serve_connection(TokioIo::new(stream), service).await {
-            log::debug!("admin: {peer}: {error}");
+            log::debug!("admin: {error}");
         }
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let path = request.uri().path();
-        match (request.method(), path) {
-            (&Method::GET, "/healthz") => reply(StatusCode::OK, TEXT, "alive\n"),
-            (&Method::GET, "/readyz") => self.readiness(),
-            (&Method::GET, "/metrics") => {
+    async fn answer(self: Arc<Admin>, request: Request<Incoming>, access: &Access) -> Answer {
+        let (parts, body) = request.into_parts();
+        let action = match find(&parts.method, parts.uri.path()) {
+            Found::Action(action) => action,
+            Found::OtherMethod(methods) => return refuse(StatusCode::METHOD_NOT_ALLOWED, methods),
+            Found::Nothing => {
+                return refuse(StatusCode::NOT_FOUND, "GET /v1/openapi.json tells what there is");
+            }
+        };
+        // Load balancers look at these, and they tell nothing else.
+        if !matches!(action, Action::Alive | Action::Ready)
+            && let Err(denied) = access.check(&parts.headers)
+        {
+            return deny(denied);
+        }
+        if parts.method != Method::GET {
+            log::info!("admin: {} {}", parts.method, parts.uri);
+        }
+        let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB");
+        };
+        let query = parts.uri.query().unwrap_or_default().to_owned();
+        // Files are read, models loaded, forecasts made: nothing for a thread that serves requests.
+        let acted = tokio::task::spawn_blocking(move || self.act(action, &query, &body.to_bytes())).await;
+        acted.unwrap_or_else(|error| refuse(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()))
+    }
+
+    fn act(&self, action: Action, query: &str, body: &[u8]) -> Answer {
+        match action {
+            Action::Alive => reply(StatusCode::OK, TEXT, "alive\n"),
+            Action::Ready if self.is_ready() => reply(StatusCode::OK, TEXT, "ready\n"),
+            Action::Ready => reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n"),
+            Action::Metrics => {
                 self.serving.refresh_gauges();
                 reply(StatusCode::OK, METRICS, self.serving.metrics.encode())
             }
-            (&Method::GET, "/v1/state") => reply_json(StatusCode::OK, &self.state()),
-            (&Method::POST, "/v1/reload") => self.reload().await,
-            (_, "/healthz" | "/readyz" | "/metrics" | "/v1/state" | "/v1/reload") => {
-                reply(StatusCode::METHOD_NOT_ALLOWED, TEXT, "wrong method\n")
-            }
-            _ => reply(
-                StatusCode::NOT_FOUND,
-                TEXT,
-                "GET /metrics /healthz /readyz /v1/state, POST /v1/reload\n",
-            ),
+            Action::Document => reply(StatusCode::OK, "application/json", OPENAPI),
+            Action::Show(shown) => reply_json(StatusCode::OK, &self.show(shown)),
+            Action::Order(order) => match self.obey(order, query, body) {
+                Ok(done) => reply_json(StatusCode::OK, &done),
+                Err(Refused(status, message)) => refuse(status, &message),
+            },
         }
     }
 
-    fn readiness(&self) -> Response<Full<Bytes>> {
-        if self.ready.load(Ordering::Relaxed) {
-            reply(StatusCode::OK, TEXT, "ready\n")
-        } else {
-            reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready\n")
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) && !self.draining.load(Ordering::Relaxed)
+    }
+}
+
+fn deny(denied: Denied) -> Answer {
+    match denied {
+        Denied::Token => {
+            let mut answer = refuse(StatusCode::UNAUTHORIZED, "a token is needed: Authorization: Bearer ...");
+            answer.headers_mut().insert(WWW_AUTHENTICATE, http::HeaderValue::from_static("Bearer"));
+            answer
         }
-    }
-
-    async fn reload(&self) -> Response<Full<Bytes>> {
-        let serving = self.serving.clone();
-        // Files are read and a model is loaded: nothing for a thread that serves requests.
-        let result = tokio::task::spawn_blocking(move || serving.reload()).await;
-        match result {
-            Ok(Ok(generation)) => reply_json(StatusCode::OK, &json!({ "generation": generation })),
-            Ok(Err(error)) => reply(StatusCode::UNPROCESSABLE_ENTITY, TEXT, format!("{error}\n")),
-            Err(error) => reply(StatusCode::INTERNAL_SERVER_ERROR, TEXT, format!("{error}\n")),
-        }
-    }
-
-    fn state(&self) -> Value {
-        let running = self.serving.running();
-        let generation = &running.generation;
-        let classes: Vec<&str> =
-            generation.policy.core.classes().iter().map(|class| class.name.as_str()).collect();
-        json!({
-            "generation": generation.number,
-            "policy": generation.policy.source,
-            "model": generation.model.as_ref().map(|model| json!({
-                "name": model.manifest().name,
-                "usable": generation.is_model_usable(),
-            })),
-            "sessions": self.serving.sessions.len(),
-            "ready": self.ready.load(Ordering::Relaxed),
-            "pools": self.serving.pools.iter().map(|pool| pool_state(pool, &classes)).collect::<Vec<_>>(),
-        })
+        Denied::Browser => refuse(StatusCode::FORBIDDEN, "pages in a browser may not ask"),
     }
 }
 
-fn pool_state(pool: &PoolGate, classes: &[&str]) -> Value {
-    let snapshot = pool.gate.snapshot();
-    let classes = classes.iter().zip(&snapshot.classes).map(|(name, class)| {
-        json!({
-            "class": name,
-            "inflight": class.inflight,
-            "queued": class.queued,
-            "breaker": class.breaker.map(breaker_name),
-            "baseline_ms": class.baseline.as_secs_f64() * 1e3,
-        })
-    });
-    json!({
-        "pool": pool.pool.name,
-        "endpoints": pool.pool.endpoints,
-        "limit": snapshot.limit,
-        "inflight": snapshot.inflight,
-        "queued": snapshot.classes.iter().map(|class| class.queued).sum::<u32>(),
-        "classes": classes.collect::<Vec<_>>(),
-    })
+fn refuse(status: StatusCode, message: &str) -> Answer {
+    reply_json(status, &json!({ "error": message }))
 }
 
-fn breaker_name(state: BreakerState) -> &'static str {
-    match state {
-        BreakerState::Closed => "closed",
-        BreakerState::HalfOpen => "half_open",
-        BreakerState::Open => "open",
-    }
-}
-
-fn reply_json(status: StatusCode, value: &Value) -> Response<Full<Bytes>> {
+fn reply_json(status: StatusCode, value: &Value) -> Answer {
     reply(status, "application/json", format!("{value:#}\n"))
 }
 
-fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     Response::builder()
         .status(status)
         .header(CONTENT_TYPE, content_type)

@@ -57,6 +57,8 @@ pub struct Route {
     pub pool: Option<Box<str>>,
     /// Where the policy says so: `file:line`.
     pub defined_at: Box<str>,
+    /// Its place among the routes of its policy.
+    pub place: u32,
 }
 
 /// Routes in the order of their policy, ready to be asked.

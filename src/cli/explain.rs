@@ -8,21 +8,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, anyhow};
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
-use plimsoll_core::admission::{Tenure, Value, standing};
-use plimsoll_core::policy::ClassId;
-use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::classify::features::RequestFeatures;
 use crate::classify::head::Head;
-use crate::classify::session::{SessionView, Stage};
-use crate::classify::{graphql, path};
-use crate::clock::{Clock, hour_and_weekday};
+use crate::cli::past;
 use crate::config::Config;
-use crate::forecast::{Ask, share_served};
+use crate::explanation::{Explanation, Forecast, explain};
 use crate::generation::Generation;
-use crate::model::ModelClass;
-use crate::policy::compiled::CompiledPolicy;
 use crate::serving::{load_model, read_policy};
 
 /// What to explain.
@@ -40,36 +32,21 @@ pub struct Arguments {
     /// Forecast what becomes of it while the shop is offered so many times what it can carry (repeatable)
     #[arg(long, value_name = "2x", value_parser = crate::cli::policy::load)]
     load: Vec<f64>,
+    /// Explain a request of the past: the id in X-Plimsoll-Decision, or the X-Request-Id it was given
+    #[arg(long, value_name = "ID", requires = "journal")]
+    id: Option<String>,
+    /// The journal that it is in, a file or a directory
+    #[arg(long, value_name = "FILE|DIR", requires = "id")]
+    journal: Option<PathBuf>,
     /// The method
-    method: String,
+    #[arg(required_unless_present = "id")]
+    method: Option<String>,
     /// The URL, or just its path
-    url: String,
+    #[arg(required_unless_present = "id")]
+    url: Option<String>,
     /// A header field, like 'Accept: text/html'
     #[arg(short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
-}
-
-/// What a request is. The keys are fixed: tools depend on them.
-#[derive(Debug, Serialize)]
-struct Explanation {
-    path: String,
-    route: Option<String>,
-    class: String,
-    class_by: &'static str,
-    value: f32,
-    scores: Json,
-    rank: u8,
-    standing: u16,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    forecasts: Vec<Forecast>,
-}
-
-/// What becomes of such requests at one load.
-#[derive(Debug, Serialize)]
-struct Forecast {
-    load: f64,
-    /// In [0, 1].
-    served: f64,
 }
 
 /// Explains the request.
@@ -77,10 +54,12 @@ struct Forecast {
 /// # Errors
 /// A policy, model or request that is none.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if let (Some(id), Some(journal)) = (&arguments.id, &arguments.journal) {
+        return past::explain(id, journal, arguments.json);
+    }
     let generation = generation(arguments)?;
     let (parts, ()) = request(arguments)?.into_parts();
-    let mut explanation = explain(&generation, &Head::of(&parts));
-    explanation.forecasts = forecasts(&generation.policy, &explanation, &arguments.load);
+    let explanation = explain(&generation, &Head::of(&parts), &arguments.load);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
@@ -98,9 +77,10 @@ fn generation(arguments: &Arguments) -> anyhow::Result<Generation> {
 }
 
 fn request(arguments: &Arguments) -> anyhow::Result<Request<()>> {
-    let method = Method::from_bytes(arguments.method.as_bytes())
-        .with_context(|| format!("`{}` is not a method", arguments.method))?;
-    let uri: Uri = arguments.url.parse().with_context(|| format!("`{}` is not a URL", arguments.url))?;
+    let (method, url) = (arguments.method.as_deref().unwrap_or(""), arguments.url.as_deref().unwrap_or(""));
+    let method =
+        Method::from_bytes(method.as_bytes()).with_context(|| format!("`{method}` is not a method"))?;
+    let uri: Uri = url.parse().with_context(|| format!("`{url}` is not a URL"))?;
     let mut request = Request::builder().method(method).uri(uri).body(())?;
     for header in &arguments.headers {
         let (name, value) = header
@@ -113,44 +93,6 @@ fn request(arguments: &Arguments) -> anyhow::Result<Request<()>> {
         request.headers_mut().append(name, value);
     }
     Ok(request)
-}
-
-fn explain(generation: &Generation, head: &Head<'_>) -> Explanation {
-    let clock = Clock::start();
-    let key = path::key(head.path());
-    let operation = graphql::operation_in_query(head);
-    let judgement = generation.judge(head, &key, operation.as_deref(), Stage::Arrived, &clock);
-    let class = generation.policy.core.class(judgement.class);
-    let time = hour_and_weekday(Clock::wall());
-    let value = generation.value(judgement.class, &SessionView::default(), time, &clock);
-    let features = RequestFeatures::of(head, &key, operation.as_deref());
-    let scores = generation.model.as_ref().and_then(|model| model.scores(&features));
-    let scores = scores.map_or(Json::Null, |scores| {
-        ModelClass::ALL.iter().zip(scores.0).map(|(class, score)| (class.name(), score)).collect()
-    });
-    Explanation {
-        path: key.clone().into_owned(),
-        route: judgement.route.map(|route| route.defined_at.to_string()),
-        class: class.name.clone(),
-        class_by: judgement.class_by.name(),
-        value,
-        scores,
-        rank: class.rank,
-        standing: standing(class, Value::new(value), Tenure::Fresh, 0).0,
-        forecasts: Vec::new(),
-    }
-}
-
-fn forecasts(policy: &CompiledPolicy, explanation: &Explanation, loads: &[f64]) -> Vec<Forecast> {
-    let values: Vec<Value> = policy.classes.iter().map(|class| Value::new(class.value)).collect();
-    let class = policy.core.class_named(&explanation.class).expect("it was named by this policy");
-    let forecast = |load: &f64| {
-        let share = load / values.len() as f64;
-        let offered: Vec<(ClassId, f64)> = policy.core.ids().map(|class| (class, share)).collect();
-        let ask = Ask { class, value: Value::new(explanation.value) };
-        Forecast { load: *load, served: share_served(&policy.core, &offered, ask, &values) }
-    };
-    loads.iter().map(forecast).collect()
 }
 
 fn text(explanation: &Explanation) -> String {

@@ -21,13 +21,14 @@ use pingora_proxy::{HttpProxy, http_proxy};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, access};
 use crate::cli::model::own_program;
-use crate::config::{Config, DEFAULT_POOL, Pool};
+use crate::config::{AdminPlace, Config, DEFAULT_POOL, JOURNAL_BYTES_MAX, Pool};
+use crate::journal::writer::JournalSettings;
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::preface::EitherHttp;
 use crate::proxy::service::Plimsoll;
-use crate::serving::Serving;
+use crate::serving::{Applying, Serving, vigil};
 
 /// How long requests in flight may take to finish after SIGTERM.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -45,15 +46,24 @@ pub struct Arguments {
     /// An endpoint of the shop, host:port (repeatable)
     #[arg(long, value_name = "HOST:PORT")]
     upstream: Vec<String>,
-    /// Where the admin API listens
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<SocketAddr>,
+    /// Where the admin API listens: an address, or unix:PATH
+    #[arg(long, value_name = "ADDRESS|unix:PATH", value_parser = AdminPlace::parse)]
+    admin: Option<AdminPlace>,
+    /// The token the admin API asks for; needed where others reach its address
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
     /// The policy file, or a directory of overlays; the built-in storefront policy if absent
     #[arg(long, value_name = "FILE|DIR")]
     policy: Option<PathBuf>,
     /// The model bundle; the policy's choice if absent
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
+    /// Where generations are kept over restarts; in memory only if absent
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where the journal of all decisions goes; at most 1 GiB is kept
+    #[arg(long, value_name = "DIR")]
+    journal: Option<PathBuf>,
     /// Process settings; flags win over them
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -70,7 +80,7 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     start_log();
     let config = settings(arguments)?;
     let listeners = config.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
-    let admin = config.admin.map(bind).transpose()?;
+    let admin = access::bind(&config.admin)?;
     let serving = Serving::start(config)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = serving.config.threads {
@@ -89,12 +99,16 @@ pub fn complain(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Ours is told from `info` on; Pingora's errors only, for it warns of each client that leaves.
+/// Ours is told from `info` on, until the admin API says otherwise; Pingora's errors only, for it warns of
+/// each client that leaves.
 fn start_log() {
     let mut log =
-        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("plimsoll=info,error"));
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("plimsoll=trace,error"));
     // Started twice only by tests, which have no use for a second log.
     let _ = log.try_init();
+    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
+        log::set_max_level(log::LevelFilter::Info);
+    }
 }
 
 fn settings(arguments: Arguments) -> anyhow::Result<Config> {
@@ -110,9 +124,19 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
         config.pools.retain(|pool| pool.name != DEFAULT_POOL);
         config.pools.push(Pool::new(DEFAULT_POOL, endpoints.collect::<anyhow::Result<_>>()?));
     }
-    config.admin = arguments.admin.or(config.admin);
+    match arguments.admin {
+        Some(AdminPlace::Address(address)) => config.admin.listen = Some(address),
+        Some(AdminPlace::Socket(socket)) => config.admin.socket = Some(socket),
+        None => {}
+    }
+    config.admin.token_file = arguments.admin_token_file.or(config.admin.token_file);
     config.policy = arguments.policy.or(config.policy);
     config.model = arguments.model.or(config.model);
+    config.state_dir = arguments.state_dir.or(config.state_dir);
+    if let Some(directory) = arguments.journal {
+        let bytes_max = config.journal.map_or(JOURNAL_BYTES_MAX, |journal| journal.bytes_max);
+        config.journal = Some(JournalSettings { directory, bytes_max });
+    }
     config.canary = own_program().ok();
     config.threads = arguments.threads.map(usize::from).or(config.threads);
     if config.listen.is_empty() {
@@ -143,7 +167,7 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 async fn serve(
     serving: Arc<Serving>,
     listeners: Vec<TcpListener>,
-    admin: Option<TcpListener>,
+    admin: Vec<access::Bound>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let (stop, stopped) = watch::channel(false);
@@ -156,16 +180,17 @@ async fn serve(
         tokio::spawn(async move { gate.run_timer().await });
     }
     let api = Admin::new(serving.clone());
-    if let Some(listener) = admin {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        log::info!("admin API on {}", listener.local_addr()?);
-        tokio::spawn(api.clone().serve(listener));
+    for bound in admin {
+        let (listener, access) = bound.into_listener()?;
+        tokio::spawn(api.clone().serve(listener, access));
     }
+    tokio::spawn(vigil::keep(serving.clone()));
     let watching = watch_policy(&serving);
     // The listener knows the port that the system chose where `:0` was asked for.
     for listener in &listeners {
         let source = &serving.running().generation.policy.source;
-        log::info!("listening on {}, generation 1: {source}", listener.local_addr()?);
+        let number = serving.running().generation.number;
+        log::info!("listening on {}, generation {number}: {source}", listener.local_addr()?);
     }
     let service = tokio::spawn(run_service(http(proxy, serving.clone()), listeners, stopped));
     api.set_ready(true);
@@ -176,6 +201,7 @@ async fn serve(
     drop(watching);
     service.await.context("the proxy ended badly")?;
     drain(&serving).await;
+    serving.finish_journal();
     Ok(())
 }
 
@@ -206,7 +232,7 @@ fn watch_policy(serving: &Arc<Serving>) -> Option<PolicyWatch> {
     let reloading = serving.clone();
     let watch = PolicyWatch::start(&path, move || {
         // What went wrong is logged and counted there.
-        let _ = reloading.reload();
+        let _ = reloading.reload(Applying::Changed);
     });
     watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
 }
@@ -235,7 +261,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.hangup.recv() => {
                     let serving = serving.clone();
-                    tokio::task::spawn_blocking(move || serving.reload());
+                    tokio::task::spawn_blocking(move || serving.reload(Applying::Changed));
                 }
             }
         }

@@ -166,6 +166,32 @@ impl Bundle {
     }
 }
 
+/// The files of the bundle in `directory`, as they are, to be kept elsewhere.
+///
+/// # Errors
+/// A file that cannot be read, or that the bundle does not vouch for.
+pub fn bundle_files(directory: &Path) -> Result<BundleFiles, ModelError> {
+    let read = |name: &'static str| match read_bounded(&directory.join(name)) {
+        Ok(bytes) => Ok((name, bytes)),
+        Err(source) => {
+            Err(ModelError::Unreadable { file: directory.join(name).display().to_string(), source })
+        }
+    };
+    let files = [read(MANIFEST)?, read(SEAL)?, read(MODEL)?, read(GOLDEN)?];
+    let names = Names::new(|file| directory.join(file).display().to_string());
+    let [manifest, seal, model, golden] = files.each_ref().map(|(_, bytes)| bytes);
+    let bundle = Bundle::assemble(names, manifest, seal, Cow::Owned(model.clone()), golden)?;
+    Ok(BundleFiles { seal: bundle.seal, files })
+}
+
+/// The files of a bundle with their names.
+pub struct BundleFiles {
+    /// The bundle's seal.
+    pub seal: String,
+    /// Name and content of each.
+    pub files: [(&'static str, Vec<u8>); 4],
+}
+
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;

@@ -21,7 +21,7 @@ mod runtime;
 mod scorer;
 
 pub use budget::Status;
-pub use bundle::{Manifest, Provenance, Schema};
+pub use bundle::{BundleFiles, Manifest, Provenance, Schema, bundle_files};
 pub use canary::{Canary, try_out};
 pub use class::{ClassScores, Guess, ModelClass};
 pub use drift::{DRIFT_MAX, Histogram};

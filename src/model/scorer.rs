@@ -21,6 +21,7 @@ use crate::classify::features::{REQUEST_LEN, RequestFeatures, SessionFeatures};
 
 /// A model with its memo, its budget and its watch.
 pub struct Scorer {
+    seal: String,
     manifest: Manifest,
     heads: Heads,
     memo: Memo,
@@ -59,6 +60,7 @@ impl Scorer {
         Ok(Scorer {
             heads: check::admit(&bundle)?,
             drift: DriftWatch::new(&bundle.manifest.histograms),
+            seal: bundle.seal,
             manifest: bundle.manifest,
             memo: Memo::new(),
             budget: Budget::default(),
@@ -121,6 +123,11 @@ impl Scorer {
             failures: self.failures.load(Ordering::Relaxed),
             overruns: self.budget.overruns(),
         }
+    }
+
+    /// The digest of its bundle: equal seals are equal bundles.
+    pub fn seal(&self) -> &str {
+        &self.seal
     }
 
     /// What the bundle says of itself.

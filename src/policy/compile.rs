@@ -11,10 +11,10 @@ use plimsoll_core::policy::{Class, ClassId, Policy, Share};
 use super::cases::PolicyTest;
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
-use super::file::{self, PolicyFile};
+use super::file::{self, PolicyFile, RollbackEntry};
 use super::lint::{self, RoutePlace, Whole};
 use super::route_file::RouteEntry;
-use super::settings::{ClassSettings, ModelRules};
+use super::settings::{ClassSettings, ModelRules, RollbackRules};
 use super::test_file::{LoadEntry, TestEntry};
 use crate::classify::routes::{Route, RouteTable};
 use crate::classify::session::Stage;
@@ -40,8 +40,18 @@ pub fn compile(source: &Source) -> Result<CompiledPolicy, Diagnostics> {
 
 /// The policy below `root`, unless a mistake is on record by the end.
 fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<CompiledPolicy> {
-    let PolicyFile { mode, sessions, mut classes, carry, routes, model, clients, decision_header, tests } =
-        file::read(root.clone())?;
+    let PolicyFile {
+        mode,
+        sessions,
+        mut classes,
+        carry,
+        routes,
+        model,
+        clients,
+        rollback,
+        decision_header,
+        tests,
+    } = file::read(root.clone())?;
     check_classes(&classes);
     classes.sort_by_key(|entry| entry.class.rank);
     let names: Vec<&str> = classes.iter().map(|entry| entry.class.name.as_str()).collect();
@@ -54,8 +64,9 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         time_budget: model.time_budget,
     };
     let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
-        routes.into_iter().filter_map(|entry| route(entry, &names)).unzip();
+        (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &names)).unzip();
     let carry = carried(&carry, &names);
+    let rollback = rollback_rules(rollback, &classes, &names);
     let tests = tests.into_iter().map(|entry| test(entry, &names)).collect();
     if mistakes.has_errors() {
         return None;
@@ -72,12 +83,28 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         sessions,
         model,
         clients,
+        rollback,
         decision_header,
         tests,
+        text: Arc::new(source.clone()),
+        digest: source.digest(),
         source: source.name.clone(),
         warnings: Diagnostics(Vec::new()),
         carry,
     })
+}
+
+fn rollback_rules(entry: RollbackEntry<'_>, classes: &[ClassEntry<'_>], names: &[&str]) -> RollbackRules {
+    let mut protected: Vec<_> =
+        entry.protected.iter().filter_map(|named| class_named(named, names)).collect();
+    if protected.is_empty() {
+        let has_floor = |class: &ClassId| classes[class.index()].class.floor > Share::NONE;
+        protected.extend((0..names.len()).filter_map(ClassId::new).filter(has_floor));
+    }
+    if protected.is_empty() {
+        protected.extend(ClassId::new(0));
+    }
+    RollbackRules { automatic: entry.automatic, window: entry.window, protected }
 }
 
 fn check_classes(classes: &[ClassEntry<'_>]) {
@@ -131,10 +158,10 @@ fn class_named(Named { field, name }: &Named<'_>, names: &[&str]) -> Option<Clas
     ClassId::new(index?)
 }
 
-fn route<'n>(entry: RouteEntry<'n>, names: &[&str]) -> Option<(Route, RoutePlace<'n>)> {
+fn route<'n>(entry: RouteEntry<'n>, place: u32, names: &[&str]) -> Option<(Route, RoutePlace<'n>)> {
     let class = class_named(entry.class.as_ref()?, names)?;
     let RouteEntry { field, conditions, path_fields, pool, .. } = entry;
-    let route = Route { conditions, class, pool, defined_at: field.place().into() };
+    let route = Route { conditions, class, pool, defined_at: field.place().into(), place };
     Some((route, RoutePlace { field, paths: path_fields }))
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::policy::{ClassId, Policy, Share};
 
 use super::cases::PolicyTest;
-use super::settings::{ClassSettings, ClientRules, ModelRules, SessionRules};
+use super::settings::{ClassSettings, ClientRules, ModelRules, RollbackRules, SessionRules};
 use crate::classify::routes::RouteTable;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Diagnostics;
+use crate::yaml::source::Source;
 
 /// A checked, immutable policy.
 #[derive(Clone, Debug)]
@@ -25,10 +26,16 @@ pub struct CompiledPolicy {
     pub model: ModelRules,
     /// How clients are held to their share.
     pub clients: ClientRules,
-    /// Whether answers carry `X-Plimsoll-Decision`.
-    pub decision_header: bool,
+    /// When it is taken back by itself.
+    pub rollback: RollbackRules,
+    /// The share of answers that carry `X-Plimsoll-Decision`.
+    pub decision_header: Share,
     /// The file or directory it was read from, or that it is the built-in one.
     pub source: String,
+    /// What it was compiled from.
+    pub text: Arc<Source>,
+    /// The digest of that: equal digests are equal policies.
+    pub digest: String,
     /// What it promises.
     pub tests: Vec<PolicyTest>,
     /// What its author should look at, though it can be applied.

@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use plimsoll_core::policy::{CLASSES_MAX, Mode};
+use plimsoll_core::policy::{CLASSES_MAX, Mode, Share};
 
 use super::class_file::{self, ClassEntry};
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
@@ -15,7 +15,7 @@ use crate::classify::cookies::CookieNames;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Named, Section};
-use crate::yaml::units::{DURATION, RATE};
+use crate::yaml::units::{DURATION, Kind, RATE, SHARE, duration};
 
 /// The session cookies of well-known shops, where a policy names none.
 const COOKIES: [&str; 8] = [
@@ -32,6 +32,8 @@ const COOKIES: [&str; 8] = [
 const SESSIONS_MAX: usize = 131_072;
 /// Ten times what an inference takes on a slow machine.
 const TIME_BUDGET: Duration = Duration::from_millis(2);
+/// Some hundred orders before and after, at one or two a second: enough to tell 99 % from 95 %.
+const ROLLBACK_WINDOW: Duration = Duration::from_secs(300);
 
 /// A policy as its files describe it.
 pub(super) struct PolicyFile<'n> {
@@ -42,7 +44,8 @@ pub(super) struct PolicyFile<'n> {
     pub(super) routes: Vec<RouteEntry<'n>>,
     pub(super) model: ModelEntry<'n>,
     pub(super) clients: ClientRules,
-    pub(super) decision_header: bool,
+    pub(super) rollback: RollbackEntry<'n>,
+    pub(super) decision_header: Share,
     pub(super) tests: Vec<TestEntry<'n>>,
 }
 
@@ -52,6 +55,13 @@ pub(super) struct ModelEntry<'n> {
     pub(super) decides_unrouted: bool,
     pub(super) fallback: Option<Named<'n>>,
     pub(super) time_budget: Duration,
+}
+
+/// The section `rollback:`, its classes not resolved yet.
+pub(super) struct RollbackEntry<'n> {
+    pub(super) automatic: bool,
+    pub(super) window: Duration,
+    pub(super) protected: Vec<Named<'n>>,
 }
 
 /// Reads all sections; mistakes are on record and leave defaults behind.
@@ -70,6 +80,7 @@ pub(super) fn read(root: Field<'_>) -> Option<PolicyFile<'_>> {
         routes: policy.get("routes").map(|field| routes(&field)).unwrap_or_default(),
         model: model(policy.get("model")),
         clients: clients(policy.get("clients")),
+        rollback: rollback(policy.get("rollback")),
         decision_header: headers(policy.get("headers")),
         tests: policy.get("tests").map(|field| tests(&field)).unwrap_or_default(),
     };
@@ -183,9 +194,42 @@ fn limit(field: &Field<'_>) -> Option<RateLimit> {
     Some(RateLimit { keys, count, period, burst: burst.and_then(NonZeroU32::new).unwrap_or(count) })
 }
 
-fn headers(field: Option<Field<'_>>) -> bool {
-    let Some(headers) = section(field) else { return false };
-    let decision = headers.get("decision").and_then(|field| field.switch());
+fn rollback(field: Option<Field<'_>>) -> RollbackEntry<'_> {
+    let mut entry = RollbackEntry { automatic: true, window: ROLLBACK_WINDOW, protected: Vec::new() };
+    let Some(field) = field else { return entry };
+    if field.is_word("off") {
+        entry.automatic = false;
+        return entry;
+    }
+    let Some(rollback) = field.section() else { return entry };
+    if let Some(window) = rollback.get("window").and_then(|field| field.read_as(&WINDOW)) {
+        entry.window = window;
+    }
+    let protect = rollback.get("protect").map(|field| field.list_or_one());
+    entry.protected = protect.into_iter().flatten().filter_map(Field::named).collect();
+    rollback.close();
+    entry
+}
+
+/// A time after an apply: shorter, too little happens to compare; longer, somebody has looked.
+const WINDOW: Kind<Duration> = Kind { pattern: DURATION.pattern, read: window };
+
+fn window(text: &str) -> Result<Duration, Mistake> {
+    let window = duration(text)?;
+    if (Duration::from_secs(1)..=Duration::from_secs(3_600)).contains(&window) {
+        return Ok(window);
+    }
+    Err(Mistake::new(format!("`{text}` is no time to compare over")).hint("from 1s to 1h"))
+}
+
+fn headers(field: Option<Field<'_>>) -> Share {
+    let Some(headers) = section(field) else { return Share::NONE };
+    let decision = headers.get("decision").and_then(|field| {
+        if field.is_word("on") {
+            return Some(Share::ALL);
+        }
+        if field.is_word("off") { Some(Share::NONE) } else { field.read_as(&SHARE) }
+    });
     headers.close();
-    decision.unwrap_or(false)
+    decision.unwrap_or(Share::NONE)
 }

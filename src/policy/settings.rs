@@ -89,6 +89,17 @@ pub struct ClientRules {
     pub limits: Vec<RateLimit>,
 }
 
+/// When a policy is taken back by itself after it was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackRules {
+    /// Whether it ever is.
+    pub automatic: bool,
+    /// For how long after it was applied, and what is compared with: the same time before.
+    pub window: Duration,
+    /// The classes whose SLO must not worsen.
+    pub protected: Vec<ClassId>,
+}
+
 /// A hard limit: whoever exceeds it is refused with 429.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {

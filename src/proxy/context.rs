@@ -44,6 +44,10 @@ pub(super) struct Judged {
     pub(super) own_class: ClassId,
     /// Who decided that.
     pub(super) class_by: ClassBy,
+    /// The place of the route that took it.
+    pub(super) route: Option<u32>,
+    /// The model's confidence in its class, 0 where it was not asked.
+    pub(super) confidence: f32,
     /// The index of its pool.
     pub(super) pool: usize,
     /// Who sends it.

@@ -26,6 +26,7 @@ use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
 use crate::gate::{Answer, Asked, Asking, Ticket};
 use crate::hygiene::{self, Flaw, Received, Rules};
+use crate::journal::entry;
 use crate::serving::Serving;
 use crate::telemetry::metrics::{Rejection, observe};
 
@@ -145,7 +146,11 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     serving.metrics.classified(judgement.class_by);
     let pool = serving.pool_index(judgement.route.and_then(|route| route.pool.as_deref()));
     let (class, own_class, class_by) = (judgement.class, judgement.own_class, judgement.class_by);
-    ctx.judged = Some(Judged { class, own_class, class_by, pool, session: session_key, known, running });
+    let route = judgement.route.map(|route| route.place);
+    let confidence = judgement.guess.map_or(0.0, |guess| guess.confidence);
+    let session = session_key;
+    ctx.judged =
+        Some(Judged { class, own_class, class_by, route, confidence, pool, session, known, running });
 }
 
 /// `Err` if a hard limit refuses the request; in observe mode it is only counted.
@@ -182,6 +187,12 @@ fn ask(serving: &Serving, ctx: &Context) -> Asked {
         tenure: if view.admitted { Tenure::Admitted } else { Tenure::Fresh },
         usage_penalty,
         deadline,
+        judged: entry::Judged {
+            trace: ctx.bits,
+            class_by: judged.class_by as u8,
+            route: judged.route,
+            confidence: judged.confidence,
+        },
     };
     gate.ask(&policy.core, asking)
 }

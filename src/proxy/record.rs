@@ -13,10 +13,19 @@ use super::context::{Context, Fate, Judged};
 use super::identity;
 use super::service::is_admitted;
 use crate::clock::Clock;
+use crate::policy::compiled::CompiledPolicy;
 use crate::serving::Serving;
 use crate::telemetry::access_log::Record;
+use crate::telemetry::metrics::Rejection;
+use crate::telemetry::refusals::{Refusal, redacted};
 
-/// The decision as its header tells it: `checkout; by=route; admit; generation=3; limit=19; ...`.
+/// Whether its answer tells the decision: of requests in a sample of the policy's choice.
+pub(super) fn tells_decision(policy: &CompiledPolicy, ctx: &Context) -> bool {
+    ctx.bits % 1_000_000 < u64::from(policy.decision_header.millionths())
+}
+
+/// The decision as its header tells it: `checkout; by=route; admit; generation=3; limit=19; ...`. The id
+/// is what `plimsoll explain --id` finds it by in a journal.
 pub(super) fn decision_text(ctx: &Context) -> String {
     let Some(judged) = &ctx.judged else { return String::new() };
     let class = class_name(judged);
@@ -26,11 +35,12 @@ pub(super) fn decision_text(ctx: &Context) -> String {
     match ctx.fate {
         Fate::Decided(_, evidence) => format!(
             "{class}; by={by}; {decision}; reason={reason}; generation={generation}; limit={}; \
-             inflight={}; standing={}; wait_ms={}",
+             inflight={}; standing={}; wait_ms={}; id={:016x}",
             evidence.limit,
             evidence.inflight,
             evidence.standing.0,
             evidence.wait.as_millis(),
+            ctx.bits,
         ),
         Fate::Rejected(_) | Fate::Undecided => {
             format!("{class}; by={by}; {decision}; reason={reason}; generation={generation}")
@@ -53,6 +63,12 @@ pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>
             hundreds @ 1..=5 => meters.statuses[hundreds - 1].inc(),
             _ => meters.left.inc(),
         };
+        match has_kept_slo(serving, judged, status, ctx) {
+            Some(true) => drop(meters.slo_kept.inc()),
+            Some(false) => drop(meters.slo_missed.inc()),
+            None => {}
+        }
+        note_refusal(serving, session, judged, ctx);
     }
     let Some(log) = serving.access_log.as_ref().filter(|log| log.samples(ctx.bits)) else { return };
     log.write(log_record(serving, session, error, ctx, status));
@@ -88,6 +104,40 @@ fn log_record(
         wait_ms: millis(ctx.waited),
         upstream_ms: millis(upstream.unwrap_or_default()),
         total_ms: millis(now.since(ctx.received)),
+    }
+}
+
+fn note_refusal(serving: &Serving, session: &Session, judged: &Judged, ctx: &Context) {
+    let Fate::Decided(decision @ Decision::Shed(reason), evidence) = ctx.fate else { return };
+    let request = session.req_header();
+    serving.refusals.note(judged.class, serving.clock.now(), || Refusal {
+        time: Clock::wall().as_secs_f64(),
+        request_id: identity::request_id(&request.headers, ctx.bits),
+        class: class_name(judged).to_owned(),
+        pool: serving.pools[judged.pool].pool.name.clone(),
+        generation: judged.running.generation.number,
+        method: request.method.to_string(),
+        path: redacted(request.uri.path()),
+        reason: reason.name(),
+        evidence: evidence.sentence(decision),
+    });
+}
+
+/// Whether a decided request had a good answer in time; `None` if its client left before the time was up.
+fn has_kept_slo(serving: &Serving, judged: &Judged, status: u16, ctx: &Context) -> Option<bool> {
+    let decision = match ctx.fate {
+        Fate::Decided(decision, _) => decision,
+        // A limit that is too tight is the policy's doing as well.
+        Fate::Rejected(reason) if reason == Rejection::RateLimited.name() => return Some(false),
+        Fate::Rejected(_) | Fate::Undecided => return None,
+    };
+    let latency_max = judged.running.generation.policy.core.class(judged.class).slo_latency;
+    let answered = ctx.first_byte.unwrap_or_else(|| serving.clock.now());
+    let is_late = answered.since(ctx.complete) > latency_max;
+    match status {
+        0 if !is_late => None,
+        0 => Some(false),
+        _ => Some(is_admitted(decision) && status < 500 && !is_late),
     }
 }
 

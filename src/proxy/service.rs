@@ -111,7 +111,7 @@ impl Plimsoll {
         let policy = &judged.running.generation.policy;
         let refusal = &policy.settings(judged.class).refusal;
         let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
-        let decision = policy.decision_header.then(|| record::decision_text(ctx));
+        let decision = record::tells_decision(policy, ctx).then(|| record::decision_text(ctx));
         let mut refused = Refused::by_class(refusal, ctx.bits, &request_id);
         refused.decision = decision.as_deref();
         refused.write(session).await
@@ -344,7 +344,7 @@ impl ProxyHttp for Plimsoll {
         ctx: &mut Box<Context>,
     ) -> Result<()> {
         if let Some(judged) = &ctx.judged
-            && judged.running.generation.policy.decision_header
+            && record::tells_decision(&judged.running.generation.policy, ctx)
         {
             response.insert_header(DECISION, record::decision_text(ctx))?;
         }

@@ -20,7 +20,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::generation::{ClassBy, Generation};
+use crate::history::Cause;
 use crate::hygiene::Flaw;
+use crate::journal::writer::JournalMeters;
 
 /// Seconds, from what the proxy itself takes to what a shopper will not wait for.
 const BUCKETS: [f64; 14] =
@@ -55,6 +57,12 @@ struct PoolClassLabels {
 struct StatusLabels {
     class: String,
     status: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SloLabels {
+    class: String,
+    kept: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -133,6 +141,10 @@ pub struct ClassMeters {
     pub upstream: Histogram,
     /// Answers by hundreds of status: index 0 is 1xx.
     pub statuses: [Counter; 5],
+    /// Requests answered well and within the SLO's latency.
+    pub slo_kept: Counter,
+    /// Requests refused, answered with 5xx, or too late.
+    pub slo_missed: Counter,
 }
 
 /// All metrics.
@@ -154,6 +166,10 @@ pub struct Metrics {
     /// Endpoints left alone for failing.
     pub ejections: Counter,
     reloads: [Counter; 2],
+    slo: Family<SloLabels, Counter>,
+    rollbacks: Family<KindLabel, Counter>,
+    /// What is written of the journal.
+    pub journal: JournalMeters,
     limit: Family<PoolLabel, Gauge>,
     inflight: Family<PoolLabel, Gauge>,
     queued: Family<PoolClassLabels, Gauge>,
@@ -195,6 +211,9 @@ impl Default for Metrics {
             connect_failures: Counter::default(),
             ejections: Counter::default(),
             reloads: Default::default(),
+            slo: Family::default(),
+            rollbacks: Family::default(),
+            journal: JournalMeters::default(),
             limit: Family::default(),
             inflight: Family::default(),
             queued: Family::default(),
@@ -260,6 +279,11 @@ impl Metrics {
             self.reloads[index] = by_result.get_or_create(&KindLabel { kind }).clone();
         }
         registry.register("reloads", "Reloads of policy and model, by result", by_result);
+        registry.register("slo", "Requests whose class's SLO was kept, or was not", self.slo.clone());
+        registry.register("journal_lost", "Events that the journal lacks", self.journal.lost.clone());
+        let help = "Bytes of the journal that were written";
+        registry.register_with_unit("journal", help, Unit::Bytes, self.journal.bytes.clone());
+        registry.register("rollbacks", "Generations gone back from, by cause", self.rollbacks.clone());
     }
 
     fn register_gauges(&mut self) {
@@ -298,6 +322,7 @@ impl Metrics {
             let labels = StatusLabels { class: class.to_owned(), status };
             self.responses.get_or_create(&labels).clone()
         };
+        let slo = |kept| self.slo.get_or_create(&SloLabels { class: class.to_owned(), kept }).clone();
         let label = ClassLabel { class: class.to_owned() };
         ClassMeters {
             admitted: decision("admit", "seat"),
@@ -307,6 +332,8 @@ impl Metrics {
             queue_wait: self.queue_wait.get_or_create(&label).clone(),
             upstream: self.upstream.get_or_create(&label).clone(),
             statuses: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(status),
+            slo_kept: slo("yes"),
+            slo_missed: slo("no"),
         }
     }
 
@@ -328,6 +355,11 @@ impl Metrics {
     /// Counts a reload.
     pub fn reloaded(&self, applied: bool) {
         self.reloads[usize::from(!applied)].inc();
+    }
+
+    /// Counts a rollback.
+    pub fn rolled_back(&self, cause: Cause) {
+        self.rollbacks.get_or_create(&KindLabel { kind: cause.name() }).inc();
     }
 
     /// Sets the gauges of a pool.

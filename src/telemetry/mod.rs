@@ -1,7 +1,8 @@
-//! What operators see of us: metrics and the access log.
+//! What operators see of us: metrics, the access log, the refusals of late.
 //!
 //! Labels are bounded by the policy and by enumerations; no path, cookie or
 //! address becomes one. Nothing here decides anything.
 
 pub mod metrics;
 pub mod access_log;
+pub mod refusals;

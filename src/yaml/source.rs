@@ -9,6 +9,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, UNREADABLE};
 
 /// A policy of ten thousand routes has 1 MB; what is longer is not a policy.
@@ -18,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const TEST_SUFFIX: &str = "_test.yaml";
 
 /// The text of a policy, and what to call it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Source {
     /// The file or directory.
     pub name: String,
@@ -27,7 +30,7 @@ pub struct Source {
 }
 
 /// One file of a policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SourceFile {
     /// What its mistakes are reported under.
     pub name: String,
@@ -67,6 +70,18 @@ impl Source {
             paths.extend(Some(beside).filter(|beside| beside.exists()));
         }
         Source::of_files(path, &paths)
+    }
+
+    /// The SHA-256 of what its files say, in their order, in hexadecimal: sources that say the same have
+    /// one digest, wherever they lie.
+    pub fn digest(&self) -> String {
+        let mut hash = Sha256::new();
+        for file in &self.files {
+            // Its length first, or two files could be cut in another place.
+            hash.update((file.text.len() as u64).to_le_bytes());
+            hash.update(&file.text);
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn of_files(path: &Path, paths: &[PathBuf]) -> Result<Source, Diagnostics> {

@@ -24,4 +24,7 @@ mod desync;
 mod refusals;
 mod identity;
 mod reload;
+mod generations;
+mod admin;
+mod journal;
 mod shutdown;

@@ -20,6 +20,7 @@ use plimsoll::model::Scorer;
 use plimsoll::policy::compiled::CompiledPolicy;
 use plimsoll::policy::settings::BundleSource;
 use plimsoll_core::policy::ClassId;
+use std::sync::Arc;
 
 /// The stages of a session, in order.
 const STAGES: [Stage; 4] = [Stage::Arrived, Stage::Browsing, Stage::Cart, Stage::Checkout];
@@ -39,7 +40,7 @@ struct Verdict {
 #[derive(Debug)]
 pub(crate) struct Judge {
     /// The policy.
-    pub(crate) policy: CompiledPolicy,
+    pub(crate) policy: Arc<CompiledPolicy>,
     /// By template and pattern.
     verdicts: Vec<Vec<Verdict>>,
 }
@@ -50,7 +51,7 @@ impl Judge {
         let mut generation = Generation::new(1, policy, None);
         let mut verdicts = verdicts(&generation, scenario);
         if generation.policy.model.decides_unrouted && verdicts.iter().flatten().any(|one| one.is_fallback) {
-            generation.model = Some(model(&generation.policy)?);
+            generation.model = Some(Arc::new(model(&generation.policy)?));
             verdicts = self::verdicts(&generation, scenario);
         }
         Ok(Judge { policy: generation.policy, verdicts })

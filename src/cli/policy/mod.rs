@@ -2,6 +2,7 @@
 
 mod test;
 mod diff;
+mod generations;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +21,10 @@ pub enum Command {
     Test(test::Arguments),
     /// Tell which requests of an access log another policy would treat otherwise
     Diff(diff::Arguments),
+    /// List the generations that a running process has applied
+    List(generations::ListArguments),
+    /// Bring a generation back, at once and whole
+    Rollback(generations::RollbackArguments),
 }
 
 /// Does it.
@@ -30,6 +35,8 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Test(arguments) => test::run(arguments),
         Command::Diff(arguments) => diff::run(arguments),
+        Command::List(arguments) => generations::list(arguments),
+        Command::Rollback(arguments) => generations::roll_back(arguments),
     }
 }
 

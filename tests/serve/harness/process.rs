@@ -155,6 +155,20 @@ impl Process {
         Wire::connect(self.admin).await.exchange(method_and_target, "Connection: close\r\n").await
     }
 
+    /// A request to the admin API with these header fields and a body.
+    pub(crate) async fn order(&self, method_and_target: &str, headers: &str, body: &str) -> Message {
+        let headers = format!("Connection: close\r\nContent-Length: {}\r\n{headers}", body.len());
+        let mut wire = Wire::connect(self.admin).await;
+        wire.ask(method_and_target, &headers).await;
+        wire.send(body).await;
+        bounded("an answer", wire.message()).await.unwrap()
+    }
+
+    /// Where its admin API listens, as commands want it.
+    pub(crate) fn admin_flag(&self) -> String {
+        format!("--admin={}", self.admin)
+    }
+
     /// `/v1/state`.
     pub(crate) async fn state(&self) -> Value {
         serde_json::from_slice(&self.admin("GET /v1/state").await.body).unwrap()

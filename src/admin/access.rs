@@ -1,0 +1,248 @@
+//! Where the admin API listens, and who may ask it.
+//!
+//! Loopback and a Unix socket are for whoever is on the machine; any other address needs a token, and
+//! where there is one, loopback needs it as well. The socket is its owner's only. A token is compared in
+//! constant time, so that it cannot be found letter by letter.
+//!
+//! A page in a browser on the same machine reaches loopback, too: what carries an `Origin` is refused.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, ORIGIN};
+use subtle::ConstantTimeEq;
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::AdminSettings;
+
+/// 128 bits in hexadecimal: what `openssl rand -hex 16` gives.
+const TOKEN_BYTES_MIN: usize = 32;
+
+/// Why the admin API cannot be reached as the settings say.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// An address that others reach, and no token.
+    #[error(
+        "the admin API on {0} needs a token: `token_file` in the settings, or --admin-token-file; or let it \
+         listen on 127.0.0.1 or unix:PATH"
+    )]
+    TokenNeeded(SocketAddr),
+    /// The token's file is unreadable, or its token too short.
+    #[error("{}: {reason}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The address or the socket cannot be used.
+    #[error("the admin API cannot listen on {place}: {error}")]
+    Listen {
+        /// Where.
+        place: String,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// An address.
+    Tcp(TcpListener),
+    /// A socket in the file system.
+    Unix(UnixListener),
+}
+
+/// Who may ask on one listener.
+#[derive(Clone, Debug)]
+pub struct Access {
+    token: Option<String>,
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// It carries no token, or another.
+    Token,
+    /// It comes from a page.
+    Browser,
+}
+
+/// A listener that is bound but not served yet, and who may ask on it.
+#[derive(Debug)]
+pub struct Bound {
+    socket: Socket,
+    access: Access,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(std::net::TcpListener),
+    Unix(StdUnixListener, PathBuf),
+}
+
+/// Binds what `settings` ask for.
+///
+/// # Errors
+/// A place that cannot be used, or that others reach without a token.
+pub fn bind(settings: &AdminSettings) -> Result<Vec<Bound>, AccessError> {
+    let token = settings.token_file.as_deref().map(read_token).transpose()?;
+    let mut bound = Vec::new();
+    if let Some(address) = settings.listen {
+        if token.is_none() && !address.ip().to_canonical().is_loopback() {
+            return Err(AccessError::TokenNeeded(address));
+        }
+        let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        });
+        let listener = listener.map_err(|error| AccessError::Listen { place: address.to_string(), error })?;
+        bound.push(Bound { socket: Socket::Tcp(listener), access: Access { token } });
+    }
+    if let Some(path) = &settings.socket {
+        let listener = bind_socket(path)
+            .map_err(|error| AccessError::Listen { place: format!("unix:{}", path.display()), error })?;
+        bound.push(Bound { socket: Socket::Unix(listener, path.clone()), access: Access { token: None } });
+    }
+    Ok(bound)
+}
+
+impl Bound {
+    /// Hands it to the runtime; logs where it listens.
+    ///
+    /// # Errors
+    /// The system does not let the runtime have it.
+    pub fn into_listener(self) -> io::Result<(Listener, Access)> {
+        let listener = match self.socket {
+            Socket::Tcp(listener) => {
+                log::info!("admin API on {}", listener.local_addr()?);
+                Listener::Tcp(TcpListener::from_std(listener)?)
+            }
+            Socket::Unix(listener, path) => {
+                log::info!("admin API on unix:{}", path.display());
+                Listener::Unix(UnixListener::from_std(listener)?)
+            }
+        };
+        Ok((listener, self.access))
+    }
+}
+
+impl Access {
+    /// Whether a request with these header fields may be answered.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        if headers.contains_key(ORIGIN) {
+            return Err(Denied::Browser);
+        }
+        let Some(token) = &self.token else { return Ok(()) };
+        let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let is_equal = given.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes())));
+        if is_equal { Ok(()) } else { Err(Denied::Token) }
+    }
+}
+
+/// The token in a file.
+///
+/// # Errors
+/// It cannot be read, or is short enough to be guessed.
+pub fn read_token(path: &Path) -> Result<String, AccessError> {
+    let failed = |reason: String| AccessError::Token { path: path.to_owned(), reason };
+    let text = fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let token = text.trim();
+    let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
+    if token.len() < TOKEN_BYTES_MIN || !is_visible {
+        return Err(failed(format!(
+            "a token has at least {TOKEN_BYTES_MIN} visible characters, and no space"
+        )));
+    }
+    Ok(token.to_owned())
+}
+
+fn bind_socket(path: &Path) -> io::Result<StdUnixListener> {
+    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
+    // One that nobody answers on is left over from a process that was killed.
+    if is_socket && UnixStream::connect(path).is_err() {
+        fs::remove_file(path)?;
+    }
+    let listener = StdUnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+    fn headers(fields: &[(http::HeaderName, &str)]) -> HeaderMap {
+        fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn only_the_whole_token_opens() {
+        let access = Access { token: Some(TOKEN.to_owned()) };
+        let check = |value: &str| access.check(&headers(&[(AUTHORIZATION, value)]));
+        assert_eq!(check(&format!("Bearer {TOKEN}")), Ok(()));
+        for wrong in [TOKEN, "Bearer ", "Bearer 0123", &format!("Bearer {TOKEN}0"), &format!("Basic {TOKEN}")]
+        {
+            assert_eq!(check(wrong), Err(Denied::Token), "{wrong}");
+        }
+        assert_eq!(access.check(&HeaderMap::new()), Err(Denied::Token));
+    }
+
+    #[test]
+    fn a_page_in_a_browser_may_not_ask_even_where_no_token_is_needed() {
+        let access = Access { token: None };
+        assert_eq!(access.check(&HeaderMap::new()), Ok(()));
+        assert_eq!(access.check(&headers(&[(ORIGIN, "http://evil.test")])), Err(Denied::Browser));
+    }
+
+    #[test]
+    fn a_token_is_long_enough_and_in_one_piece() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("token");
+        let read = |text: &str| {
+            fs::write(&path, text).unwrap();
+            read_token(&path)
+        };
+        assert_eq!(read(&format!("{TOKEN}\n")).unwrap(), TOKEN);
+        assert!(read(&TOKEN[1..]).is_err(), "one too short");
+        assert!(read("0123456789abcdef 0123456789abcdef").is_err());
+    }
+
+    #[test]
+    fn an_address_that_others_reach_needs_a_token() {
+        let listen = Some("0.0.0.0:0".parse().unwrap());
+        let open = AdminSettings { listen, ..AdminSettings::default() };
+        assert!(matches!(bind(&open), Err(AccessError::TokenNeeded(_))));
+        let local = AdminSettings { listen: Some("[::1]:0".parse().unwrap()), ..AdminSettings::default() };
+        assert!(!matches!(bind(&local), Err(AccessError::TokenNeeded(_))));
+        let directory = tempfile::tempdir().unwrap();
+        let token_file = directory.path().join("token");
+        fs::write(&token_file, TOKEN).unwrap();
+        let closed = AdminSettings { listen, token_file: Some(token_file), ..AdminSettings::default() };
+        assert_eq!(bind(&closed).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_socket_is_its_owners_and_one_left_over_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("admin.sock");
+        let settings = AdminSettings { socket: Some(socket.clone()), ..AdminSettings::default() };
+        let first = bind(&settings).unwrap();
+        assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(bind(&settings).is_err(), "somebody answers on it");
+        drop(first);
+        bind(&settings).unwrap();
+    }
+}

@@ -1,0 +1,171 @@
+//! What the admin API shows: one JSON object each.
+//!
+//! Everything is read off what runs; nothing here changes it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use plimsoll_core::breaker::{BreakerState, Forced};
+use plimsoll_core::controller::ClassSnapshot;
+use plimsoll_core::policy::{Class, Mode, Share};
+use serde_json::{Value, json};
+
+use super::Admin;
+use crate::policy::settings::ClassSettings;
+use crate::serving::PoolGate;
+use crate::telemetry::metrics::ClassMeters;
+
+/// What to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    State,
+    Classes,
+    Breakers,
+    Generations,
+    Mode,
+    Drain,
+    Refusals,
+    Log,
+}
+
+impl Admin {
+    pub(super) fn show(&self, shown: Shown) -> Value {
+        match shown {
+            Shown::State => self.state(),
+            Shown::Classes => self.classes(),
+            Shown::Breakers => self.breakers(),
+            Shown::Generations => self.generations(),
+            Shown::Mode => self.mode(),
+            Shown::Drain => json!({ "draining": self.draining.load(Ordering::Relaxed) }),
+            Shown::Refusals => json!({ "refusals": self.serving.refusals.recent() }),
+            Shown::Log => json!({ "level": log::max_level().as_str().to_ascii_lowercase() }),
+        }
+    }
+
+    fn state(&self) -> Value {
+        let running = self.serving.running();
+        let generation = &running.generation;
+        let classes: Vec<&str> =
+            generation.policy.core.classes().iter().map(|class| class.name.as_str()).collect();
+        json!({
+            "generation": generation.number,
+            "policy": generation.policy.source,
+            "contents": generation.contents(),
+            "model": generation.model.as_ref().map(|model| json!({
+                "name": model.manifest().name,
+                "usable": generation.is_model_usable(),
+            })),
+            "sessions": self.serving.sessions.len(),
+            "ready": self.is_ready(),
+            "pools": self.serving.pools.iter().map(|pool| pool_state(pool, &classes)).collect::<Vec<_>>(),
+        })
+    }
+
+    fn classes(&self) -> Value {
+        let running = self.serving.running();
+        let policy = &running.generation.policy;
+        let all = policy.core.classes().iter().zip(&policy.classes).zip(&running.meters);
+        let classes = all.map(|((class, settings), meters)| class_state(class, settings, meters));
+        json!({ "generation": running.generation.number, "classes": classes.collect::<Vec<_>>() })
+    }
+
+    pub(super) fn breakers(&self) -> Value {
+        let running = self.serving.running();
+        let policy = &running.generation.policy.core;
+        let of_pool = |pool: &PoolGate| {
+            let states = policy.classes().iter().zip(pool.gate.snapshot().classes);
+            let breaker = |(class, state): (&Class, ClassSnapshot)| {
+                json!({
+                    "pool": pool.pool.name,
+                    "class": class.name,
+                    "state": state.breaker.map(breaker_name),
+                    "forced": state.forced.map(forced_name),
+                })
+            };
+            states.map(breaker).collect::<Vec<_>>()
+        };
+        json!({ "breakers": self.serving.pools.iter().flat_map(of_pool).collect::<Vec<_>>() })
+    }
+
+    pub(super) fn generations(&self) -> Value {
+        let running = self.serving.running().generation.number;
+        json!({ "running": running, "generations": self.serving.generations() })
+    }
+
+    pub(super) fn mode(&self) -> Value {
+        let running = self.serving.running();
+        json!({
+            "mode": mode_name(running.generation.policy.core.mode()),
+            "overridden": running.generation.contents().observes.is_some(),
+            "generation": running.generation.number,
+        })
+    }
+}
+
+fn class_state(class: &Class, settings: &ClassSettings, meters: &ClassMeters) -> Value {
+    json!({
+        "class": class.name,
+        "rank": class.rank,
+        "slo": { "latency_ms": millis(class.slo_latency), "objective": part(settings.objective) },
+        "patience_ms": millis(class.patience),
+        "floor": part(class.floor),
+        "ceiling": part(class.ceiling),
+        "queue": { "length_max": class.queue.length_max, "wait_max_ms": millis(class.queue.wait_max) },
+        "admitted": meters.admitted.get(),
+        "observed": meters.observed.get(),
+        "shed": meters.shed.iter().map(|counter| counter.get()).sum::<u64>(),
+        "slo_kept": meters.slo_kept.get(),
+        "slo_missed": meters.slo_missed.get(),
+    })
+}
+
+fn pool_state(pool: &PoolGate, classes: &[&str]) -> Value {
+    let snapshot = pool.gate.snapshot();
+    let classes = classes.iter().zip(&snapshot.classes).map(|(name, class)| {
+        json!({
+            "class": name,
+            "inflight": class.inflight,
+            "queued": class.queued,
+            "breaker": class.breaker.map(breaker_name),
+            "baseline_ms": class.baseline.as_secs_f64() * 1e3,
+        })
+    });
+    json!({
+        "pool": pool.pool.name,
+        "endpoints": pool.pool.endpoints,
+        "limit": snapshot.limit,
+        "inflight": snapshot.inflight,
+        "queued": snapshot.classes.iter().map(|class| class.queued).sum::<u32>(),
+        "classes": classes.collect::<Vec<_>>(),
+    })
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn part(share: Share) -> f64 {
+    f64::from(share.millionths()) / 1e6
+}
+
+fn breaker_name(state: BreakerState) -> &'static str {
+    match state {
+        BreakerState::Closed => "closed",
+        BreakerState::HalfOpen => "half_open",
+        BreakerState::Open => "open",
+    }
+}
+
+fn forced_name(forced: Forced) -> &'static str {
+    match forced {
+        Forced::Open => "open",
+        Forced::Closed => "closed",
+    }
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Enforce => "enforce",
+        Mode::Observe => "observe",
+    }
+}

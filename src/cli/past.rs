@@ -1,0 +1,150 @@
+//! `plimsoll explain --id`: a decision of the past, found in a journal and made again.
+//!
+//! The journal is replayed up to it, so that what is told is not only what was written then but what the
+//! core decides now, bit for bit, on the same state.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use plimsoll_core::controller::{Arrival, Effect, Event};
+use plimsoll_core::decision::Decision;
+use serde_json::json;
+
+use crate::cli::replay::replay;
+use crate::journal::entry::{Entry, Judged, Stamp};
+use crate::journal::files::Flow;
+use crate::journal::replay::Replay;
+use crate::policy::compile::compile;
+use crate::policy::compiled::CompiledPolicy;
+use crate::yaml::source::Source;
+
+/// Digits of a decision's id; the id of a request that we made begins with them.
+const ID_DIGITS: usize = 16;
+const DECIDERS: [&str; 3] = ["route", "model", "fallback"];
+
+/// A request of the past and what was decided about it.
+struct Past {
+    arrival: Arrival,
+    judged: Judged,
+    stamp: Stamp,
+    class: String,
+    /// The answers it had: one, or `Queue` and another.
+    effects: Vec<Effect>,
+}
+
+/// Explains the request of that id.
+pub(super) fn explain(id: &str, journal: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
+    let digits = id.get(..ID_DIGITS).filter(|_| matches!(id.len(), ID_DIGITS | 32));
+    let trace = digits.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    let trace =
+        trace.with_context(|| format!("`{id}` is no id: 16 hexadecimal digits, or 32 of a request's"))?;
+    let mut past: Option<Past> = None;
+    let replays = replay(journal, |entry, replay| look(entry, replay, trace, &mut past))?;
+    let Some(past) = past else { bail!("no request {id} in {}", journal.display()) };
+    let difference = replays.values().find_map(Replay::difference);
+    if as_json {
+        println!("{:#}", report(&past, difference.is_none()));
+    } else {
+        print!("{}", text(&past, difference.is_none()));
+    }
+    if let Some(difference) = difference {
+        bail!("the core of this binary decides otherwise: {}", difference.message);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Notes the request and its answers; ends behind the last one.
+fn look(entry: &Entry, replay: &Replay, trace: u64, past: &mut Option<Past>) -> Flow {
+    match (entry, past) {
+        (Entry::Event { event: Event::Arrived(arrival), judged: Some(judged), .. }, past @ None)
+            if judged.trace == trace =>
+        {
+            let class =
+                replay.controller().map(|controller| controller.policy().class(arrival.class).name.clone());
+            *past = Some(Past {
+                arrival: *arrival,
+                judged: *judged,
+                stamp: replay.stamp().clone(),
+                class: class.unwrap_or_default(),
+                effects: Vec::new(),
+            });
+            Flow::More
+        }
+        // The record behind the last answer: that one has been compared by now.
+        (_, Some(past)) if past.is_answered() => Flow::Stop,
+        (Entry::Decided(effect), Some(past)) if effect.request == past.arrival.request => {
+            past.effects.push(*effect);
+            Flow::More
+        }
+        _ => Flow::More,
+    }
+}
+
+impl Past {
+    fn is_answered(&self) -> bool {
+        self.effects.last().is_some_and(|effect| effect.decision != Decision::Queue)
+    }
+
+    /// The line of the route that took it, as the policy of then has it.
+    fn route(&self) -> Option<String> {
+        let policy = self.policy()?;
+        let route = policy.routes.routes().get(self.judged.route? as usize)?;
+        Some(route.defined_at.to_string())
+    }
+
+    fn policy(&self) -> Option<CompiledPolicy> {
+        let source: Source = serde_json::from_str(&self.stamp.text).ok()?;
+        compile(&source).ok()
+    }
+
+    fn class_by(&self) -> &'static str {
+        DECIDERS.get(usize::from(self.judged.class_by)).copied().unwrap_or("unknown")
+    }
+}
+
+fn report(past: &Past, is_same: bool) -> serde_json::Value {
+    let answer = |effect: &Effect| {
+        json!({
+            "sentence": effect.evidence.sentence(effect.decision),
+            "standing": effect.evidence.standing.0,
+            "limit": effect.evidence.limit,
+            "inflight": effect.evidence.inflight,
+            "queued_ahead": effect.evidence.queued_ahead,
+            "wait_ms": effect.evidence.wait.as_secs_f64() * 1e3,
+            "wait_allowed_ms": effect.evidence.wait_allowed.as_secs_f64() * 1e3,
+        })
+    };
+    json!({
+        "generation": past.stamp.generation,
+        "policy": past.stamp.policy,
+        "bundle": past.stamp.bundle,
+        "class": past.class,
+        "class_by": past.class_by(),
+        "confidence": past.judged.confidence,
+        "route": past.route(),
+        "value": past.arrival.value.get(),
+        "usage_penalty": past.arrival.usage_penalty,
+        "decisions": past.effects.iter().map(answer).collect::<Vec<_>>(),
+        "reproduced": is_same,
+    })
+}
+
+fn text(past: &Past, is_same: bool) -> String {
+    let route = past.route().unwrap_or_else(|| "none".to_owned());
+    let mut text = format!(
+        "generation {} (policy {})\nroute      {route}\nclass      {} (by {})\nvalue      {:.3}\n",
+        past.stamp.generation,
+        past.stamp.policy.get(..12).unwrap_or_default(),
+        past.class,
+        past.class_by(),
+        past.arrival.value.get(),
+    );
+    for effect in &past.effects {
+        text.push_str(&format!("decision   {}\n", effect.evidence.sentence(effect.decision)));
+    }
+    if is_same {
+        text.push_str("reproduced by this binary, bit for bit\n");
+    }
+    text
+}

@@ -1,0 +1,90 @@
+//! What a request is and why, by the very code that serves it: for `explain` and the admin API.
+//!
+//! A request of a fresh session is explained: no session is known here. What becomes of it at a stated
+//! load is forecast: all classes offer the shop alike.
+
+use plimsoll_core::admission::{Tenure, Value, standing};
+use plimsoll_core::policy::ClassId;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::classify::features::RequestFeatures;
+use crate::classify::head::Head;
+use crate::classify::session::{SessionView, Stage};
+use crate::classify::{graphql, path};
+use crate::clock::{Clock, hour_and_weekday};
+use crate::forecast::{Ask, share_served};
+use crate::generation::Generation;
+use crate::model::ModelClass;
+use crate::policy::compiled::CompiledPolicy;
+
+/// What a request is. The keys are fixed: tools depend on them.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// The path as routes see it.
+    pub path: String,
+    /// Where the route stands that took it.
+    pub route: Option<String>,
+    /// Its class.
+    pub class: String,
+    /// Who decided that.
+    pub class_by: &'static str,
+    /// What it is worth.
+    pub value: f32,
+    /// What the model makes of it, by class; null without a model.
+    pub scores: Json,
+    /// The rank of its class.
+    pub rank: u8,
+    /// Its standing.
+    pub standing: u16,
+    /// What becomes of it, by load.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forecasts: Vec<Forecast>,
+}
+
+/// What becomes of such requests at one load.
+#[derive(Debug, Serialize)]
+pub struct Forecast {
+    /// Times what the shop can carry.
+    pub load: f64,
+    /// The share of such requests that are served, in [0, 1].
+    pub served: f64,
+}
+
+/// Explains `head` under `generation`, and forecasts it at `loads`.
+pub fn explain(generation: &Generation, head: &Head<'_>, loads: &[f64]) -> Explanation {
+    let clock = Clock::start();
+    let key = path::key(head.path());
+    let operation = graphql::operation_in_query(head);
+    let judgement = generation.judge(head, &key, operation.as_deref(), Stage::Arrived, &clock);
+    let class = generation.policy.core.class(judgement.class);
+    let time = hour_and_weekday(Clock::wall());
+    let value = generation.value(judgement.class, &SessionView::default(), time, &clock);
+    let features = RequestFeatures::of(head, &key, operation.as_deref());
+    let scores = generation.model.as_ref().and_then(|model| model.scores(&features));
+    let scores = scores.map_or(Json::Null, |scores| {
+        ModelClass::ALL.iter().zip(scores.0).map(|(class, score)| (class.name(), score)).collect()
+    });
+    Explanation {
+        path: key.clone().into_owned(),
+        route: judgement.route.map(|route| route.defined_at.to_string()),
+        class: class.name.clone(),
+        class_by: judgement.class_by.name(),
+        value,
+        scores,
+        rank: class.rank,
+        standing: standing(class, Value::new(value), Tenure::Fresh, 0).0,
+        forecasts: forecasts(&generation.policy, judgement.class, value, loads),
+    }
+}
+
+fn forecasts(policy: &CompiledPolicy, class: ClassId, value: f32, loads: &[f64]) -> Vec<Forecast> {
+    let values: Vec<Value> = policy.classes.iter().map(|class| Value::new(class.value)).collect();
+    let forecast = |load: &f64| {
+        let share = load / values.len() as f64;
+        let offered: Vec<(ClassId, f64)> = policy.core.ids().map(|class| (class, share)).collect();
+        let ask = Ask { class, value: Value::new(value) };
+        Forecast { load: *load, served: share_served(&policy.core, &offered, ask, &values) }
+    };
+    loads.iter().map(forecast).collect()
+}

@@ -1,0 +1,325 @@
+//! One record of the journal: an event, a decision, the state, or that something is missing.
+//!
+//! Times are told as the difference to the record before, which may be negative: events take their time
+//! before they take the lock. A record of the state tells its time whole, so reading may begin there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use plimsoll_core::admission::{Tenure, Value};
+use plimsoll_core::breaker::Forced;
+use plimsoll_core::controller::{Arrival, Effect, Event, Outcome};
+use plimsoll_core::decision::{Decision, Evidence, Reason, RequestId, Standing};
+use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::time::Time;
+
+use super::codec::{Reader, put, put_bytes, put_signed};
+
+/// What a request was judged to be, besides what the core is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Judged {
+    /// The random bits of its id.
+    pub trace: u64,
+    /// Who decided its class: 0 a route, 1 the model, 2 the fallback.
+    pub class_by: u8,
+    /// The place of the route that took it, among those of the policy.
+    pub route: Option<u32>,
+    /// The model's confidence in the class it gave, 0 if it was not asked.
+    pub confidence: f32,
+}
+
+/// The generation that decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its number.
+    pub generation: u64,
+    /// The digest of its policy.
+    pub policy: String,
+    /// The seal of its bundle, empty without one.
+    pub bundle: String,
+    /// The text of its policy: a source as JSON.
+    pub text: String,
+}
+
+/// One record.
+#[derive(Clone, Debug)]
+pub enum Entry {
+    /// The state of the core before the next event.
+    State {
+        /// When.
+        at: Time,
+        /// Events told since the process started.
+        events: u64,
+        /// The generation in force.
+        stamp: Stamp,
+        /// The controller's image.
+        image: Vec<u8>,
+    },
+    /// The core was told something.
+    Event {
+        /// When.
+        at: Time,
+        /// What.
+        event: Event,
+        /// What an arriving request was judged to be.
+        judged: Option<Judged>,
+        /// The generation that a new policy belongs to.
+        stamp: Option<Stamp>,
+    },
+    /// The core answered.
+    Decided(Effect),
+    /// So many events are missing here; a state follows.
+    Dropped(u64),
+}
+
+const STATE: u8 = 0;
+const ARRIVED: u8 = 1;
+const FIRST_BYTE: u8 = 2;
+const FINISHED: u8 = 3;
+const ABANDONED: u8 = 4;
+const POLICY_CHANGED: u8 = 5;
+const BREAKER_FORCED: u8 = 6;
+const WOKEN: u8 = 7;
+const DECIDED: u8 = 8;
+const DROPPED: u8 = 9;
+
+const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failed, Outcome::Overloaded];
+const FORCED: [Option<Forced>; 3] = [None, Some(Forced::Open), Some(Forced::Closed)];
+/// Codes of decisions: those without a reason, then admitted ones by reason, then shed ones.
+const OBSERVED_FIRST: u8 = 2;
+const SHED_FIRST: u8 = OBSERVED_FIRST + Reason::ALL.len() as u8;
+
+/// Writes records one after the other, and knows the time of the one before.
+#[derive(Debug, Default)]
+pub(super) struct Encoder {
+    last: Time,
+}
+
+impl Encoder {
+    pub(super) fn state(
+        &mut self,
+        out: &mut Vec<u8>,
+        at: Time,
+        (events, stamp, image): (u64, &Stamp, &[u8]),
+    ) {
+        self.last = at;
+        out.push(STATE);
+        put(out, at.as_nanos());
+        put(out, events);
+        put_stamp(out, stamp);
+        put_bytes(out, image);
+    }
+
+    pub(super) fn event(
+        &mut self,
+        out: &mut Vec<u8>,
+        at: Time,
+        event: &Event,
+        (judged, stamp): (&Judged, &Stamp),
+    ) {
+        match event {
+            Event::Arrived(arrival) => self.arrived(out, at, arrival, judged),
+            Event::FirstByte { request, sent } => {
+                self.head(out, FIRST_BYTE, at, *request);
+                put_signed(out, difference(*sent, at));
+            }
+            Event::Finished { request, outcome } => {
+                self.head(out, FINISHED, at, *request);
+                out.push(*outcome as u8);
+            }
+            Event::Abandoned { request } => self.head(out, ABANDONED, at, *request),
+            Event::PolicyChanged(policy) => {
+                self.tag(out, POLICY_CHANGED, at);
+                put_stamp(out, stamp);
+                let mut image = Vec::new();
+                policy.write_image(&mut image);
+                put_bytes(out, &image);
+            }
+            Event::BreakerForced { class, forced } => {
+                self.tag(out, BREAKER_FORCED, at);
+                let forced = FORCED.iter().position(|known| known == forced).expect("they are all there");
+                out.extend([class.index() as u8, forced as u8]);
+            }
+            Event::Woken => self.tag(out, WOKEN, at),
+        }
+    }
+
+    fn arrived(&mut self, out: &mut Vec<u8>, at: Time, arrival: &Arrival, judged: &Judged) {
+        self.head(out, ARRIVED, at, arrival.request);
+        let tenure = u8::from(arrival.tenure == Tenure::Admitted);
+        out.extend([arrival.class.index() as u8, arrival.value.step(), tenure, arrival.usage_penalty]);
+        put_signed(out, difference(arrival.deadline, at));
+        out.extend(judged.trace.to_le_bytes());
+        out.push(judged.class_by);
+        put(out, judged.route.map_or(0, |route| u64::from(route) + 1));
+        out.extend(judged.confidence.to_le_bytes());
+    }
+
+    fn tag(&mut self, out: &mut Vec<u8>, tag: u8, at: Time) {
+        out.push(tag);
+        put_signed(out, difference(at, self.last));
+        self.last = at;
+    }
+
+    fn head(&mut self, out: &mut Vec<u8>, tag: u8, at: Time, request: RequestId) {
+        self.tag(out, tag, at);
+        put_request(out, request);
+    }
+}
+
+pub(super) fn put_decided(out: &mut Vec<u8>, effect: &Effect) {
+    let evidence = &effect.evidence;
+    out.push(DECIDED);
+    put_request(out, effect.request);
+    out.extend([code(effect.decision), evidence.class.index() as u8]);
+    for number in [evidence.standing.0.into(), evidence.limit, evidence.inflight, evidence.queued_ahead] {
+        put(out, number.into());
+    }
+    put_duration(out, evidence.wait);
+    put_duration(out, evidence.wait_allowed);
+}
+
+pub(super) fn put_dropped(out: &mut Vec<u8>, events: u64) {
+    out.push(DROPPED);
+    put(out, events);
+}
+
+fn put_request(out: &mut Vec<u8>, request: RequestId) {
+    put(out, request.slot.into());
+    put(out, request.epoch.into());
+}
+
+fn put_stamp(out: &mut Vec<u8>, stamp: &Stamp) {
+    put(out, stamp.generation);
+    for text in [&stamp.policy, &stamp.bundle, &stamp.text] {
+        put_bytes(out, text.as_bytes());
+    }
+}
+
+/// Nanoseconds; a wait of centuries is none.
+fn put_duration(out: &mut Vec<u8>, duration: Duration) {
+    put(out, u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+}
+
+/// Wraps at either end of time, and so does the sum that undoes it.
+fn difference(later: Time, earlier: Time) -> i64 {
+    later.as_nanos().wrapping_sub(earlier.as_nanos()) as i64
+}
+
+fn code(decision: Decision) -> u8 {
+    match decision {
+        Decision::Admit => 0,
+        Decision::Queue => 1,
+        Decision::AdmitObserved(reason) => OBSERVED_FIRST + reason.index() as u8,
+        Decision::Shed(reason) => SHED_FIRST + reason.index() as u8,
+    }
+}
+
+fn decision(code: u8) -> Option<Decision> {
+    let reason = |first: u8| Reason::ALL.get(usize::from(code.checked_sub(first)?)).copied();
+    match code {
+        0 => Some(Decision::Admit),
+        1 => Some(Decision::Queue),
+        OBSERVED_FIRST..SHED_FIRST => reason(OBSERVED_FIRST).map(Decision::AdmitObserved),
+        _ => reason(SHED_FIRST).map(Decision::Shed),
+    }
+}
+
+/// Reads records one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Decoder {
+    last: Time,
+}
+
+impl Decoder {
+    /// The next record; `None` if the bytes are none.
+    pub(super) fn next(&mut self, input: &mut Reader<'_>) -> Option<Entry> {
+        let tag = input.byte()?;
+        match tag {
+            STATE => {
+                self.last = Time::from_nanos(input.number()?);
+                let (events, stamp) = (input.number()?, stamp(input)?);
+                Some(Entry::State { at: self.last, events, stamp, image: input.bytes()?.to_vec() })
+            }
+            DECIDED => effect(input).map(Entry::Decided),
+            DROPPED => input.number().map(Entry::Dropped),
+            _ => self.event(tag, input),
+        }
+    }
+
+    fn event(&mut self, tag: u8, input: &mut Reader<'_>) -> Option<Entry> {
+        self.last = shifted(self.last, input.signed()?);
+        let at = self.last;
+        let (mut judged, mut new_stamp) = (None, None);
+        let event = match tag {
+            ARRIVED => {
+                let (arrival, of) = arrival(input, at)?;
+                judged = Some(of);
+                Event::Arrived(arrival)
+            }
+            FIRST_BYTE => Event::FirstByte { request: request(input)?, sent: shifted(at, input.signed()?) },
+            FINISHED => {
+                let request = request(input)?;
+                Event::Finished { request, outcome: *OUTCOMES.get(usize::from(input.byte()?))? }
+            }
+            ABANDONED => Event::Abandoned { request: request(input)? },
+            POLICY_CHANGED => {
+                new_stamp = Some(stamp(input)?);
+                Event::PolicyChanged(Arc::new(Policy::from_image(input.bytes()?)?))
+            }
+            BREAKER_FORCED => {
+                let class = ClassId::new(input.byte()?.into())?;
+                Event::BreakerForced { class, forced: *FORCED.get(usize::from(input.byte()?))? }
+            }
+            WOKEN => Event::Woken,
+            _ => return None,
+        };
+        Some(Entry::Event { at, event, judged, stamp: new_stamp })
+    }
+}
+
+fn shifted(time: Time, difference: i64) -> Time {
+    Time::from_nanos(time.as_nanos().wrapping_add(difference as u64))
+}
+
+fn request(input: &mut Reader<'_>) -> Option<RequestId> {
+    Some(RequestId { slot: input.small()?, epoch: input.small()? })
+}
+
+fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Judged)> {
+    let request = request(input)?;
+    let [class, value, tenure, usage_penalty] = input.array()?;
+    let arrival = Arrival {
+        request,
+        class: ClassId::new(class.into())?,
+        value: Value::from_step(value),
+        tenure: if tenure == 0 { Tenure::Fresh } else { Tenure::Admitted },
+        usage_penalty,
+        deadline: shifted(at, input.signed()?),
+    };
+    let trace = u64::from_le_bytes(input.array()?);
+    let class_by = input.byte()?;
+    let route = input.small()?.checked_sub(1);
+    let confidence = f32::from_le_bytes(input.array()?);
+    Some((arrival, Judged { trace, class_by, route, confidence }))
+}
+
+fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {
+    let generation = input.number()?;
+    Some(Stamp { generation, policy: input.text()?, bundle: input.text()?, text: input.text()? })
+}
+
+fn effect(input: &mut Reader<'_>) -> Option<Effect> {
+    let request = request(input)?;
+    let [code, class] = input.array()?;
+    let evidence = Evidence {
+        class: ClassId::new(class.into())?,
+        standing: Standing(input.number()?.try_into().ok()?),
+        limit: input.small()?,
+        inflight: input.small()?,
+        queued_ahead: input.small()?,
+        wait: Duration::from_nanos(input.number()?),
+        wait_allowed: Duration::from_nanos(input.number()?),
+    };
+    Some(Effect { request, decision: decision(code)?, evidence })
+}

@@ -1,0 +1,231 @@
+//! How a generation comes into force: by a file, by going back, or by a word on its mode; whole or not
+//! at all.
+//!
+//! Everything that can fail is over before the swap. The swap itself is one store, after which each gate
+//! is told; requests that were judged before and ask after are judged anew. What was applied is noted in
+//! the history last: a full disk must not keep an operator from applying what the shop needs, so that is
+//! an error in the log, and no more.
+//!
+//! What does not differ from what is in force is not applied: watchers call once too often, and a
+//! history of equal generations would be no help.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use plimsoll_core::policy::Mode;
+
+use super::loading::{
+    ReloadError, bundle_directory, check_pools, check_tests, load_model, log_warnings, read_policy,
+};
+use super::{Running, Serving};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::generation::{Contents, Generation};
+use crate::history::{Applied, Cause, Entry, History};
+use crate::journal::entry::Stamp;
+use crate::policy::compiled::CompiledPolicy;
+
+/// Whether what was rolled back from is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applying {
+    /// Only if it has changed.
+    Changed,
+    /// Whatever it is.
+    Again,
+}
+
+/// What became of a reload that was not rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A generation of this number is in force from now on.
+    Applied(u64),
+    /// The files say what is in force already, as this generation.
+    Unchanged(u64),
+}
+
+impl Serving {
+    /// Reads policy and model anew and applies both or neither.
+    ///
+    /// # Errors
+    /// Why everything stays as it is.
+    pub fn reload(&self, applying: Applying) -> Result<Outcome, ReloadError> {
+        let result = self.apply_files(applying);
+        match &result {
+            Ok(Outcome::Applied(_)) => self.metrics.reloaded(true),
+            Ok(Outcome::Unchanged(number)) => log::info!("nothing has changed: generation {number} stays"),
+            // A watcher may ask any number of times, and nothing is wrong.
+            Err(error @ ReloadError::Held { .. }) => log::warn!("nothing is applied: {error}"),
+            Err(error) => {
+                self.metrics.reloaded(false);
+                log::error!("reload rejected, the running policy stays:\n{error}");
+            }
+        }
+        result
+    }
+
+    fn apply_files(&self, applying: Applying) -> Result<Outcome, ReloadError> {
+        let mut history = self.history();
+        let (policy, bundle) = from_files(&self.config)?;
+        let model = load_model(&policy, &self.config)?;
+        let generation = Generation::new(history.next_number(), policy, Some(model));
+        let contents = generation.contents();
+        let running = self.running();
+        if contents == running.generation.contents() && running.generation.is_model_usable() {
+            return Ok(Outcome::Unchanged(running.generation.number));
+        }
+        if applying == Applying::Changed && history.is_held(&contents) {
+            return Err(ReloadError::Held { files: generation.policy.source.clone() });
+        }
+        check_tests(&generation, &self.clock)?;
+        let number = self.put(&mut history, generation, bundle.as_deref(), (Cause::Reload, None));
+        Ok(Outcome::Applied(number))
+    }
+
+    /// Brings generation `number` back, or the one before what is in force. Returns the number it has
+    /// now.
+    ///
+    /// # Errors
+    /// Why everything stays as it is.
+    pub fn roll_back(&self, number: Option<u64>, cause: Cause) -> Result<u64, ReloadError> {
+        let mut history = self.history();
+        let number = number.or_else(|| history.previous()).ok_or(ReloadError::NothingBefore)?;
+        let generation = history.restore(number)?;
+        check_pools(&generation.policy, &self.config)?;
+        let number = self.put(&mut history, generation, None, (cause, Some(number)));
+        self.metrics.rolled_back(cause);
+        Ok(number)
+    }
+
+    /// Goes back from generation `number`, unless another has come into force since.
+    ///
+    /// # Errors
+    /// Why everything stays as it is.
+    pub fn roll_back_from(&self, number: u64) -> Result<Option<u64>, ReloadError> {
+        if self.running().generation.number != number {
+            return Ok(None);
+        }
+        self.roll_back(None, Cause::AutomaticRollback).map(Some)
+    }
+
+    /// Observes or enforces from now on, whatever the policy says, until another one is applied.
+    /// Returns the number of the generation in force.
+    pub fn set_mode(&self, mode: Mode) -> u64 {
+        let mut history = self.history();
+        let running = self.running();
+        if running.generation.policy.core.mode() == mode {
+            return running.generation.number;
+        }
+        let generation = running.generation.clone().in_mode(mode);
+        self.put(&mut history, generation, None, (Cause::Mode, None))
+    }
+
+    /// The generations applied last, the latest last.
+    pub fn generations(&self) -> Vec<Entry> {
+        self.history().entries().cloned().collect()
+    }
+
+    /// What was applied last, and why.
+    pub fn latest_cause(&self) -> Option<Cause> {
+        self.history().latest().map(|entry| entry.cause)
+    }
+
+    /// Puts `generation` into force under the next number.
+    fn put(
+        &self,
+        history: &mut History,
+        generation: Generation,
+        bundle: Option<&Path>,
+        (cause, restores): (Cause, Option<u64>),
+    ) -> u64 {
+        let generation = generation.numbered(history.next_number());
+        let (number, core) = (generation.number, generation.policy.core.clone());
+        let stamp = stamp_of(&generation);
+        self.running.store(Arc::new(Running::new(generation.clone(), &self.metrics)));
+        for pool in &self.pools {
+            pool.gate.change_policy(core.clone(), &stamp);
+        }
+        self.applied.send_replace(number);
+        log::info!("generation {number} is in force ({}): {}", cause.name(), generation.policy.source);
+        note(history, &Applied { generation: &generation, bundle, cause, restores, wall: Clock::wall() });
+        number
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        // An entry is pushed whole, so a lock that a panic left poisoned guards a whole history.
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the journal says of a generation.
+pub(super) fn stamp_of(generation: &Generation) -> Arc<Stamp> {
+    let contents = generation.contents();
+    let text = serde_json::to_string(&*generation.policy.text).expect("a source is plain data");
+    let bundle = contents.bundle.unwrap_or_default();
+    Arc::new(Stamp { generation: generation.number, policy: contents.policy, bundle, text })
+}
+
+/// The generation that a process starts with.
+pub(super) fn first_generation(
+    config: &Config,
+    history: &mut History,
+    clock: &Clock,
+) -> Result<Generation, ReloadError> {
+    let (policy, bundle) = from_files(config)?;
+    let model = load_model(&policy, config);
+    let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
+    let generation = Generation::new(history.next_number(), policy, model.ok());
+    let contents = generation.contents();
+    if let Some(restored) = held(&contents, config, history) {
+        return Ok(restored);
+    }
+    check_tests(&generation, clock)?;
+    if let Some(latest) = history.latest().filter(|latest| latest.contents == contents) {
+        let generation = generation.numbered(latest.number);
+        history.resume(&generation);
+        return Ok(generation);
+    }
+    let bundle = bundle.as_deref();
+    let applied =
+        Applied { generation: &generation, bundle, cause: Cause::Start, restores: None, wall: Clock::wall() };
+    note(history, &applied);
+    Ok(generation)
+}
+
+/// What was in force last, if somebody went back to it from `contents`, which the files still hold.
+fn held(contents: &Contents, config: &Config, history: &mut History) -> Option<Generation> {
+    if !history.is_held(contents) {
+        return None;
+    }
+    let number = history.latest()?.number;
+    let restored = history.restore(number).map_err(ReloadError::from);
+    let restored = restored.and_then(|generation| {
+        check_pools(&generation.policy, config)?;
+        Ok(generation)
+    });
+    match restored {
+        Ok(generation) => {
+            log::warn!("generation {number} stays in force: the files hold what was rolled back from");
+            history.resume(&generation);
+            Some(generation)
+        }
+        Err(error) => {
+            log::error!("what was rolled back from is in force, for generation {number} is lost: {error}");
+            None
+        }
+    }
+}
+
+/// The policy of the files, and where its bundle lies.
+fn from_files(config: &Config) -> Result<(CompiledPolicy, Option<PathBuf>), ReloadError> {
+    let policy = read_policy(config)?;
+    check_pools(&policy, config)?;
+    log_warnings(&policy);
+    let bundle = bundle_directory(&policy, config).map(Path::to_owned);
+    Ok((policy, bundle))
+}
+
+fn note(history: &mut History, applied: &Applied<'_>) {
+    if let Err(error) = history.record(applied) {
+        log::error!("generation {} is not kept on disk: {error}", applied.generation.number);
+    }
+}
