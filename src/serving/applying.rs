@@ -53,6 +53,8 @@ impl Serving {
         match &result {
             Ok(Outcome::Applied(_)) => self.metrics.reloaded(true),
             Ok(Outcome::Unchanged(number)) => log::info!("nothing has changed: generation {number} stays"),
+            // A watcher may ask any number of times, and nothing is wrong.
+            Err(error @ ReloadError::Held { .. }) => log::warn!("nothing is applied: {error}"),
             Err(error) => {
                 self.metrics.reloaded(false);
                 log::error!("reload rejected, the running policy stays:\n{error}");

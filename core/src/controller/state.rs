@@ -11,8 +11,12 @@ impl Controller {
     pub fn write_image(&self, out: &mut Vec<u8>) {
         let Controller { policy, requests, queue, seats, load, limit, breakers, effects: _ } = self;
         policy.write(out);
-        (requests.write(out), queue.write(out), seats.write(out));
-        (load.write(out), limit.write(out), breakers.write(out));
+        requests.write(out);
+        queue.write(out);
+        seats.write(out);
+        load.write(out);
+        limit.write(out);
+        breakers.write(out);
     }
 
     /// The controller of an image that a controller of this very version wrote; `None` if it is none.
