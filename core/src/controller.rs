@@ -14,6 +14,8 @@
 //! ignored, and so is an arrival told twice. An arrival under a slot that is
 //! still held tells that its holder is gone: no permit is ever lost.
 
+pub mod memory;
+
 use crate::admission::{Load, Tenure, Value, restand, ring_of, standing};
 use crate::breaker::{Breaker, BreakerState, Passage};
 use crate::decision::{Decision, Evidence, Reason, RequestId};
