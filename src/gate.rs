@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_core::admission::{Tenure, Value};
+use plimsoll_core::controller::memory::Learned;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, Evidence, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
@@ -102,6 +103,17 @@ impl Gate {
             clock,
             saturated: AtomicBool::new(false),
         })
+    }
+
+    /// What was learned of the pool; `None` while too little is.
+    pub fn learned(&self) -> Option<Learned> {
+        self.lock().controller.learned()
+    }
+
+    /// Begins with what an earlier process learned of the pool.
+    pub fn resume(&self, learned: &Learned) {
+        let now = self.clock.now();
+        self.lock().controller.resume(learned, now);
     }
 
     /// Asks for a permit under `policy`.
