@@ -38,7 +38,7 @@ pub(super) fn certified(identity: &Identity, provider: &CryptoProvider) -> Resul
     CertifiedKey::from_der(chain, key, provider).map_err(|error| TlsError::Identity {
         certificate: identity.certificate.clone(),
         key: identity.key.clone(),
-        error,
+        error: error.to_string(),
     })
 }
 

@@ -41,7 +41,7 @@ pub enum TlsError {
         /// The key's file.
         key: PathBuf,
         /// Why.
-        error: rustls::Error,
+        error: String,
     },
     /// What is in the file signs for nobody.
     #[error("{}: {error}", .path.display())]

@@ -66,10 +66,10 @@ fn names(settings: &ServerTls, provider: &CryptoProvider) -> Result<Names, TlsEr
     for identity in &settings.certificates {
         let certificate = certified(identity, provider)?;
         // Each alone first, so that it is known whose names cannot be read.
-        let failed = |error| TlsError::Identity {
+        let failed = |error: rustls::Error| TlsError::Identity {
             certificate: identity.certificate.clone(),
             key: identity.key.clone(),
-            error,
+            error: error.to_string(),
         };
         Names::of(vec![certificate.clone()]).map_err(failed)?;
         certificates.push(certificate);

@@ -70,6 +70,7 @@ fn vacant() -> SocketAddr {
 }
 
 /// Starts `program` with `arguments`, in which `FILE` stands for a file of this text; waits until it listens.
+#[expect(clippy::print_stdout, reason = "what is skipped is told")]
 async fn start(
     name: &'static str,
     program: &str,
