@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use plimsoll_core::breaker::Forced;
+use plimsoll_core::controller::memory::Learned;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, Evidence, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
@@ -116,6 +117,17 @@ impl Gate {
     /// Journals from now on; decisions are made under the generation of `stamp`.
     pub fn journal(&self, stamp: Arc<Stamp>) {
         self.lock().tap = Some(Tap::new(stamp));
+    }
+
+    /// What was learned of the pool; `None` while too little is.
+    pub fn learned(&self) -> Option<Learned> {
+        self.lock().controller.learned()
+    }
+
+    /// Begins with what an earlier process learned of the pool.
+    pub fn resume(&self, learned: &Learned) {
+        let now = self.clock.now();
+        self.lock().controller.resume(learned, now);
     }
 
     /// Asks for a permit under `policy`.

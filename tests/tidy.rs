@@ -33,13 +33,14 @@ const TREES: [&str; 8] = [
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "common", "helper", "helpers", "manager", "misc", "shared"];
 
 /// The modules of the proxy, and what each may import of those that stand above it here.
-const LAYERS: [(&str, Imports); 25] = [
+const LAYERS: [(&str, Imports); 27] = [
     ("lib", Only(&[])),
     ("access_log", Only(&[])),
     ("yaml", Only(&[])),
     ("hygiene", Only(&[])),
     ("journal", Only(&[])),
     ("config", Only(&["hygiene", "journal", "yaml"])),
+    ("tls", Only(&["config"])),
     ("classify", Only(&[])),
     ("clock", Only(&["classify"])),
     ("model", Only(&["classify"])),
@@ -55,6 +56,7 @@ const LAYERS: [(&str, Imports); 25] = [
     ("gate", Only(&["clock", "journal"])),
     ("telemetry", Only(&["generation", "history", "hygiene", "journal", "policy"])),
     ("serving", AllBut(&[])),
+    ("memory", Only(&["clock", "serving"])),
     ("proxy", AllBut(&[])),
     ("admin", AllBut(&["proxy"])),
     ("cli", AllBut(&[])),
@@ -79,11 +81,16 @@ const HARNESS_MAY_USE: [&str; 8] =
     ["access_log", "classify", "clients", "clock", "generation", "model", "policy", "yaml"];
 
 /// Text that may stand in these places only, and what to do elsewhere.
-const CONFINED: [Confined; 3] = [
+const CONFINED: [Confined; 4] = [
     Confined {
         texts: &["pingora_"],
         places: &["src/proxy/", "src/cli/serve.rs", "benches/peers/"],
         advice: "pass plain values out of src/proxy/",
+    },
+    Confined {
+        texts: &["rustls::"],
+        places: &["src/tls/", "src/config/tls.rs", "tests/serve/"],
+        advice: "ask src/tls/",
     },
     Confined { texts: &["tract_"], places: &["src/model/"], advice: "ask a `Scorer`" },
     Confined {

@@ -42,6 +42,13 @@ impl Batch {
 }
 
 impl Baseline {
+    /// What another controller learned, believed like one batch; unlearned if it is zero.
+    pub(crate) fn remembered(duration: Duration) -> Baseline {
+        let seconds = duration.as_secs_f64().min(SECONDS_MAX);
+        let samples = if duration.is_zero() { 0 } else { BATCH };
+        Baseline { seconds, samples, batch: Batch::default() }
+    }
+
     /// In seconds; the mean of the samples so far until enough are there to learn from.
     pub(crate) fn seconds(&self) -> f64 {
         if self.is_learned() { self.seconds } else { self.batch.mean() }

@@ -14,6 +14,7 @@
 //! ignored, and so is an arrival told twice. An arrival under a slot that is
 //! still held tells that its holder is gone: no permit is ever lost.
 
+pub mod memory;
 mod snapshot;
 mod state;
 

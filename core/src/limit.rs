@@ -24,6 +24,7 @@
 //! It does not know classes' importance, nor who waits for a seat.
 
 mod level;
+mod memory;
 mod start;
 mod trial;
 

@@ -87,18 +87,24 @@ enum Socket {
     Unix(StdUnixListener, PathBuf),
 }
 
-/// Binds what `settings` ask for.
+/// Binds what `settings` ask for, but for the address that was `inherited`. The socket of a predecessor is
+/// replaced: it is told apart by its path alone, and whoever asks there means the process that serves.
 ///
 /// # Errors
 /// A place that cannot be used, or that others reach without a token.
-pub fn bind(settings: &AdminSettings) -> Result<Vec<Bound>, AccessError> {
+pub fn bind(
+    settings: &AdminSettings,
+    inherited: Option<std::net::TcpListener>,
+    has_predecessor: bool,
+) -> Result<Vec<Bound>, AccessError> {
     let token = settings.token_file.as_deref().map(read_token).transpose()?;
     let mut bound = Vec::new();
     if let Some(address) = settings.listen {
         if token.is_none() && !address.ip().to_canonical().is_loopback() {
             return Err(AccessError::TokenNeeded(address));
         }
-        let listener = std::net::TcpListener::bind(address).and_then(|listener| {
+        let listener = inherited.map_or_else(|| std::net::TcpListener::bind(address), Ok);
+        let listener = listener.and_then(|listener| {
             listener.set_nonblocking(true)?;
             Ok(listener)
         });
@@ -106,7 +112,7 @@ pub fn bind(settings: &AdminSettings) -> Result<Vec<Bound>, AccessError> {
         bound.push(Bound { socket: Socket::Tcp(listener), access: Access { token } });
     }
     if let Some(path) = &settings.socket {
-        let listener = bind_socket(path)
+        let listener = bind_socket(path, has_predecessor)
             .map_err(|error| AccessError::Listen { place: format!("unix:{}", path.display()), error })?;
         bound.push(Bound { socket: Socket::Unix(listener, path.clone()), access: Access { token: None } });
     }
@@ -166,10 +172,10 @@ pub fn read_token(path: &Path) -> Result<String, AccessError> {
     Ok(token.to_owned())
 }
 
-fn bind_socket(path: &Path) -> io::Result<StdUnixListener> {
+fn bind_socket(path: &Path, has_predecessor: bool) -> io::Result<StdUnixListener> {
     let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
     // One that nobody answers on is left over from a process that was killed.
-    if is_socket && UnixStream::connect(path).is_err() {
+    if is_socket && (has_predecessor || UnixStream::connect(path).is_err()) {
         fs::remove_file(path)?;
     }
     let listener = StdUnixListener::bind(path)?;
@@ -224,14 +230,14 @@ mod tests {
     fn an_address_that_others_reach_needs_a_token() {
         let listen = Some("0.0.0.0:0".parse().unwrap());
         let open = AdminSettings { listen, ..AdminSettings::default() };
-        assert!(matches!(bind(&open), Err(AccessError::TokenNeeded(_))));
+        assert!(matches!(bind(&open, None, false), Err(AccessError::TokenNeeded(_))));
         let local = AdminSettings { listen: Some("[::1]:0".parse().unwrap()), ..AdminSettings::default() };
-        assert!(!matches!(bind(&local), Err(AccessError::TokenNeeded(_))));
+        assert!(!matches!(bind(&local, None, false), Err(AccessError::TokenNeeded(_))));
         let directory = tempfile::tempdir().unwrap();
         let token_file = directory.path().join("token");
         fs::write(&token_file, TOKEN).unwrap();
         let closed = AdminSettings { listen, token_file: Some(token_file), ..AdminSettings::default() };
-        assert_eq!(bind(&closed).unwrap().len(), 1);
+        assert_eq!(bind(&closed, None, false).unwrap().len(), 1);
     }
 
     #[test]
@@ -239,10 +245,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("admin.sock");
         let settings = AdminSettings { socket: Some(socket.clone()), ..AdminSettings::default() };
-        let first = bind(&settings).unwrap();
+        let first = bind(&settings, None, false).unwrap();
         assert_eq!(fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-        assert!(bind(&settings).is_err(), "somebody answers on it");
+        assert!(bind(&settings, None, false).is_err(), "somebody answers on it");
+        bind(&settings, None, true).unwrap();
         drop(first);
-        bind(&settings).unwrap();
+        bind(&settings, None, false).unwrap();
     }
 }

@@ -3,39 +3,48 @@
 //! The runtime is ours and not Pingora's `Server`: that sleeps its whole grace
 //! period on SIGTERM even when idle, and a port in use is a panic in it. Here,
 //! a port in use is a message, and a drained process ends at once.
+//!
+//! How the sockets pass to the next process is `handover`'s part.
 
+mod handover;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::IntoRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use parking_lot::Mutex;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::server::{Fds, ListenFds};
-use pingora_core::services::Service as _;
 use pingora_proxy::{HttpProxy, http_proxy};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::admin::{Admin, access};
 use crate::cli::model::own_program;
-use crate::config::{AdminPlace, Config, DEFAULT_POOL, JOURNAL_BYTES_MAX, Pool};
+use crate::cli::serve::handover::{Predecessor, Sockets};
+use crate::config::{AdminPlace, Config, DEFAULT_POOL, JOURNAL_BYTES_MAX, Listener, Pool, ServerTls};
 use crate::journal::writer::JournalSettings;
+use crate::memory;
 use crate::policy::watch::PolicyWatch;
+use crate::proxy::doors::Doors;
 use crate::proxy::preface::EitherHttp;
 use crate::proxy::service::Plimsoll;
 use crate::serving::{Applying, Serving, vigil};
 
-/// How long requests in flight may take to finish after SIGTERM.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
+/// How long connections that wait for a request are kept after SIGTERM: clients that are busy send their
+/// next one within this, and a process that has nothing to do ends within a second.
+const LINGER: Duration = Duration::from_millis(500);
 /// How often a draining process looks whether it is idle.
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 /// Connections to upstreams that are kept for the next request.
 const UPSTREAM_KEEPALIVE: usize = 1_024;
+
+type ProxyDoors = Doors<HttpProxy<Plimsoll>>;
 
 /// The flags of `serve`: shorthand for a settings file.
 #[derive(Debug, clap::Args)]
@@ -79,15 +88,16 @@ pub struct Arguments {
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     start_log();
     let config = settings(arguments)?;
-    let listeners = config.listen.iter().map(|address| bind(*address)).collect::<Result<Vec<_>, _>>()?;
-    let admin = access::bind(&config.admin)?;
+    let (sockets, predecessor) = Sockets::open(&config)?;
+    let admin = sockets.admin.as_ref().map(TcpListener::try_clone).transpose()?;
+    let admin = access::bind(&config.admin, admin, predecessor.is_some())?;
     let serving = Serving::start(config)?;
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(threads) = serving.config.threads {
         runtime.worker_threads(threads);
     }
     let runtime = runtime.enable_all().thread_name("plimsoll").build().context("cannot start threads")?;
-    runtime.block_on(serve(serving, listeners, admin))?;
+    runtime.block_on(serve(serving, sockets, predecessor, admin))?;
     // Streams that outlived the drain end here.
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
@@ -117,7 +127,7 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
         None => Config::default(),
     };
     if !arguments.listen.is_empty() {
-        config.listen = arguments.listen;
+        config.listen = arguments.listen.into_iter().map(Listener::clear).collect();
     }
     if !arguments.upstream.is_empty() {
         let endpoints = arguments.upstream.iter().map(|name| resolve(name));
@@ -156,22 +166,20 @@ fn resolve(name: &str) -> anyhow::Result<SocketAddr> {
     addresses.next().with_context(|| format!("--upstream {name}: the name has no address"))
 }
 
-fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).with_context(|| {
-        format!("cannot listen on {address}: is another process using the port, or may this user not?")
-    })?;
-    listener.set_nonblocking(true).context("cannot make the listener non-blocking")?;
-    Ok(listener)
-}
-
+/// Serves until it is told to end, or until a successor serves.
 async fn serve(
     serving: Arc<Serving>,
-    listeners: Vec<TcpListener>,
+    sockets: Sockets,
+    predecessor: Option<Predecessor>,
     admin: Vec<access::Bound>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let (stop, stopped) = watch::channel(false);
-    let proxy = Plimsoll::new(serving.clone()).context("an endpoint cannot be used")?;
+    memory::recall(&serving);
+    let proxy = Plimsoll::new(serving.clone())?;
+    let strain = proxy.strain();
+    let metrics = serving.metrics.connections.clone();
+    tokio::spawn(strain.clone().watch(serving.config.memory_bytes_max, serving.clock, metrics));
     for check in proxy.health_checks(&stopped) {
         tokio::spawn(check);
     }
@@ -179,46 +187,50 @@ async fn serve(
         let gate = pool.gate.clone();
         tokio::spawn(async move { gate.run_timer().await });
     }
+    let Sockets { listeners, .. } = sockets.duplicate().context("cannot duplicate the sockets")?;
+    // The listener knows the port that the system chose where `:0` was asked for.
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let (doors, mut accepting) =
+        Doors::open(http(proxy, serving.clone()), serving.clone(), listeners, strain, &stopped)?;
     let api = Admin::new(serving.clone());
+    let mut admin_api = JoinSet::new();
     for bound in admin {
         let (listener, access) = bound.into_listener()?;
-        tokio::spawn(api.clone().serve(listener, access));
+        admin_api.spawn(api.clone().serve(listener, access));
     }
     tokio::spawn(vigil::keep(serving.clone()));
-    let watching = watch_policy(&serving);
-    // The listener knows the port that the system chose where `:0` was asked for.
-    for listener in &listeners {
+    for address in addresses {
         let source = &serving.running().generation.policy.source;
         let number = serving.running().generation.number;
-        log::info!("listening on {}, generation {number}: {source}", listener.local_addr()?);
+        log::info!("listening on {address}, generation {number}: {source}, process {}", std::process::id());
     }
-    let service = tokio::spawn(run_service(http(proxy, serving.clone()), listeners, stopped));
+    let watching = (watch_policy(&serving), watch_certificates(&serving, &doors));
+    let saving = tokio::spawn(keep_saving(serving.clone()));
     api.set_ready(true);
-    signals.until_told_to_stop(&serving).await;
-    api.set_ready(false);
+    tell_service_manager(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
+    if let Some(predecessor) = predecessor {
+        predecessor
+            .relieve()
+            .unwrap_or_else(|error| log::warn!("the process before this one is gone: {error}"));
+    }
+    let end = until_the_end(&mut signals, &serving, &doors, &sockets).await;
+    match end {
+        End::Stopped => {
+            memory::save(&serving);
+            api.set_ready(false);
+            tell_service_manager(&[NotifyState::Stopping]);
+        }
+        // The admin API is the successor's from here on.
+        End::Succeeded => admin_api.shutdown().await,
+    }
+    saving.abort();
     log::info!("draining");
+    drop((watching, sockets));
     stop.send_replace(true);
-    drop(watching);
-    service.await.context("the proxy ended badly")?;
-    drain(&serving).await;
+    while accepting.join_next().await.is_some() {}
+    drain(&serving, &doors, end).await;
     serving.finish_journal();
     Ok(())
-}
-
-async fn run_service(
-    app: EitherHttp<HttpProxy<Plimsoll>>,
-    listeners: Vec<TcpListener>,
-    stopped: watch::Receiver<bool>,
-) {
-    let mut service = pingora_core::services::listening::Service::new("plimsoll".into(), app);
-    let mut fds = Fds::new();
-    for listener in listeners {
-        let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
-        service.add_tcp(&address);
-        fds.add(address, listener.into_raw_fd());
-    }
-    let fds: ListenFds = Arc::new(Mutex::new(fds));
-    service.start_service(Some(fds), stopped, 1).await;
 }
 
 fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {
@@ -237,11 +249,40 @@ fn watch_policy(serving: &Arc<Serving>) -> Option<PolicyWatch> {
     watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
 }
 
+/// Reads certificates anew when their files change. Dropping it ends that.
+fn watch_certificates(serving: &Arc<Serving>, doors: &Arc<ProxyDoors>) -> Vec<PolicyWatch> {
+    let tls = serving.config.listen.iter().filter_map(|listener| listener.tls.as_ref());
+    // A watch is one of the directory: one file in each is enough.
+    let files: BTreeMap<Option<&Path>, &Path> =
+        tls.flat_map(ServerTls::files).map(|file| (file.parent(), file)).collect();
+    let watch = |path: &&Path| {
+        let doors = doors.clone();
+        let watch = PolicyWatch::start(path, move || doors.reload_certificates());
+        watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
+    };
+    files.values().filter_map(watch).collect()
+}
+
+/// Without one, nobody is told.
+fn tell_service_manager(states: &[NotifyState<'_>]) {
+    sd_notify::notify(states).unwrap_or_else(|error| log::warn!("the service manager was not told: {error}"));
+}
+
+/// Why a process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was told to.
+    Stopped,
+    /// Another one serves in its place.
+    Succeeded,
+}
+
 /// What an operator tells a process. Caught from the start: a signal that nobody listens for kills.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
@@ -250,33 +291,76 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
         })
     }
+}
 
-    /// Reloads on SIGHUP; returns on SIGTERM or SIGINT.
-    async fn until_told_to_stop(&mut self, serving: &Arc<Serving>) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => {
-                    let serving = serving.clone();
-                    tokio::task::spawn_blocking(move || serving.reload(Applying::Changed));
-                }
+/// Does what it is told on SIGHUP (read everything anew) and SIGUSR2 (hand over to this program as it is
+/// on disk now) until SIGTERM, SIGINT, or a successor.
+async fn until_the_end(
+    signals: &mut Signals,
+    serving: &Arc<Serving>,
+    doors: &Arc<ProxyDoors>,
+    sockets: &Sockets,
+) -> End {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return End::Stopped,
+            _ = signals.interrupt.recv() => return End::Stopped,
+            _ = signals.hangup.recv() => {
+                let (serving, doors) = (serving.clone(), doors.clone());
+                tokio::task::spawn_blocking(move || {
+                    doors.reload_certificates();
+                    serving.reload(Applying::Changed)
+                });
             }
+            _ = signals.upgrade.recv() => match hand_over(serving, sockets).await {
+                Ok(successor) => {
+                    log::info!("process {successor} serves from here on");
+                    return End::Succeeded;
+                }
+                Err(error) => log::error!("no upgrade, this process goes on: {error:#}"),
+            },
         }
+    }
+}
+
+async fn hand_over(serving: &Serving, sockets: &Sockets) -> anyhow::Result<u32> {
+    // The successor begins with what is known now.
+    memory::save(serving);
+    sockets.hand_over(&serving.config).await
+}
+
+async fn keep_saving(serving: Arc<Serving>) {
+    loop {
+        tokio::time::sleep(memory::INTERVAL).await;
+        let serving = serving.clone();
+        let _ = tokio::task::spawn_blocking(move || memory::save(&serving)).await;
     }
 }
 
 /// Waits until every client has its answer, but not for ever. Seats tell less: they are given back
 /// while slow readers still read.
-async fn drain(serving: &Serving) {
-    let idle = async {
-        while !serving.is_idle() {
-            tokio::time::sleep(DRAIN_STEP).await;
-        }
+async fn drain(serving: &Serving, doors: &ProxyDoors, end: End) {
+    let (max, linger) = match end {
+        End::Stopped => (serving.config.drain.stop, LINGER),
+        // Nobody waits for this process to end.
+        End::Succeeded => (serving.config.drain.upgrade, serving.config.connections.idle),
     };
-    if tokio::time::timeout(DRAIN_MAX, idle).await.is_err() {
-        log::warn!("requests were still unfinished after {DRAIN_MAX:?}");
+    let idle = async {
+        // A client that comes back on its connection learns from an answer that it was the last.
+        let _ = tokio::time::timeout(linger, until(|| doors.connections() == 0)).await;
+        doors.close_idle().await;
+        until(|| serving.is_idle()).await;
+    };
+    if tokio::time::timeout(max, idle).await.is_err() {
+        log::warn!("requests were still unfinished after {max:?}");
+    }
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::time::sleep(DRAIN_STEP).await;
     }
 }

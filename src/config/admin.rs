@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{path, socket_address};
+use super::read::{path, socket_address};
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::Field;
 

@@ -1,8 +1,10 @@
-//! The connection of an HTTP/1 client, as Pingora reads it: by its deadline, and in pieces.
+//! The connection of a client, as Pingora reads and writes it: by its deadline, at a pace, and in pieces.
 //!
 //! A read that finds nothing after the deadline is an error instead of a wait, so
 //! that Pingora ends the request by its own ways and we can answer it. The first
-//! byte of a head sets the time for the whole of it.
+//! byte of an HTTP/1 head sets the time for the whole of it; of an HTTP/2 connection
+//! the frames are counted (`frames`). A client that takes what it is sent too slowly
+//! (`pace`) is left.
 //!
 //! No read takes in more than [`READ_MAX`], or the buffer for the beginning of a
 //! body could overflow, and Pingora's is then lost as a whole.
@@ -11,7 +13,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::protocols::raw_connect::ProxyDigest;
@@ -20,38 +21,102 @@ use pingora_core::protocols::{
     ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, Stream,
     TimingDigest, UniqueID, UniqueIDType,
 };
+use plimsoll_core::time::Time;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::deadline::Deadline;
-use crate::clock::Clock;
+use super::frames::Frames;
+use super::pace::Pace;
+use crate::serving::Serving;
+use crate::telemetry::connections::TurnedAway;
 
 /// The most that one read takes in: as much as a frame of HTTP/2 has at most by default.
 pub(super) const READ_MAX: usize = 16 * 1024;
+
+/// What is looked at in the bytes that a client sends.
+#[derive(Debug)]
+enum Watch {
+    /// Where heads begin: in which pause the latest one did.
+    Heads(Option<u64>),
+    /// What kinds of frames there are.
+    Frames(Box<Frames>),
+}
 
 /// A connection under a deadline.
 #[derive(Debug)]
 pub(super) struct Guarded {
     stream: Stream,
     deadline: Arc<Deadline>,
-    clock: Clock,
-    head_max: Duration,
-    /// In which pause the latest head began.
-    head_began_in: Option<u64>,
+    serving: Arc<Serving>,
+    watch: Watch,
+    pace: Pace,
 }
 
 impl Guarded {
-    /// Guards `stream`, whose heads must be whole `head_max` after their first byte.
-    pub(super) fn new(stream: Stream, deadline: Arc<Deadline>, clock: Clock, head_max: Duration) -> Guarded {
-        Guarded { stream, deadline, clock, head_max, head_began_in: None }
+    /// Guards the connection of an HTTP/1 client.
+    pub(super) fn http1(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>) -> Guarded {
+        Guarded::new(stream, deadline, serving, Watch::Heads(None))
     }
 
-    /// The first bytes between two requests are the beginning of a head.
-    fn note_read(&mut self) {
-        let pause = self.deadline.pause();
-        if pause.is_some() && pause != self.head_began_in {
-            self.head_began_in = pause;
-            self.deadline.set(self.clock.now().after(self.head_max));
+    /// Guards the connection of an HTTP/2 client, whose preface must be whole when it says so.
+    pub(super) fn http2(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>) -> Guarded {
+        deadline.set(serving.clock.now().after(serving.config.connections.head));
+        Guarded::new(stream, deadline, serving, Watch::Frames(Box::default()))
+    }
+
+    fn new(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>, watch: Watch) -> Guarded {
+        let pace = Pace::at_least(serving.config.connections.send_bytes_per_s_min);
+        Guarded { stream, deadline, serving, watch, pace }
+    }
+
+    fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let clock = self.serving.clock;
+        match &mut self.watch {
+            Watch::Heads(latest) => {
+                let pause = self.deadline.pause();
+                // The first bytes between two requests are the beginning of a head.
+                if pause.is_some() && pause != *latest {
+                    *latest = pause;
+                    self.deadline.set(clock.now().after(self.serving.config.connections.head));
+                }
+                Ok(())
+            }
+            Watch::Frames(frames) => {
+                let had_begun = frames.has_begun();
+                let counted = frames.received(bytes, || clock.now());
+                if !had_begun && frames.has_begun() {
+                    self.deadline.set(Time::NEVER);
+                }
+                counted.map_err(|flood| {
+                    self.serving.metrics.connections.turn_away(TurnedAway::Flood);
+                    io::Error::other(flood)
+                })
+            }
         }
+    }
+
+    /// Notes how a write went; an error if the client is too slow.
+    fn note_write(
+        &mut self,
+        written: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let clock = self.serving.clock;
+        let keeps_up = match &written {
+            Poll::Ready(Ok(count)) => {
+                if let Watch::Frames(frames) = &mut self.watch {
+                    frames.sent(*count);
+                }
+                self.pace.took(*count, || clock.now())
+            }
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => self.pace.waits(clock.now(), cx).is_pending(),
+        };
+        if keeps_up {
+            return written;
+        }
+        self.serving.metrics.connections.turn_away(TurnedAway::Slow);
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads too slowly")))
     }
 }
 
@@ -61,27 +126,28 @@ impl AsyncRead for Guarded {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let read = Pin::new(&mut (&mut self.stream).take(READ_MAX as u64)).poll_read(cx, buf);
         match read {
             Poll::Pending if self.deadline.has_rung() => {
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the deadline has passed")))
             }
             Poll::Pending => Poll::Pending,
-            Poll::Ready(done) => {
-                self.note_read();
-                Poll::Ready(done)
-            }
+            Poll::Ready(Ok(())) => Poll::Ready(self.note_read(&buf.filled()[before..])),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
     }
 }
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note_write(written, cx)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.note_write(flushed.map_ok(|()| 0), cx).map_ok(|_| ())
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -93,7 +159,8 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.note_write(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {

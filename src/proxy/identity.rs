@@ -24,7 +24,6 @@ const TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
 const FORWARDED: &str = "forwarded";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
-const HTTP: HeaderValue = HeaderValue::from_static("http");
 /// As long as an address gets.
 const ADDRESS_BYTES_MAX: usize = 39;
 /// A longer id than this is not an id.
@@ -99,6 +98,26 @@ pub(super) struct Forwarding {
     pub(super) peer: IpAddr,
     /// Whether the peer is a trusted hop, whose word is passed on.
     pub(super) trusted: bool,
+    /// What the peer spoke with us.
+    pub(super) scheme: Scheme,
+}
+
+/// What a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    /// HTTP in the clear.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    const fn name(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
 }
 
 /// Writes id, trace and forwarding into the request that goes upstream.
@@ -113,13 +132,17 @@ pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding:
     let peer = forwarding.peer.to_canonical();
     if forwarding.trusted {
         if request.headers.contains_key(FORWARDED) {
-            request.append_header(FORWARDED, forwarded_for(peer))?;
+            request.append_header(FORWARDED, forwarded_for(peer, forwarding.scheme))?;
         }
         request.append_header(FORWARDED_FOR, address_text(peer))?;
+        // A hop that ends TLS says so; of one that does not, nobody else could.
+        if !request.headers.contains_key(FORWARDED_PROTO) {
+            request.insert_header(FORWARDED_PROTO, HeaderValue::from_static(forwarding.scheme.name()))?;
+        }
     } else {
         drop_claims(request);
         request.insert_header(FORWARDED_FOR, address_text(peer))?;
-        request.insert_header(FORWARDED_PROTO, HTTP)?;
+        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static(forwarding.scheme.name()))?;
     }
     Ok(())
 }
@@ -144,10 +167,11 @@ fn address_text(address: IpAddr) -> String {
 }
 
 /// One more element of a `Forwarded` field (RFC 7239, section 4).
-fn forwarded_for(peer: IpAddr) -> String {
+fn forwarded_for(peer: IpAddr, scheme: Scheme) -> String {
+    let scheme = scheme.name();
     match peer {
-        IpAddr::V4(peer) => format!("for={peer};proto=http"),
-        IpAddr::V6(peer) => format!("for=\"[{peer}]\";proto=http"),
+        IpAddr::V4(peer) => format!("for={peer};proto={scheme}"),
+        IpAddr::V6(peer) => format!("for=\"[{peer}]\";proto={scheme}"),
     }
 }
 
@@ -165,7 +189,7 @@ mod tests {
 
     fn sent(headers: &[(&'static str, &str)], trusted: bool, name: &str) -> Vec<String> {
         let mut request = request(headers);
-        let forwarding = Forwarding { peer: "192.0.2.9".parse().unwrap(), trusted };
+        let forwarding = Forwarding { peer: "192.0.2.9".parse().unwrap(), trusted, scheme: Scheme::Http };
         write_upstream(&mut request, 7, forwarding).unwrap();
         let values = request.headers.get_all(name).into_iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect()

@@ -19,6 +19,7 @@ use plimsoll_core::standing::{Tenure, Value};
 use super::context::{Context, Fate, Judged};
 use super::deadline::Deadline;
 use super::identity::random_bits;
+use super::strain::Rung;
 use super::upload::{Room, Upload};
 use crate::classify::entry::entry;
 use crate::classify::head::Head;
@@ -54,6 +55,7 @@ pub(super) enum Passage {
 pub(super) async fn take(
     serving: &Serving,
     room: &Room,
+    rung: Rung,
     session: &mut Session,
     ctx: &mut Context,
 ) -> Result<Passage> {
@@ -80,9 +82,15 @@ pub(super) async fn take(
         session.set_read_timeout(Some(CLIENT_STALL_MAX));
     }
     session.set_write_timeout(Some(CLIENT_STALL_MAX));
+    if rung >= Rung::NoKeepAlive {
+        session.set_keepalive(None);
+    }
     let mut answer = None;
     for _ in 0..JUDGED_ANEW_MAX {
         judge(serving, session, ctx);
+        if rung >= Rung::LowerClasses && is_of_lower_half(ctx) {
+            return Ok(Passage::Rejected(Rejection::Strained, None));
+        }
         if let Err(wait) = check_limits(serving, ctx) {
             return Ok(Passage::Rejected(Rejection::RateLimited, Some(wait)));
         }
@@ -153,6 +161,15 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let session = session_key;
     ctx.judged =
         Some(Judged { class, own_class, class_by, route, confidence, pool, session, known, running });
+}
+
+/// Whether at least half of the classes are more important. The most important one never is.
+fn is_of_lower_half(ctx: &Context) -> bool {
+    let Some(judged) = &ctx.judged else { return false };
+    let core = &judged.running.generation.policy.core;
+    let rank = core.class(judged.class).rank;
+    let better = core.classes().iter().filter(|class| class.rank < rank).count();
+    better * 2 >= core.classes().len()
 }
 
 /// `Err` if a hard limit refuses the request; in observe mode it is only counted.

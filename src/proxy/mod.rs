@@ -7,8 +7,12 @@
 mod identity;
 mod hold;
 mod deadline;
+mod frames;
+mod pace;
 mod guard;
 mod places;
+mod strain;
+mod proxy_header;
 mod context;
 mod upload;
 mod failure;
@@ -19,3 +23,4 @@ mod upstream;
 mod record;
 pub mod service;
 pub mod preface;
+pub mod doors;

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
+use prometheus_client::metrics::gauge::Gauge;
 
 use crate::classify::sessions::network;
 use crate::config::Connections;
-use crate::telemetry::metrics::Crowded;
+use crate::telemetry::connections::TurnedAway;
 
 /// The connections there are.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(super) struct Places {
     limits: Connections,
     hasher: RandomState,
     in_all: AtomicUsize,
+    open: Gauge,
     from: DashMap<u64, usize>,
 }
 
@@ -34,40 +36,49 @@ pub(super) struct Place {
 
 impl Places {
     /// No connections yet.
-    pub(super) fn new(limits: Connections) -> Arc<Places> {
+    pub(super) fn new(limits: Connections, open: Gauge) -> Arc<Places> {
         Arc::new(Places {
             limits,
             hasher: RandomState::new(),
             in_all: AtomicUsize::new(0),
+            open,
             from: DashMap::new(),
         })
     }
 
-    /// A place for a connection from `address`; `None` for one that counts only in the total.
-    pub(super) fn take(self: &Arc<Places>, address: Option<IpAddr>) -> Result<Place, Crowded> {
+    /// A place for a connection, wherever it comes from.
+    pub(super) fn take(self: &Arc<Places>) -> Result<Place, TurnedAway> {
         // Counted first and given back by drop, so that two who come at once cannot share the last place.
-        let mut place = Place { places: self.clone(), key: None };
+        let place = Place { places: self.clone(), key: None };
+        self.open.inc();
         if self.in_all.fetch_add(1, Ordering::Relaxed) >= self.limits.max {
-            return Err(Crowded::InAll);
-        }
-        if let Some(address) = address {
-            let key = self.hasher.hash_one(network(address));
-            let mut from = self.from.entry(key).or_default();
-            *from += 1;
-            place.key = Some(key);
-            let is_crowded = *from > self.limits.per_address_max.unwrap_or(usize::MAX);
-            drop(from);
-            if is_crowded {
-                return Err(Crowded::FromAddress);
-            }
+            return Err(TurnedAway::TooMany);
         }
         Ok(place)
+    }
+
+    /// How many connections there are.
+    pub(super) fn count(&self) -> usize {
+        self.in_all.load(Ordering::Relaxed)
+    }
+}
+
+impl Place {
+    /// Counts the connection for the client that it turned out to be of.
+    pub(super) fn count_for(&mut self, address: IpAddr) -> Result<(), TurnedAway> {
+        let Some(most) = self.places.limits.per_address_max else { return Ok(()) };
+        let key = self.places.hasher.hash_one(network(address));
+        let mut from = self.places.from.entry(key).or_default();
+        *from += 1;
+        self.key = Some(key);
+        if *from > most { Err(TurnedAway::TooManyOfAddress) } else { Ok(()) }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         self.places.in_all.fetch_sub(1, Ordering::Relaxed);
+        self.places.open.dec();
         let Some(key) = self.key else { return };
         self.places.from.remove_if_mut(&key, |_, from| {
             *from -= 1;
@@ -81,33 +92,38 @@ mod tests {
     use super::*;
 
     fn places() -> Arc<Places> {
-        Places::new(Connections { max: 3, per_address_max: Some(2), ..Connections::default() })
+        Places::new(
+            Connections { max: 3, per_address_max: Some(2), ..Connections::default() },
+            Gauge::default(),
+        )
     }
 
-    fn from(host: u8) -> Option<IpAddr> {
-        Some(IpAddr::from([192, 0, 2, host]))
+    fn from(places: &Arc<Places>, host: u8) -> Result<Place, TurnedAway> {
+        let mut place = places.take()?;
+        place.count_for(IpAddr::from([192, 0, 2, host]))?;
+        Ok(place)
     }
 
     #[test]
     fn connections_are_bounded_in_all_and_from_one_address() {
         let places = places();
-        let one = places.take(from(1)).unwrap();
-        let _two = places.take(from(1)).unwrap();
-        assert_eq!(places.take(from(1)).err(), Some(Crowded::FromAddress));
-        let three = places.take(from(2)).unwrap();
-        assert_eq!(places.take(from(3)).err(), Some(Crowded::InAll));
+        let one = from(&places, 1).unwrap();
+        let _two = from(&places, 1).unwrap();
+        assert_eq!(from(&places, 1).err(), Some(TurnedAway::TooManyOfAddress));
+        let three = from(&places, 2).unwrap();
+        assert_eq!(from(&places, 3).err(), Some(TurnedAway::TooMany));
         drop(one);
         drop(three);
-        assert!(places.take(from(1)).is_ok());
+        assert!(from(&places, 1).is_ok());
     }
 
     #[test]
     fn a_hop_counts_only_in_all_and_nothing_is_kept_of_who_left() {
         let places = places();
-        let kept: Vec<Place> = (0..3).map(|_| places.take(None).unwrap()).collect();
-        assert_eq!(places.take(None).err(), Some(Crowded::InAll));
+        let kept: Vec<Place> = (0..3).map(|_| places.take().unwrap()).collect();
+        assert_eq!(places.take().err(), Some(TurnedAway::TooMany));
         drop(kept);
-        drop(places.take(from(1)));
-        assert_eq!((places.in_all.load(Ordering::Relaxed), places.from.len()), (0, 0));
+        drop(from(&places, 1));
+        assert_eq!((places.count(), places.open.get(), places.from.len()), (0, 0, 0));
     }
 }

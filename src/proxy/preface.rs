@@ -1,42 +1,44 @@
-//! Tells HTTP/2 from HTTP/1.1 on a cleartext connection, by its first bytes.
+//! Tells HTTP/2 from HTTP/1.1: by what TLS has agreed on, or by the first bytes in the clear.
 //!
 //! Pingora's own look waits for all 24 bytes of the HTTP/2 preface, so that a
 //! shorter HTTP/1 request (`GET / HTTP/1.1` without any field, the probes of
 //! load balancers) is never answered. This one stops at the first byte that is
 //! not the preface's: at once, for every method but those in `P`.
 //!
-//! Either way, the connection is under a deadline from here on. It knows no TLS,
-//! where ALPN has told already.
+//! Either way, the connection is under a deadline from here on.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use pingora_core::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream, ServerApp};
-use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
+use pingora_core::protocols::http::v2::server::H2Options;
+use pingora_core::protocols::{ALPN, Stream};
 use pingora_core::server::ShutdownWatch;
 
 use super::deadline::{Deadline, within};
+use super::frames::PREFACE;
 use super::guard::Guarded;
-use super::places::{Place, Places};
-use crate::clock::Clock;
 use crate::serving::Serving;
 
-/// What an HTTP/2 client sends first (RFC 9113, section 3.4).
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Streams that a client may make us reset on one connection: a client that is merely broken makes a few,
+/// an attacker has no other use for them (CVE-2025-8671, "MadeYouReset").
+const PROVOKED_RESETS_MAX: usize = 32;
+/// What a field takes in a header list besides its bytes (RFC 9113, section 6.5.2).
+const FIELD_BYTES: usize = 32;
+
 /// An application for both protocols on one port.
 pub struct EitherHttp<A> {
     http1: Arc<OneHttp<A>>,
     http2: Arc<OneHttp<A>>,
     serving: Arc<Serving>,
-    places: Arc<Places>,
 }
 
 /// The same application, told of which protocol its connections are.
 struct OneHttp<A> {
     app: Arc<A>,
     options: HttpServerOptions,
-    clock: Clock,
+    serving: Arc<Serving>,
 }
 
 impl<A> EitherHttp<A> {
@@ -48,33 +50,30 @@ impl<A> EitherHttp<A> {
         let mut http2 = HttpServerOptions::default();
         http2.h2c = true;
         http2.h2_idle_timeout = Some(limits.idle);
-        let (app, clock) = (Arc::new(app), serving.clock);
-        let one = |options| Arc::new(OneHttp { app: app.clone(), options, clock });
+        let app = Arc::new(app);
+        let one = |options| Arc::new(OneHttp { app: app.clone(), options, serving: serving.clone() });
         let (http1, http2) = (one(http1), one(http2));
-        EitherHttp { http1, http2, places: Places::new(limits), serving }
-    }
-
-    /// A place for the connection, unless there are too many.
-    fn place(&self, stream: &Stream) -> Option<Place> {
-        let digest = stream.get_socket_digest()?;
-        let address = digest.peer_addr()?.as_inet()?.ip();
-        let is_hop = self.serving.hops.contains(address);
-        let taken = self.places.take((!is_hop).then_some(address));
-        taken.inspect_err(|crowded| self.serving.metrics.refuse_connection(*crowded)).ok()
+        EitherHttp { http1, http2, serving }
     }
 }
 
 #[async_trait]
 impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for EitherHttp<A> {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let _place = self.place(&stream)?;
         let (clock, limits) = (self.serving.clock, self.serving.config.connections);
-        if tokio::time::timeout(limits.idle, is_http2(&mut stream)).await.ok()?? {
-            return self.http2.process_new(stream, shutdown).await;
-        }
+        let speaks_http2 = match stream.selected_alpn_proto() {
+            Some(ALPN::H2) => true,
+            _ if stream.get_ssl_digest().is_some() => false,
+            _ => tokio::time::timeout(limits.idle, is_http2(&mut stream)).await.ok()??,
+        };
         let deadline = Deadline::of_connection(clock, limits.idle);
-        let guarded = Box::new(Guarded::new(stream, deadline.clone(), clock, limits.head));
-        within(deadline, self.http1.process_new(guarded, shutdown)).await?
+        if speaks_http2 {
+            let guarded = Box::new(Guarded::http2(stream, deadline.clone(), self.serving.clone()));
+            within(deadline, self.http2.process_new(guarded, shutdown)).await?
+        } else {
+            let guarded = Box::new(Guarded::http1(stream, deadline.clone(), self.serving.clone()));
+            within(deadline, self.http1.process_new(guarded, shutdown)).await?
+        }
     }
 
     async fn cleanup(&self) {
@@ -105,7 +104,19 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for OneHttp<A> {
             // Under the deadline of its connection.
             return self.app.process_new_http(session, shutdown).await;
         }
-        within(Deadline::of_stream(self.clock), self.app.process_new_http(session, shutdown)).await?
+        within(Deadline::of_stream(self.serving.clock), self.app.process_new_http(session, shutdown)).await?
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        let (connections, requests) = (&self.serving.config.connections, &self.serving.config.requests);
+        // More than hygiene lets pass, so that it is hygiene that says why.
+        let list = 2 * requests.head_bytes_max + requests.fields_max * FIELD_BYTES;
+        let mut options = H2Options::default();
+        options
+            .max_concurrent_streams(connections.streams_max)
+            .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
+            .max_local_error_reset_streams(Some(PROVOKED_RESETS_MAX));
+        Some(options)
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {

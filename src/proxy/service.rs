@@ -5,7 +5,6 @@
 //! Time to first byte counts from the last byte of the request, so that a slow
 //! upload does not look like a slow shop.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,12 +23,14 @@ use tokio::sync::{Semaphore, watch};
 
 use super::context::{Context, Fate};
 use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
-use super::identity::{self, Forwarding};
+use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
 use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
+pub use super::strain::Strain;
 use super::upload::{Room, expects_continue};
+pub use super::upstream::UpstreamError;
 use super::upstream::Upstreams;
 use crate::hygiene::Flaw;
 use crate::serving::Serving;
@@ -54,24 +55,31 @@ pub struct Plimsoll {
     upstreams: Vec<Arc<Upstreams>>,
     streams: Arc<Semaphore>,
     room: Room,
+    strain: Strain,
 }
 
 impl Plimsoll {
     /// A proxy before the pools of `serving`.
     ///
     /// # Errors
-    /// If an endpoint's address cannot be used.
-    pub fn new(serving: Arc<Serving>) -> io::Result<Plimsoll> {
+    /// If a pool cannot be used.
+    pub fn new(serving: Arc<Serving>) -> Result<Plimsoll, UpstreamError> {
         let upstreams = serving.pools.iter().map(|pool| Upstreams::new(&pool.pool).map(Arc::new));
         Ok(Plimsoll {
-            upstreams: upstreams.collect::<io::Result<_>>()?,
+            upstreams: upstreams.collect::<Result<_, UpstreamError>>()?,
             streams: Arc::new(Semaphore::new(serving.config.streams_max.unwrap_or(STREAMS_MAX))),
             room: Room::new(
                 serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX),
                 serving.metrics.upload_bytes.clone(),
             ),
+            strain: Strain::default(),
             serving,
         })
+    }
+
+    /// How near the process is to its end.
+    pub fn strain(&self) -> Strain {
+        self.strain.clone()
     }
 
     /// The health checks of all pools; they run until `shutdown`.
@@ -127,11 +135,16 @@ impl Plimsoll {
         self.serving.metrics.reject(rejection);
         ctx.fate = Fate::Rejected(rejection.name());
         let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
+        let mut retry_after = retry_after;
         let status = match rejection {
             Rejection::Flawed(flaw) => flaw.status(),
             Rejection::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
             Rejection::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Rejection::StreamsFull => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::Strained => {
+                retry_after = self.time_to_retry(StatusCode::SERVICE_UNAVAILABLE, ctx);
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         };
         let plain = Refused::plain(status, &request_id);
         // What is not in order may end anywhere.
@@ -141,9 +154,13 @@ impl Plimsoll {
         Refused { retry_after, ..plain }.write(session).await
     }
 
-    /// A body whose length nobody told is counted while it streams. What is upgraded has none.
-    fn count_body(&self, ctx: &mut Context, bytes: usize) -> Result<()> {
+    /// A body whose length nobody told is counted while it streams, and must not trickle. What is upgraded
+    /// has none.
+    fn count_body(&self, ctx: &mut Context, bytes: usize, now: Time) -> Result<()> {
         ctx.body_bytes += bytes as u64;
+        if !ctx.is_endless && !ctx.is_sent && self.trickles(ctx, now) {
+            return Err(Error::explain(ErrorType::ReadTimedout, "the upload is too slow").into_down());
+        }
         if ctx.is_endless || ctx.body_bytes <= self.serving.config.requests.body_bytes_max {
             return Ok(());
         }
@@ -151,6 +168,12 @@ impl Plimsoll {
         self.serving.metrics.reject(rejection);
         ctx.fate = Fate::Rejected(rejection.name());
         Err(Error::new(ErrorType::HTTPStatus(Flaw::BodySize.status().as_u16())).into_down())
+    }
+
+    fn trickles(&self, ctx: &Context, now: Time) -> bool {
+        let elapsed = now.since(ctx.received).saturating_sub(ctx.waited);
+        let least = self.serving.config.connections.receive_bytes_per_s_min * elapsed.as_secs();
+        elapsed > CLIENT_STALL_MAX && ctx.body_bytes < least
     }
 
     fn observe_endpoint(&self, ctx: &Context, fared: Fared, now: Time) {
@@ -195,7 +218,7 @@ impl ProxyHttp for Plimsoll {
     }
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Box<Context>) -> Result<bool> {
-        match intake::take(&self.serving, &self.room, session, ctx).await? {
+        match intake::take(&self.serving, &self.room, self.strain.rung(), session, ctx).await? {
             Passage::Seated => Ok(false),
             Passage::Refused => self.refuse(session, ctx).await.map(|()| true),
             Passage::Rejected(rejection, retry_after) => {
@@ -232,7 +255,8 @@ impl ProxyHttp for Plimsoll {
         ctx: &mut Box<Context>,
     ) -> Result<()> {
         if let Some(peer) = ctx.peer {
-            let forwarding = Forwarding { peer, trusted: self.serving.hops.contains(peer) };
+            let scheme = scheme(session);
+            let forwarding = Forwarding { peer, trusted: self.serving.hops.contains(peer), scheme };
             identity::write_upstream(request, ctx.bits, forwarding)?;
         }
         // It was told to continue before it had a seat.
@@ -258,7 +282,7 @@ impl ProxyHttp for Plimsoll {
             ctx.sent = Some(now);
         }
         ctx.is_sent |= end_of_stream;
-        self.count_body(ctx, body.as_ref().map_or(0, Bytes::len))?;
+        self.count_body(ctx, body.as_ref().map_or(0, Bytes::len), now)?;
         if !ctx.is_sent && ctx.stream.is_none() && self.time_left(ctx, now).is_zero() {
             return Err(Error::explain(ErrorType::ReadTimedout, "the upload took too long").into_down());
         }
@@ -410,6 +434,13 @@ impl ProxyHttp for Plimsoll {
         record::record(&self.serving, session, error, ctx);
     }
 
+    /// What Pingora tells of a request in its log: what our own log has of it, and no query.
+    fn request_summary(&self, session: &Session, ctx: &Box<Context>) -> String {
+        let request = session.req_header();
+        let request_id = identity::request_id(&request.headers, ctx.bits);
+        format!("{} {}, request {request_id}", request.method, request.uri.path())
+    }
+
     fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Context>, error: &Error) -> bool {
         *error.esource() == ErrorSource::Downstream
     }
@@ -419,6 +450,11 @@ impl ProxyHttp for Plimsoll {
 fn is_endpoints(error: &Error, ctx: &Context) -> bool {
     let is_upstreams = *error.esource() == ErrorSource::Upstream && !is_unreachable(error);
     ctx.is_sent && ctx.first_byte.is_none() && (is_upstreams || ctx.is_upstream_late())
+}
+
+fn scheme(session: &Session) -> Scheme {
+    let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+    if is_encrypted { Scheme::Https } else { Scheme::Http }
 }
 
 fn is_event_stream(response: &ResponseHeader) -> bool {

@@ -23,6 +23,7 @@ use crate::generation::{ClassBy, Generation};
 use crate::history::Cause;
 use crate::hygiene::Flaw;
 use crate::journal::writer::JournalMeters;
+use crate::telemetry::connections::ConnectionMetrics;
 
 /// Seconds, from what the proxy itself takes to what a shopper will not wait for.
 const BUCKETS: [f64; 14] =
@@ -71,8 +72,8 @@ struct FeatureLabel {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KindLabel {
-    kind: &'static str,
+pub(super) struct KindLabel {
+    pub(super) kind: &'static str,
 }
 
 /// Why a request was rejected before it was anything to decide about.
@@ -86,11 +87,14 @@ pub enum Rejection {
     RateLimited,
     /// No seat for another stream.
     StreamsFull,
+    /// It is one of the less important half, and the process near its end.
+    Strained,
 }
 
 impl Rejection {
     fn all() -> impl Iterator<Item = Rejection> {
-        let others = [Rejection::IncompleteBody, Rejection::RateLimited, Rejection::StreamsFull];
+        let others =
+            [Rejection::IncompleteBody, Rejection::RateLimited, Rejection::StreamsFull, Rejection::Strained];
         Flaw::ALL.map(Rejection::Flawed).into_iter().chain(others)
     }
 
@@ -101,6 +105,7 @@ impl Rejection {
             Rejection::IncompleteBody => Flaw::ALL.len(),
             Rejection::RateLimited => Flaw::ALL.len() + 1,
             Rejection::StreamsFull => Flaw::ALL.len() + 2,
+            Rejection::Strained => Flaw::ALL.len() + 3,
         }
     }
 
@@ -111,17 +116,9 @@ impl Rejection {
             Rejection::IncompleteBody => "incomplete_body",
             Rejection::RateLimited => "rate_limited",
             Rejection::StreamsFull => "streams_full",
+            Rejection::Strained => "self_protection",
         }
     }
-}
-
-/// Why a connection is closed at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crowded {
-    /// There are too many.
-    InAll,
-    /// There are too many from its address.
-    FromAddress,
 }
 
 /// The counters of one class, resolved.
@@ -157,7 +154,8 @@ pub struct Metrics {
     responses: Family<StatusLabels, Counter>,
     /// By [`Rejection::index`].
     rejections: Vec<Counter>,
-    connections_refused: [Counter; 2],
+    /// What is counted of connections.
+    pub connections: ConnectionMetrics,
     class_by: [Counter; 3],
     /// Value head runs skipped, since no decision depended on them.
     pub value_skipped: Counter,
@@ -205,7 +203,7 @@ impl Default for Metrics {
             upstream: Family::new_with_constructor(seconds_histogram),
             responses: Family::default(),
             rejections: Vec::new(),
-            connections_refused: Default::default(),
+            connections: ConnectionMetrics::default(),
             class_by: Default::default(),
             value_skipped: Counter::default(),
             connect_failures: Counter::default(),
@@ -262,11 +260,7 @@ impl Metrics {
         let resolved =
             |rejection: Rejection| by_kind.get_or_create(&KindLabel { kind: rejection.name() }).clone();
         self.rejections = Rejection::all().map(resolved).collect();
-        let by_limit = Family::<KindLabel, Counter>::default();
-        for (index, kind) in ["total", "address"].into_iter().enumerate() {
-            self.connections_refused[index] = by_limit.get_or_create(&KindLabel { kind }).clone();
-        }
-        registry.register("connections_refused", "Connections closed at once, by limit", by_limit);
+        self.connections.register(registry);
         registry.register("rejections", "Requests rejected before any decision", by_kind);
         let by_decider = Family::<KindLabel, Counter>::default();
         for by in [ClassBy::Route, ClassBy::Model, ClassBy::Fallback] {
@@ -340,11 +334,6 @@ impl Metrics {
     /// Counts a request that was rejected before any decision.
     pub fn reject(&self, rejection: Rejection) {
         self.rejections[rejection.index()].inc();
-    }
-
-    /// Counts a connection that was closed at once.
-    pub fn refuse_connection(&self, crowded: Crowded) {
-        self.connections_refused[crowded as usize].inc();
     }
 
     /// Counts who decided a request's class.

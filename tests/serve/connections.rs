@@ -79,7 +79,7 @@ async fn a_connection_too_many_is_closed_and_its_place_is_free_again() {
         let mut third = proxy.client().await;
         assert!(third.rest().await.is_empty());
         let refused = format!("plimsoll_connections_refused_total{{kind=\"{kind}\"}}");
-        assert_eq!(proxy.metric(&refused).await, 1.0);
+        until("the count", async || proxy.metric(&refused).await == 1.0).await;
         clients.pop();
         until("a free place", async || {
             let mut client = proxy.client().await;
@@ -89,6 +89,17 @@ async fn a_connection_too_many_is_closed_and_its_place_is_free_again() {
         .await;
         assert_eq!(clients[0].exchange("GET /", "").await.status(), 200);
     }
+}
+
+#[tokio::test]
+async fn a_process_that_has_no_memory_left_turns_connections_away_and_says_so() {
+    let proxy = Setup::before(&[echo().await]).config("memory_bytes_max: 1\n").start().await;
+    until("the last rung", async || proxy.metric("plimsoll_self_protection{kind=\"memory\"}").await == 3.0)
+        .await;
+    let mut client = proxy.client().await;
+    assert!(client.rest().await.is_empty());
+    let refused = "plimsoll_connections_refused_total{kind=\"self_protection\"}";
+    until("the count", async || proxy.metric(refused).await == 1.0).await;
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::backends::{passers, readers};
 use crate::desync_rows::{CHUNKS, ENCODINGS, FIELDS, HOSTS, LENGTHS, Outcome, TARGETS};
 use crate::harness::process::Process;
 use crate::harness::upstream::{echo, response, scripted};
@@ -97,10 +98,11 @@ async fn compare(rows: &[(String, Outcome)]) {
     let mut differing = Vec::new();
     for (row, outcome) in rows {
         readings.lock().unwrap().clear();
-        let (statuses, expected): (&[u16], Vec<&str>) = match outcome {
-            Outcome::Refused(status) => (std::slice::from_ref(status), Vec::new()),
-            Outcome::Read(reading) => (&[200], vec![reading]),
-            Outcome::ReadBoth(one, two) => (&[200, 200], vec![one, two]),
+        let expected = expected(outcome);
+        let statuses: &[u16] = match outcome {
+            Outcome::Refused(status) => std::slice::from_ref(status),
+            Outcome::Read(_) => &[200],
+            Outcome::ReadBoth(..) => &[200, 200],
         };
         let mut client = proxy.client().await;
         // It may be refused before it has said everything.
@@ -130,17 +132,89 @@ async fn hosts_and_targets_have_one_reading() {
     compare(&owned(&[HOSTS, TARGETS].concat())).await;
 }
 
+fn chunked() -> Vec<(String, Outcome)> {
+    const CHUNKED: &str = "POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked⏎⏎";
+    CHUNKS.iter().map(|(row, outcome)| (format!("{CHUNKED}{row}"), *outcome)).collect()
+}
+
 #[tokio::test]
 async fn bodies_have_one_reading() {
     compare(&owned(&[LENGTHS, ENCODINGS].concat())).await;
-    const CHUNKED: &str = "POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked⏎⏎";
-    let chunked = |(row, outcome): &(&str, Outcome)| (format!("{CHUNKED}{row}"), *outcome);
-    compare(&CHUNKS.iter().map(chunked).collect::<Vec<_>>()).await;
+    compare(&chunked()).await;
 }
 
 #[tokio::test]
 async fn lines_and_fields_have_one_reading() {
     compare(&owned(FIELDS)).await;
+}
+
+/// All rows.
+fn all() -> Vec<(String, Outcome)> {
+    let rows = [owned(&[HOSTS, TARGETS, LENGTHS, ENCODINGS, FIELDS].concat()), chunked()].concat();
+    assert!(rows.len() >= 200, "{}", rows.len());
+    rows
+}
+
+fn expected(outcome: &Outcome) -> Vec<&str> {
+    match outcome {
+        Outcome::Refused(_) => Vec::new(),
+        Outcome::Read(reading) => vec![reading],
+        Outcome::ReadBoth(one, two) => vec![one, two],
+    }
+}
+
+/// Sends a row; the status and body of each answer, until there is as many as it should have.
+async fn answers(proxy: &Process, row: &str, count: usize) -> Vec<(u16, String)> {
+    let mut client = proxy.client().await;
+    let _ = client.try_send(bytes(row)).await;
+    let mut answers = Vec::new();
+    while answers.len() < count {
+        let Ok(answer) = client.message().await else { break };
+        answers.push((answer.status(), String::from_utf8_lossy(&answer.body).into_owned()));
+    }
+    answers
+}
+
+/// What differs from the table behind one server of others: it may refuse what it does not like, and read
+/// nothing else in it.
+async fn differing(name: &str, address: std::net::SocketAddr, told: Option<&Readings>) -> Vec<String> {
+    let proxy = Process::before(address).await;
+    let mut differing = Vec::new();
+    for (row, outcome) in all() {
+        if let Some(readings) = told {
+            readings.lock().unwrap().clear();
+        }
+        let expected = expected(&outcome);
+        let answers = answers(&proxy, &row, expected.len().max(1)).await;
+        let (read, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(status, _)| *status == 200);
+        let readings = match told {
+            Some(readings) => readings.lock().unwrap().clone(),
+            None => read.iter().map(|(_, body)| body.clone()).collect(),
+        };
+        let is_refused = refused.iter().all(|(status, _)| matches!(status, 400..=499 | 502));
+        if readings.iter().zip(&expected).any(|(read, expected)| read != expected)
+            || readings.len() > expected.len()
+            || !is_refused
+            || readings.len() + refused.len() < expected.len().max(1)
+        {
+            differing.push(format!("{name}: {row}\n  read {readings:?}, not {expected:?}; {answers:?}"));
+        }
+    }
+    proxy.until_idle().await;
+    differing
+}
+
+#[tokio::test]
+async fn servers_of_others_read_what_the_table_says_or_refuse_it() {
+    let readings = Readings::default();
+    let mut found = Vec::new();
+    for backend in readers().await {
+        found.extend(differing(backend.name, backend.address, None).await);
+    }
+    for backend in passers(strict(readings.clone()).await).await {
+        found.extend(differing(backend.name, backend.address, Some(&readings)).await);
+    }
+    assert!(found.is_empty(), "{} differ:\n{}", found.len(), found.join("\n"));
 }
 
 #[tokio::test]

@@ -59,6 +59,15 @@ pub(crate) const HOSTS: &[(&str, Outcome)] = &[
     ("GET http:/\\evil.test/ HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
     ("GET ftp://shop.test/ HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
     ("GET http:///x HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test\\evil.test⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test?x⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test;x⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: <shop.test>⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: [::1]x⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: [fe80::1%25eth0]⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test:80:80⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: *⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: [::1]⏎⏎", Read("GET / [::1] ")),
 ];
 
 /// How long the body is.
@@ -101,6 +110,18 @@ pub(crate) const LENGTHS: &[(&str, Outcome)] = &[
         "POST /a HTTP/1.1⏎Host: shop.test⏎Content-Length: 42⏎⏎GET /b HTTP/1.1⏎Host: shop.test⏎X: 123456⏎⏎",
         Read("POST /a shop.test GET /b HTTP/1.1⏎Host: shop.test⏎X: 12345"),
     ),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: '5'⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 5 , 5⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: ,5⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 5.⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: NaN⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: -0⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: +0⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 05 06⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 5;5⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 1_0⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: (5)⏎⏎hello", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 5/5⏎⏎hello", Refused(400)),
 ];
 
 /// How the body is encoded.
@@ -148,6 +169,14 @@ pub(crate) const ENCODINGS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.1⏎Host: shop.test⏎Transfer_Encoding: chunked⏎⏎", OK),
     ("GET / HTTP/1.1⏎Host: shop.test⏎X-Transfer-Encoding: chunked⏎⏎", OK),
     ("GET / HTTP/1.1⏎Host: shop.test⏎TE: chunked⏎⏎", OK),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: deflate⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: compress⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked chunked⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: x-chunked⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: trailers⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked␉,gzip⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked/1⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: cow⏎⏎5⏎hello⏎0⏎⏎", Refused(400)),
 ];
 
 /// How chunks are written.
@@ -212,6 +241,20 @@ pub(crate) const TARGETS: &[(&str, Outcome)] = &[
     ("GET /a%252e%252e/b HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /a%252e%252e/b shop.test ")),
     ("GET /a?b=/../c HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /a?b=/../c shop.test ")),
     ("GET ?a HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /a/%2e%2e%2f%2e%2e/b HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /a/..%5cb HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /%zz HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /%f0%80%80%af HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /%7f HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /%1f HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /a%2 HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /.;/a HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /a/.;x=1/b HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /%2e%2e/%2e%2e/x HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /x shop.test ")),
+    ("GET /a/./b HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /a/b shop.test ")),
+    ("GET /a//../b HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /b shop.test ")),
+    ("GET /%ff HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /%ff shop.test ")),
+    ("GET /a/b/.. HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /a/ shop.test ")),
 ];
 
 /// How lines and fields are written.
@@ -240,4 +283,16 @@ pub(crate) const FIELDS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: Host⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: close, X-Forwarded-For⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: Upgrade, HTTP2-Settings⏎Upgrade: h2c⏎⏎", OK),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A␉: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A␡: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A(: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A/B: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A,B: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A;B: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A=B: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎{A}: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎[A]: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A?: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎A<: 1⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎␁A: 1⏎⏎", Refused(400)),
 ];

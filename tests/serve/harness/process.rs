@@ -34,17 +34,23 @@ pub(crate) async fn complaint(arguments: &[&str]) -> String {
 pub(crate) struct Setup {
     directory: TempDir,
     arguments: Vec<String>,
+    variables: Vec<(&'static str, PathBuf)>,
 }
 
 impl Setup {
     /// In front of these endpoints.
     pub(crate) fn before(upstreams: &[SocketAddr]) -> Setup {
+        let mut setup = Setup::listening(upstreams);
+        setup.arguments.push("--listen=127.0.0.1:0".to_owned());
+        setup
+    }
+
+    /// In front of these endpoints, where its settings say that it listens.
+    pub(crate) fn listening(upstreams: &[SocketAddr]) -> Setup {
         let mut arguments: Vec<String> =
-            ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", "2"]
-                .map(str::to_owned)
-                .into();
+            ["serve", "--admin", "127.0.0.1:0", "--threads", "2"].map(str::to_owned).into();
         arguments.extend(upstreams.iter().map(|upstream| format!("--upstream={upstream}")));
-        Setup { directory: tempfile::tempdir().unwrap(), arguments }
+        Setup { directory: tempfile::tempdir().unwrap(), arguments, variables: Vec::new() }
     }
 
     /// Under this policy.
@@ -63,6 +69,12 @@ impl Setup {
         self
     }
 
+    /// With this in its environment.
+    pub(crate) fn variable(mut self, name: &'static str, value: &Path) -> Setup {
+        self.variables.push((name, value.to_owned()));
+        self
+    }
+
     fn file(self, flag: &str, name: &str, text: &str) -> Setup {
         let path = self.directory.path().join(name);
         fs::write(&path, text).unwrap();
@@ -72,7 +84,9 @@ impl Setup {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(self) -> Process {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let mut child = plimsoll(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = plimsoll(&arguments);
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Lines::of(child.stderr.take().unwrap());
         let output = Lines::of(child.stdout.take().unwrap());
         let addresses =
@@ -81,7 +95,8 @@ impl Setup {
             addresses = addresses => addresses,
             status = child.wait() => panic!("{status:?}: {}", log.text()),
         };
-        let process = Process { child, address, admin, log, output, directory: self.directory };
+        let id = child.id().unwrap();
+        let process = Process { child, id, address, admin, log, output, directory: self.directory };
         until("readiness", async || process.admin("GET /readyz").await.status() == 200).await;
         process
     }
@@ -125,6 +140,8 @@ impl Lines {
 /// A running proxy, killed on drop.
 pub(crate) struct Process {
     child: Child,
+    /// Its own, or that of its latest successor.
+    id: u32,
     pub(crate) address: SocketAddr,
     admin: SocketAddr,
     /// Its log.
@@ -209,8 +226,28 @@ impl Process {
 
     /// Sends a signal by its name.
     pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.child.id().unwrap());
+        let kill = format!("kill -{name} {}", self.id);
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success(), "{kill}");
+    }
+
+    /// Hands over to a successor, by which it goes from here on.
+    pub(crate) async fn upgrade(&mut self) {
+        const SAYS: &str = " serves from here on";
+        let count = || self.log.text().matches(SAYS).count();
+        let before = count();
+        self.signal("USR2").await;
+        until("the successor", async || count() > before).await;
+        let text = self.log.text();
+        let (line, _) = text.rsplit_once(SAYS).unwrap();
+        self.id = line.rsplit(' ').next().unwrap().parse().unwrap();
+    }
+
+    /// Waits until a successor has ended.
+    pub(crate) async fn until_gone(&self) {
+        let stat = format!("/proc/{}/stat", self.id);
+        // Nobody may be there to bury it.
+        let is_gone = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        until("the end", async || is_gone()).await;
     }
 
     /// Waits for its end.
@@ -233,9 +270,13 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// Shows the log of a test that fails.
+    /// Ends a successor, and shows the log of a test that fails.
     #[expect(clippy::print_stdout, reason = "a test's output is shown if it fails")]
     fn drop(&mut self) {
+        if self.child.id() != Some(self.id) {
+            let kill = std::process::Command::new("kill").args(["-KILL", &self.id.to_string()]).output();
+            drop(kill);
+        }
         if std::thread::panicking() {
             println!("--- the log of the process:\n{}", self.log.text());
         }

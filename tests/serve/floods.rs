@@ -1,0 +1,224 @@
+//! Clients of HTTP/2 that cost us work and themselves none: they are cut off, others do not notice.
+//!
+//! Frames are written by hand, since no library would send them. Each attack goes on until it is cut
+//! off, and fails the test if it is not within a bound.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::harness::process::{Process, Setup};
+use crate::harness::upstream::{Stalled, echo};
+use crate::harness::{bounded, until};
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Rounds of an attack that must not be let pass: many times any allowance.
+const ROUNDS_MAX: u32 = 20_000;
+const FLOODS: &str = "plimsoll_connections_refused_total{kind=\"flood\"}";
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RESET: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// `:method: GET` or `POST`, `:scheme: http`, `:path: /`, `:authority: shop.test` (RFC 7541, appendix A).
+fn head(method: u8) -> Vec<u8> {
+    [&[method, 0x86, 0x84, 0x41, 9][..], b"shop.test"].concat()
+}
+
+const GET: u8 = 0x82;
+const POST: u8 = 0x83;
+
+fn get(stream: u32) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &head(GET))
+}
+
+async fn begin(proxy: &Process) -> TcpStream {
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
+    stream
+}
+
+/// Sends a round for each stream id until the connection is closed; the kinds of frames that came back.
+async fn attack(proxy: &Process, what: &str, round: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
+    let (mut reader, mut writer) = begin(proxy).await.into_split();
+    let answers = tokio::spawn(async move {
+        let mut kinds = Vec::new();
+        let mut header = [0; 9];
+        while reader.read_exact(&mut header).await.is_ok() {
+            kinds.push(header[3]);
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; length as usize];
+            if reader.read_exact(&mut payload).await.is_err() {
+                break;
+            }
+        }
+        kinds
+    });
+    let mut rounds = 0..ROUNDS_MAX;
+    let cut_off = async {
+        while let Some(number) = rounds.next() {
+            if answers.is_finished() || writer.write_all(&round(2 * number + 1)).await.is_err() {
+                return;
+            }
+        }
+        panic!("{what}: not cut off after {ROUNDS_MAX} rounds");
+    };
+    bounded(what, cut_off).await;
+    drop(writer);
+    bounded(what, answers).await.unwrap()
+}
+
+/// The proxy serves others, and holds nothing of the attack any more.
+async fn assert_well(proxy: &Process, what: &str) {
+    assert_eq!(proxy.ask("GET /", "").await.status(), 200, "{what}");
+    proxy.until_idle().await;
+    until(what, async || proxy.metric("plimsoll_connections").await == 0.0).await;
+    assert!(!proxy.log.text().contains("panicked"), "{what}: {}", proxy.log.text());
+}
+
+#[tokio::test]
+async fn frames_that_ask_for_nothing_end_the_connection() {
+    let proxy = Process::before(echo().await).await;
+    let settings = [0, 3, 0, 0, 0, 100];
+    let attacks: [(&str, Vec<u8>); 5] = [
+        ("pings", frame(PING, 0, 0, &[0; 8])),
+        ("settings", frame(SETTINGS, 0, 0, &settings)),
+        ("priorities", frame(PRIORITY, 0, 1, &[0, 0, 0, 0, 16])),
+        ("window updates", frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])),
+        ("unknown frames", frame(0xfa, 0, 0, &[])),
+    ];
+    for (index, (what, bytes)) in attacks.iter().enumerate() {
+        attack(&proxy, what, |_| bytes.clone()).await;
+        until(what, async || proxy.metric(FLOODS).await == (index + 1) as f64).await;
+        assert_well(&proxy, what).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_reset_at_once_end_the_connection() {
+    let shop = Stalled::new().await;
+    let proxy = Setup::before(&[shop.address])
+        .policy("version: 1\nmode: observe\nclasses: { all: {} }\n")
+        .start()
+        .await;
+    attack(&proxy, "rapid reset", |stream| [get(stream), frame(RESET, 0, stream, &[0, 0, 0, 8])].concat())
+        .await;
+    shop.answer(1);
+    assert_well(&proxy, "rapid reset").await;
+}
+
+#[tokio::test]
+async fn resets_that_a_client_provokes_end_the_connection() {
+    let shop = Stalled::new().await;
+    let proxy = Setup::before(&[shop.address])
+        .policy("version: 1\nmode: observe\nclasses: { all: {} }\n")
+        .start()
+        .await;
+    // A window of nothing more is an error of its stream (RFC 9113, section 6.9).
+    let kinds = attack(&proxy, "made you reset", |stream| {
+        [get(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat()
+    })
+    .await;
+    assert!(kinds.iter().filter(|kind| **kind == RESET).count() <= 64, "{}", kinds.len());
+    shop.answer(1);
+    assert_well(&proxy, "made you reset").await;
+}
+
+#[tokio::test]
+async fn a_head_without_an_end_ends_the_connection() {
+    let proxy = Process::before(echo().await).await;
+    // A field of a thousand bytes, not indexed, over and over.
+    let field = [&[0, 1, b'x', 0x7f, 0xe9, 0x06][..], &[b'y'; 1_000]].concat();
+    let began = std::sync::atomic::AtomicBool::new(false);
+    attack(&proxy, "continuation", |_| {
+        if began.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            frame(CONTINUATION, 0, 1, &field)
+        } else {
+            frame(HEADERS, END_STREAM, 1, &head(GET))
+        }
+    })
+    .await;
+    assert_well(&proxy, "continuation").await;
+    let empty = std::sync::atomic::AtomicBool::new(false);
+    attack(&proxy, "empty continuation", |_| {
+        if empty.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            frame(CONTINUATION, 0, 1, &[])
+        } else {
+            frame(HEADERS, END_STREAM, 1, &head(GET))
+        }
+    })
+    .await;
+    assert_well(&proxy, "empty continuation").await;
+}
+
+#[tokio::test]
+async fn a_body_of_empty_frames_ends_the_connection() {
+    let proxy = Process::before(echo().await).await;
+    attack(&proxy, "empty data", |stream| match stream {
+        1 => frame(HEADERS, END_HEADERS, 1, &head(POST)),
+        _ => frame(DATA, 0, 1, &[]),
+    })
+    .await;
+    assert_well(&proxy, "empty data").await;
+}
+
+#[tokio::test]
+async fn streams_beyond_the_limit_are_refused_and_the_others_served() {
+    let shop = Stalled::new().await;
+    let settings = "connections: { streams_max: 4 }\n";
+    let proxy = Setup::before(&[shop.address]).config(settings).start().await;
+    let mut stream = begin(&proxy).await;
+    let requests: Vec<u8> = (0..6).flat_map(|number| get(2 * number + 1)).collect();
+    stream.write_all(&requests).await.unwrap();
+    shop.answer(4);
+    let (mut refused, mut answered) = (Vec::new(), Vec::new());
+    let collect = async {
+        while refused.len() + answered.len() < 6 {
+            let mut header = [0; 9];
+            stream.read_exact(&mut header).await.unwrap();
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            let id = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
+            match header[3] {
+                RESET => refused.push((id, payload[3])),
+                HEADERS => answered.push(id),
+                GOAWAY => panic!("the connection was ended: {payload:?}"),
+                _ => {}
+            }
+        }
+    };
+    bounded("all answers", collect).await;
+    // REFUSED_STREAM: the client may try again (RFC 9113, section 8.7).
+    assert_eq!(refused, [(9, 7), (11, 7)]);
+    answered.sort_unstable();
+    assert_eq!(answered, [1, 3, 5, 7]);
+    drop(stream);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_slow_to_begin_is_closed() {
+    let proxy =
+        Setup::before(&[echo().await]).config("connections: { head: 300ms, idle: 600ms }\n").start().await;
+    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    // No settings follow: nothing was asked, and it is idle.
+    let mut rest = Vec::new();
+    let _ = bounded("the end", stream.read_to_end(&mut rest)).await;
+    assert_well(&proxy, "a slow beginning").await;
+}

@@ -1,0 +1,292 @@
+//! TLS on either side: certificates by name, renewal, resumption, certificates of clients, verified upstreams.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Version};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind, ServerConfig};
+
+use crate::harness::authority::{Authority, Signed, connect};
+use crate::harness::process::{Process, Setup, complaint};
+use crate::harness::upstream::echo;
+use crate::harness::{bounded, until};
+
+const REJECTED: &str = "plimsoll_certificate_reloads_total{kind=\"rejected\"}";
+const HANDSHAKES: &str = "plimsoll_connections_refused_total{kind=\"handshake\"}";
+
+/// A proxy that shows these certificates, in `directory`, with more settings of its listener's TLS.
+async fn start(directory: &tempfile::TempDir, certificates: &[(&str, &Signed)], more: &str) -> Process {
+    let files = certificates.iter().map(|(name, signed)| {
+        let (certificate, key) = signed.write(directory.path(), name);
+        format!("{{ certificate: \"{}\", key: \"{}\" }}", certificate.display(), key.display())
+    });
+    let certificates = files.collect::<Vec<_>>().join(", ");
+    let settings =
+        format!("listen: [{{ address: 127.0.0.1:0, tls: {{ certificates: [{certificates}], {more} }} }}]\n");
+    Setup::listening(&[echo().await]).config(&settings).start().await
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> Vec<u8> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+}
+
+/// What the shop was asked over a connection.
+async fn ask(stream: TlsStream<TcpStream>) -> String {
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let request = Request::get(if is_http2 { "https://shop.test/" } else { "/" }).header("host", "shop.test");
+    let io = TokioIo::new(stream);
+    let answer = if is_http2 {
+        let request = request.version(Version::HTTP_2).body(Empty::<Bytes>::new()).unwrap();
+        let (mut client, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+        tokio::spawn(connection);
+        bounded("an answer", client.send_request(request)).await.unwrap()
+    } else {
+        let (mut client, connection) = http1::handshake(io).await.unwrap();
+        tokio::spawn(connection);
+        bounded("an answer", client.send_request(request.body(Empty::<Bytes>::new()).unwrap())).await.unwrap()
+    };
+    assert_eq!(answer.status(), 200);
+    String::from_utf8(bounded("a body", answer.into_body().collect()).await.unwrap().to_bytes().into())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_client_gets_the_certificate_of_the_name_it_asks_for() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let [shop, img] = ["shop.test", "*.img.test"].map(|name| authority.sign(name));
+    let proxy = start(&directory, &[("shop", &shop), ("img", &img)], "").await;
+    let client = authority.client(&[&TLS13], &[], None);
+    for (name, expected) in [("shop.test", &shop), ("a.img.test", &img)] {
+        let stream = connect(proxy.address, name, client.clone()).await.unwrap();
+        assert_eq!(shown(&stream), expected.der().to_vec(), "{name}");
+    }
+    // The first is shown to whoever asks for another, who does not like it.
+    assert!(connect(proxy.address, "unknown.test", client).await.is_err());
+    until("the failed handshake", async || proxy.metric(HANDSHAKES).await == 1.0).await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn every_version_and_protocol_is_served_and_the_shop_knows() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let shop = authority.sign("shop.test");
+    let proxy = start(&directory, &[("shop", &shop)], "").await;
+    for version in [&TLS12, &TLS13] {
+        for (protocols, agreed) in
+            [(&["h2", "http/1.1"][..], Some(&b"h2"[..])), (&["http/1.1"], Some(b"http/1.1")), (&[], None)]
+        {
+            let client = authority.client(&[version], protocols, None);
+            let stream = connect(proxy.address, "shop.test", client).await.unwrap();
+            assert_eq!(stream.get_ref().1.alpn_protocol(), agreed);
+            let asked = ask(stream).await.to_lowercase();
+            assert!(asked.contains("\nx-forwarded-proto: https\n"), "{protocols:?}: {asked}");
+            assert!(asked.contains("\nhost: shop.test\n"), "{protocols:?}: {asked}");
+        }
+    }
+    proxy.until_idle().await;
+    let proxy = start(&directory, &[("shop", &shop)], "versions: 1.3").await;
+    assert!(connect(proxy.address, "shop.test", authority.client(&[&TLS12], &[], None)).await.is_err());
+    assert!(connect(proxy.address, "shop.test", authority.client(&[&TLS13], &[], None)).await.is_ok());
+}
+
+async fn is_shown(proxy: &Process, client: &Arc<ClientConfig>, expected: &Signed) -> bool {
+    let stream = connect(proxy.address, "shop.test", client.clone()).await;
+    shown(&stream.unwrap()) == expected.der().to_vec()
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_and_nobody_is_cut_off() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let [old, new] = ["shop.test", "shop.test"].map(|name| authority.sign(name));
+    let proxy = start(&directory, &[("shop", &old)], "").await;
+    let client = authority.client(&[&TLS13], &[], None);
+    let before = connect(proxy.address, "shop.test", client.clone()).await.unwrap();
+    // Half of a renewal, and nonsense: what is in use stays.
+    fs::write(directory.path().join("shop.pem"), &new.certificate).unwrap();
+    until("the rejection", async || proxy.metric(REJECTED).await > 0.0).await;
+    fs::write(directory.path().join("shop.key"), "nonsense").unwrap();
+    proxy.signal("HUP").await;
+    until("the rejections", async || proxy.metric(REJECTED).await > 1.0).await;
+    let fresh = authority.client(&[&TLS13], &[], None);
+    assert!(is_shown(&proxy, &fresh, &old).await);
+    proxy.log.contain("shop.key").await;
+    new.write(directory.path(), "shop");
+    until("the new certificate", async || {
+        is_shown(&proxy, &authority.client(&[&TLS13], &[], None), &new).await
+    })
+    .await;
+    assert!(ask(before).await.contains("x-forwarded-proto"));
+    proxy.until_idle().await;
+}
+
+async fn handshake_kind(proxy: &Process, client: &Arc<ClientConfig>) -> HandshakeKind {
+    let mut stream = connect(proxy.address, "shop.test", client.clone()).await.unwrap();
+    // A ticket comes with the answer.
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = bounded("the end", stream.read_to_end(&mut answer)).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&answer));
+    stream.get_ref().1.handshake_kind().unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_returns_resumes_its_session_even_after_a_renewal() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let [old, new] = ["shop.test", "shop.test"].map(|name| authority.sign(name));
+    let proxy = start(&directory, &[("shop", &old)], "").await;
+    let clients = [&TLS12, &TLS13].map(|version| authority.client(&[version], &[], None));
+    for client in &clients {
+        assert_eq!(handshake_kind(&proxy, client).await, HandshakeKind::Full);
+        assert_eq!(handshake_kind(&proxy, client).await, HandshakeKind::Resumed);
+    }
+    new.write(directory.path(), "shop");
+    until("the new certificate", async || {
+        is_shown(&proxy, &authority.client(&[&TLS13], &[], None), &new).await
+    })
+    .await;
+    for client in &clients {
+        assert_eq!(handshake_kind(&proxy, client).await, HandshakeKind::Resumed);
+    }
+}
+
+/// Whether a client with this certificate is served.
+async fn is_served(proxy: &Process, authority: &Authority, shows: Option<&Signed>) -> bool {
+    let client = authority.client(&[&TLS13], &["http/1.1"], shows);
+    let Ok(mut stream) = connect(proxy.address, "shop.test", client).await else { return false };
+    let request = b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n";
+    // With TLS 1.3 a client learns after its own part whether its certificate was taken.
+    if stream.write_all(request).await.is_err() {
+        return false;
+    }
+    let mut answer = Vec::new();
+    let _ = bounded("the end", stream.read_to_end(&mut answer)).await;
+    answer.starts_with(b"HTTP/1.1 200 OK")
+}
+
+#[tokio::test]
+async fn clients_show_certificates_where_they_are_asked() {
+    let (authority, partners) = (Authority::new(), Authority::new());
+    let shop = authority.sign("shop.test");
+    let (partner, stranger) = (partners.sign("partner.test"), authority.sign("stranger.test"));
+    for (choice, without, by_stranger) in [("required", false, false), ("requested", true, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let authorities = directory.path().join("partners.pem");
+        fs::write(&authorities, partners.pem()).unwrap();
+        let clients =
+            format!("clients: {{ authorities: \"{}\", certificate: {choice} }}", authorities.display());
+        let proxy = start(&directory, &[("shop", &shop)], &clients).await;
+        assert!(is_served(&proxy, &authority, Some(&partner)).await, "{choice}");
+        assert_eq!(is_served(&proxy, &authority, None).await, without, "{choice}");
+        assert_eq!(is_served(&proxy, &authority, Some(&stranger)).await, by_stranger, "{choice}");
+        proxy.until_idle().await;
+    }
+}
+
+/// A shop that speaks TLS, and answers who it talks to.
+async fn secret_shop(config: Arc<ServerConfig>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = TlsAcceptor::from(config.clone());
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    let Ok(byte) = stream.read_u8().await else { return };
+                    head.push(byte);
+                }
+                let shown = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
+                let name = stream.get_ref().1.server_name().unwrap_or("nobody").to_owned();
+                let body = format!("{name} {shown}");
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                let _ = stream.write_all((head + &body).as_bytes()).await;
+                // Keeps the connection.
+                let _ = stream.read_u8().await;
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_upstream_must_be_who_it_is_asked_to_be() {
+    let (authority, stranger, directory) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
+    let at = |name: &str| directory.path().join(name);
+    fs::write(at("authority.pem"), authority.pem()).unwrap();
+    let (us, us_key) = authority.sign("us.test").write(directory.path(), "us");
+    let identity = format!("certificate: \"{}\", key: \"{}\"", us.display(), us_key.display());
+    let trust = format!("authorities: \"{}\"", at("authority.pem").display());
+    let shop = authority.sign("shop.internal");
+    let open = secret_shop(authority.server(&shop, false)).await;
+    let closed = secret_shop(authority.server(&shop, true)).await;
+    let forged = secret_shop(stranger.server(&stranger.sign("shop.internal"), false)).await;
+    for (endpoint, name, more, expected) in [
+        (open, "shop.internal", trust.clone(), Ok("shop.internal 0")),
+        (open, "other.internal", trust.clone(), Err(502)),
+        (open, "shop.internal", String::new(), Err(502)),
+        (forged, "shop.internal", trust.clone(), Err(502)),
+        (closed, "shop.internal", format!("{trust}, {identity}"), Ok("shop.internal 1")),
+        (closed, "shop.internal", trust.clone(), Err(502)),
+    ] {
+        let tls = format!("{{ server_name: {name}, {more} }}");
+        let pool = format!("pools: {{ default: {{ endpoints: [\"{endpoint}\"], tls: {tls} }} }}\n");
+        let proxy = Setup::before(&[]).config(&pool).start().await;
+        let answer = proxy.ask("GET /", "").await;
+        match expected {
+            Ok(body) => assert_eq!((answer.status(), answer.text()), (200, body), "{tls}"),
+            Err(status) => assert_eq!(answer.status(), status, "{tls}: {answer:?}"),
+        }
+        proxy.until_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn files_that_do_not_fit_are_told_at_the_start() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let (certificate, _) = authority.sign("shop.test").write(directory.path(), "shop");
+    let (_, other_key) = authority.sign("shop.test").write(directory.path(), "other");
+    let settings = directory.path().join("plimsoll.yaml");
+    for (certificate, key, says) in [
+        (&certificate, &other_key, "other.key"),
+        (&other_key, &other_key, "no certificate"),
+        (&certificate, &directory.path().join("absent.key"), "absent.key"),
+    ] {
+        let pair = format!("{{ certificate: \"{}\", key: \"{}\" }}", certificate.display(), key.display());
+        let text = format!("listen: [{{ address: 127.0.0.1:0, tls: {{ certificates: [{pair}] }} }}]\n");
+        fs::write(&settings, text).unwrap();
+        let flags = ["serve", "--upstream", "127.0.0.1:1", "--config", settings.to_str().unwrap()];
+        let message = complaint(&flags).await;
+        assert!(message.contains(says), "{says}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_begins_and_says_no_more_is_left() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let (certificate, key) = authority.sign("shop.test").write(directory.path(), "shop");
+    let pair = format!("{{ certificate: \"{}\", key: \"{}\" }}", certificate.display(), key.display());
+    let settings = format!(
+        "listen: [{{ address: 127.0.0.1:0, tls: {{ certificates: [{pair}] }} }}]\nconnections: {{ head: 300ms, idle: 600ms }}\n"
+    );
+    let proxy = Setup::listening(&[echo().await]).config(&settings).start().await;
+    let mut silent = TcpStream::connect(proxy.address).await.unwrap();
+    let mut rest = Vec::new();
+    let _ = bounded("the end of the handshake", silent.read_to_end(&mut rest)).await;
+    for protocol in ["h2", "http/1.1"] {
+        let client = authority.client(&[&TLS13], &[protocol], None);
+        let mut stream = connect(proxy.address, "shop.test", client).await.unwrap();
+        let _ = bounded(protocol, stream.read_to_end(&mut rest)).await;
+    }
+    until("no connection", async || proxy.metric("plimsoll_connections").await == 0.0).await;
+}
