@@ -258,6 +258,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_kept_over_restarts_is_read() {
+        let config = parse(
+            "admin: { listen: 127.0.0.1:8081, socket: /run/admin.sock, token_file: token }
+state_dir: /var/lib/plimsoll
+journal: { directory: /var/lib/plimsoll/journal, bytes_max: 2097152 }
+",
+        )
+        .unwrap();
+        let admin = AdminSettings {
+            listen: Some("127.0.0.1:8081".parse().unwrap()),
+            socket: Some("/run/admin.sock".into()),
+            token_file: Some("token".into()),
+        };
+        assert_eq!(config.admin, admin);
+        assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/plimsoll")));
+        let journal = config.journal.unwrap();
+        let expected = (Some("/var/lib/plimsoll/journal"), 2 << 20);
+        assert_eq!((journal.directory.to_str(), journal.bytes_max), expected);
+    }
+
+    #[test]
     fn every_key_is_read() {
         let config = parse(
             "listen:
@@ -277,8 +298,6 @@ admin: { listen: 127.0.0.1:8081 }
 policy: policies
 model: models/storefront
 threads: 2
-state_dir: /var/lib/plimsoll
-journal: { directory: /var/lib/plimsoll/journal, bytes_max: 2097152 }
 memory_bytes_max: 1073741824
 access_log: { sample: 1% }
 streams_max: 100
@@ -306,12 +325,6 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
         assert_eq!(config.access_log_millionths, 10_000);
         assert_eq!((config.streams_max, config.upload_buffers_max), (Some(100), Some(16)));
         assert_eq!(config.memory_bytes_max, Some(1 << 30));
-        assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/plimsoll")));
-        let journal = config.journal.unwrap();
-        assert_eq!(
-            (journal.directory.to_str(), journal.bytes_max),
-            (Some("/var/lib/plimsoll/journal"), 2 << 20)
-        );
         assert_eq!(config.drain, Drain { stop: Duration::from_secs(5), upgrade: Duration::from_secs(60) });
         let expected = Rules {
             underscores: Leniency::Refuse,

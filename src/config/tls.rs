@@ -116,12 +116,17 @@ fn required_identity(section: &Section<'_>) -> Option<Identity> {
 fn clients(field: &Field<'_>) -> Option<ClientCertificates> {
     let section = field.section()?;
     let authorities = section.require("authorities", "`authorities: partners.pem`");
-    let choices: [(&str, fn(PathBuf) -> ClientCertificates); 2] =
-        [("required", ClientCertificates::Required), ("requested", ClientCertificates::Requested)];
-    let choice = section.get("certificate").and_then(|field| field.choice(&choices));
+    let choice = section
+        .get("certificate")
+        .and_then(|field| field.choice(&[("required", true), ("requested", false)]));
     section.close();
     let authorities = authorities?.text()?.into();
-    Some(choice.unwrap_or(ClientCertificates::Required)(authorities))
+    let is_required = choice.unwrap_or(true);
+    Some(if is_required {
+        ClientCertificates::Required(authorities)
+    } else {
+        ClientCertificates::Requested(authorities)
+    })
 }
 
 pub(super) fn upstream_tls(field: &Field<'_>) -> Option<UpstreamTls> {

@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn each_kind_has_an_allowance_that_fills_up_again() {
-        let at = |seconds| Time::from_millis(seconds * 1_000);
+        let at = |seconds: u64| Time::from_millis(seconds * 1_000);
         for (kind, allowance) in
             [(RESET, RESETS), (PING, CONTROL), (UPDATE, UPDATES), (4, CONTROL), (0xfa, CONTROL)]
         {

@@ -53,7 +53,7 @@ pub(super) async fn read(stream: &mut Stream) -> io::Result<Option<SocketAddr>> 
 /// Whether what is no header yet may become one. The parser would wait for ever for some that cannot.
 fn may_go_on(bytes: &[u8]) -> bool {
     let begins = |with: &&[u8]| bytes.iter().zip(*with).all(|(byte, expected)| byte == expected);
-    match BEGINNINGS.iter().position(|with| begins(&with)) {
+    match BEGINNINGS.iter().position(begins) {
         Some(0) => bytes.len() < LINE_BYTES_MAX && !bytes.contains(&b'\n'),
         Some(_) => bytes.len() < HEADER_BYTES_MAX,
         None => false,

@@ -70,7 +70,7 @@ async fn attack(proxy: &Process, what: &str, round: impl Fn(u32) -> Vec<u8>) -> 
     });
     let mut rounds = 0..ROUNDS_MAX;
     let cut_off = async {
-        while let Some(number) = rounds.next() {
+        for number in rounds.by_ref() {
             if answers.is_finished() || writer.write_all(&round(2 * number + 1)).await.is_err() {
                 return;
             }
