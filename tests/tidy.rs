@@ -89,7 +89,7 @@ const CONFINED: [Confined; 4] = [
     },
     Confined {
         texts: &["rustls::"],
-        places: &["src/tls/", "src/config/tls.rs", "tests/serve/"],
+        places: &["src/tls/", "src/config/tls.rs", "tests/serve/", "benches/src/client/"],
         advice: "ask src/tls/",
     },
     Confined { texts: &["tract_"], places: &["src/model/"], advice: "ask a `Scorer`" },

@@ -187,15 +187,24 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_has_an_allowance_that_fills_up_again() {
-        let at = |seconds: u64| Time::from_millis(seconds * 1_000);
-        for (kind, allowance) in
-            [(RESET, RESETS), (PING, CONTROL), (UPDATE, UPDATES), (4, CONTROL), (0xfa, CONTROL)]
+    fn an_allowance_fills_up_again_and_no_further() {
+        let taken = |left: &mut Left, seconds: u64| {
+            let now = Time::from_millis(seconds * 1_000);
+            u32::try_from((0..).take_while(|_| left.take(now)).count()).unwrap()
+        };
+        for of in [RESETS, CONTROL, UPDATES] {
+            let mut left = Left::all(of);
+            assert_eq!(taken(&mut left, 1), of.burst, "{of:?}");
+            assert_eq!(taken(&mut left, 2), of.per_s, "{of:?}");
+            assert_eq!(taken(&mut left, 3_600), of.burst, "{of:?}");
+        }
+    }
+
+    #[test]
+    fn each_kind_has_its_allowance() {
+        for (kind, of) in [(RESET, RESETS), (PING, CONTROL), (UPDATE, UPDATES), (4, CONTROL), (0xfa, CONTROL)]
         {
-            let mut frames = connection();
-            assert_eq!(passing(&mut frames, kind, at(1)), allowance.burst, "{kind}");
-            assert_eq!(passing(&mut frames, kind, at(2)), allowance.per_s, "{kind}");
-            assert_eq!(passing(&mut frames, kind, at(3_600)), allowance.burst, "{kind}");
+            assert_eq!(passing(&mut connection(), kind, Time::ZERO), of.burst, "{kind}");
         }
     }
 

@@ -29,6 +29,9 @@ fn policy(names: &[&str]) -> Arc<Policy> {
     Arc::new(Policy::new(Mode::Enforce, names.iter().enumerate().map(class).collect()).unwrap())
 }
 
+/// Requests at once.
+const HELD_MAX: usize = 100;
+
 /// A core in overload, with a tap on it: as the gate has it.
 struct Traffic {
     controller: Controller,
@@ -76,7 +79,8 @@ impl Traffic {
         let millis = self.random(4);
         let back = Time::from_nanos(self.now.as_nanos().saturating_sub(50));
         self.now = if millis == 3 { back } else { self.now.after(Duration::from_millis(millis)) };
-        if self.random(3) < 2 || self.held.is_empty() {
+        // A limit that answers of no time let grow must not make the state of the core grow with it.
+        if self.held.is_empty() || self.held.len() < HELD_MAX && self.random(3) < 2 {
             let request = self.vacant.pop().unwrap_or_else(|| {
                 self.slots += 1;
                 RequestId { slot: self.slots - 1, epoch: 0 }
@@ -233,7 +237,7 @@ fn what_the_buffer_had_no_room_for_is_counted_and_the_replay_goes_on_after_it() 
     let replay = replayed(directory.path()).unwrap();
     assert_eq!(replay.difference(), None);
     let seen = replay.seen();
-    assert!(seen.missing > 1_000 && seen.decisions > 300, "{seen:?}");
+    assert!(seen.missing > 1_000 && seen.decisions > 200, "{seen:?}");
 }
 
 /// A journal in one file, and its records.
