@@ -165,6 +165,6 @@ async fn a_whole_bundle_is_used() {
     let shop = upstream::echo().await;
     let proxy = Setup::before(&[shop]).flag("--model", bundle.path()).start().await;
     assert_eq!(proxy.ask("GET /some/page", "").await.status(), 200);
-    assert_eq!(proxy.state().await["model"]["usable"], true);
+    assert_eq!(proxy.state().await["model"]["usable"], true, "{}", proxy.log.text());
     assert_eq!(proxy.metric("plimsoll_classified_total{kind=\"model\"}").await, 1.0);
 }
