@@ -4,7 +4,7 @@
 //! unknown, so the schema is written once, where it is read. A getter answers
 //! `None` both for an absent key and for a mistake, which is then on record.
 //!
-//! The same reader, run over [`Field::outlined`], reads nothing and has what it asks
+//! The same reader, run over `Field::outlined`, reads nothing and has what it asks
 //! for noted instead: every key is then there once, and holds no value.
 
 use std::cell::RefCell;
