@@ -335,23 +335,10 @@ image!(struct Load { refreshed, classes, standing_after });
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Mode, QueueOrder, QueuePolicy, Share};
+    use crate::policy::{Mode, Share};
 
     fn class(name: &str, rank: u8, floor: u32) -> Class {
-        Class {
-            name: name.into(),
-            rank,
-            slo_latency: Duration::from_secs(1),
-            patience: Duration::from_secs(2),
-            floor: Share::from_percent(floor).unwrap(),
-            ceiling: Share::ALL,
-            queue: QueuePolicy {
-                length_max: 8,
-                wait_max: Duration::from_millis(800),
-                order: QueueOrder::Fifo,
-            },
-            breaker: None,
-        }
+        Class { floor: Share::from_percent(floor).unwrap(), ..Class::sample(name, rank) }
     }
 
     fn policy() -> Policy {

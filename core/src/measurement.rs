@@ -211,9 +211,8 @@ impl Measurement {
         (self.squares / f64::from(self.samples) / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX)
     }
 
-    /// Classes that look as if they waited for something that the others do not; with `errors`, by so
-    /// many standard errors.
-    fn slow_alone(&self, errors: f64) -> ClassSet {
+    /// The ratio above which a class looks as if it waited for something that the others do not.
+    fn ratio_max(&self) -> f64 {
         let mut seen = self.classes;
         seen.sort_unstable_by(|one, other| one.ratio().total_cmp(&other.ratio()));
         let mut below = 0;
@@ -221,7 +220,11 @@ impl Measurement {
             below += sum.samples;
             below * 2 >= self.samples
         });
-        let ratio_max = median.map_or(f64::INFINITY, |sum| sum.ratio() * OUTLIER);
+        median.map_or(f64::INFINITY, |sum| sum.ratio() * OUTLIER)
+    }
+
+    /// The classes above that ratio by so many standard errors.
+    fn slow_alone(&self, ratio_max: f64, errors: f64) -> ClassSet {
         let is_slow = |sum: &Sum| {
             let error = (self.spread / f64::from(sum.samples)).sqrt();
             sum.samples > 0 && sum.ratio() > ratio_max * (1.0 + errors * error)
@@ -248,7 +251,8 @@ impl Measurement {
         let seconds = now.since(self.since).as_secs_f64();
         let samples = f64::from(self.samples);
         self.round_trip = Duration::from_secs_f64(self.mean());
-        let ratio = self.ratio(self.slow_alone(0.0));
+        let ratio_max = self.ratio_max();
+        let ratio = self.ratio(self.slow_alone(ratio_max, 0.0));
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {
@@ -258,7 +262,7 @@ impl Measurement {
             done: self.finished / seconds,
             error: (self.spread.max(self.spread_now()) / samples).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
-            slow_alone: self.slow_alone(SLOW_ALONE_ERRORS),
+            slow_alone: self.slow_alone(ratio_max, SLOW_ALONE_ERRORS),
         }
     }
 }

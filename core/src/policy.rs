@@ -153,6 +153,27 @@ pub enum Mode {
     Observe,
 }
 
+#[cfg(test)]
+impl Class {
+    /// A class for unit tests: all seats, no floor, no breaker.
+    pub(crate) fn sample(name: &str, rank: u8) -> Class {
+        Class {
+            name: name.into(),
+            rank,
+            slo_latency: Duration::from_secs(1),
+            patience: Duration::from_secs(2),
+            floor: Share::NONE,
+            ceiling: Share::ALL,
+            queue: QueuePolicy {
+                length_max: 8,
+                wait_max: Duration::from_millis(800),
+                order: QueueOrder::Fifo,
+            },
+            breaker: None,
+        }
+    }
+}
+
 /// Why a policy is not one. The shell has better messages with lines; these are the last net.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyError {

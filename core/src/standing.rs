@@ -78,29 +78,10 @@ pub fn ring_of(class: ClassId, standing: Standing) -> Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{QueueOrder, QueuePolicy, Share};
-    use std::time::Duration;
-
-    fn class(name: &str, rank: u8) -> Class {
-        Class {
-            name: name.into(),
-            rank,
-            slo_latency: Duration::from_secs(1),
-            patience: Duration::from_secs(2),
-            floor: Share::NONE,
-            ceiling: Share::ALL,
-            queue: QueuePolicy {
-                length_max: 8,
-                wait_max: Duration::from_millis(800),
-                order: QueueOrder::Fifo,
-            },
-            breaker: None,
-        }
-    }
 
     #[test]
     fn worth_moves_a_standing_within_its_rank_only() {
-        let class = class("browse", 3);
+        let class = Class::sample("browse", 3);
         let of = |value, tenure, penalty| standing(&class, Value::new(value), tenure, penalty).0;
         assert_eq!(of(0.0, Tenure::Fresh, 0), 3 * 128 + 127);
         assert_eq!(of(1.0, Tenure::Fresh, 0), 3 * 128 + 32);
@@ -118,8 +99,8 @@ mod tests {
 
     #[test]
     fn another_rank_keeps_the_cohort() {
-        let fresh = standing(&class("browse", 3), Value::new(0.5), Tenure::Fresh, 0);
-        let same = standing(&class("cart", 1), Value::new(0.5), Tenure::Fresh, 0);
-        assert_eq!(restand(&class("cart", 1), fresh), same);
+        let fresh = standing(&Class::sample("browse", 3), Value::new(0.5), Tenure::Fresh, 0);
+        let same = standing(&Class::sample("cart", 1), Value::new(0.5), Tenure::Fresh, 0);
+        assert_eq!(restand(&Class::sample("cart", 1), fresh), same);
     }
 }
