@@ -61,9 +61,12 @@ impl Canary {
     /// Why the bundle may not be used: what the child died of, or what a check found.
     pub fn load(&self, directory: &Path) -> Result<Scorer, ModelError> {
         let bundle = Bundle::read(directory)?;
-        // Once more if it ended without a verdict: a machine that is short of something for a moment must
-        // not cost the model.
-        let seal = self.try_out(directory).or_else(|_| self.try_out(directory))?;
+        // Once more, whatever it was: a machine that is short of something for a moment must not cost the
+        // model, and a bundle that is bad is bad again.
+        let seal = self.try_out(directory).or_else(|error| {
+            log::warn!("{error}: tried once more");
+            self.try_out(directory)
+        })?;
         if seal != bundle.seal {
             return Err(ModelError::refused(&bundle.names.manifest, "seal", bundle.seal, seal));
         }
