@@ -151,6 +151,8 @@ impl Shop {
             value: ask.value,
             tenure: Tenure::Fresh,
             usage_penalty: 0,
+            // Evenly spread, as a hash would.
+            lot: (number * 151) as u8,
             deadline: now.after(patience),
         }));
         number

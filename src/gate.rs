@@ -41,6 +41,8 @@ pub struct Asking {
     pub tenure: Tenure,
     /// The penalty for its client's recent usage.
     pub usage_penalty: u8,
+    /// Its session's lot.
+    pub lot: u8,
     /// When its answer is worth nothing any more.
     pub deadline: Time,
     /// What it was judged to be, for the journal.
@@ -144,6 +146,7 @@ impl Gate {
             value: asking.value,
             tenure: asking.tenure,
             usage_penalty: asking.usage_penalty,
+            lot: asking.lot,
             deadline: asking.deadline,
         };
         let answer = state.tell_judged(Event::Arrived(arrival), &asking.judged, now);

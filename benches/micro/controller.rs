@@ -56,6 +56,7 @@ impl Pool {
             value: Value::new(0.5),
             tenure: Tenure::Fresh,
             usage_penalty: 0,
+            lot: 0,
             deadline: self.now.after(Duration::from_secs(3_600)),
         };
         self.controller.handle(Event::Arrived(arrival), self.now);

@@ -70,6 +70,7 @@ impl Shell {
             value: Value::new(value),
             tenure: Tenure::Fresh,
             usage_penalty,
+            lot: 0,
             deadline: self.clock.now().after(patience),
         };
         match self.gate.ask(&self.generation.policy.core, asking) {

@@ -7,13 +7,16 @@
 //! queue (Cobham 1954), with all quantities measured.
 //!
 //! Where demand crosses the seats there are, it draws a line: a class whose
-//! demand, together with that of better ones, does not fit is *overloaded*. Above
-//! the line a queue is a burst and may wait; the class on it is held to CoDel's
-//! target; below it nothing is left but floors, or a beacon would take the seat
-//! that a page is refused for a moment later.
+//! demand, together with that of better ones, does not fit is *overloaded*, and
+//! has a line of its own through its cohorts. Above the line a queue is a burst
+//! and may wait; below it, those of that class fill the gaps under CoDel's
+//! target, and less important classes have nothing but their floors, or a beacon
+//! would take the seat that a page is refused for a moment later.
 //!
 //! It hands out no seats and keeps nobody waiting; the controller does.
 
+use crate::decision::{Side, Standing};
+use crate::demand::Demand;
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
@@ -26,8 +29,6 @@ use std::time::Duration;
 const REFRESH: Duration = Duration::from_millis(100);
 /// ...and a new measurement has this weight: a spike is believed within 200 ms.
 const RATE_WEIGHT: f64 = 0.5;
-/// Weight of a measurement of what is asked for: whether it fits is no matter of one burst.
-const ASKS_WEIGHT: f64 = 0.2;
 /// Weight of the mean hold time of a moment in the one that this is judged by.
 const STEADY_WEIGHT: f64 = 0.2;
 /// Weight of one hold time in its class's mean.
@@ -45,21 +46,20 @@ const STANDING_MAX: Duration = Duration::from_secs(2);
 /// A class that had to refuse somebody stays congested for this long, or it would let the next burst
 /// wait in vain as soon as its queue is empty for a moment.
 const CONGESTED_FOR: Duration = Duration::from_millis(500);
-/// With a standing queue a class may wait this part of its SLO, CoDel's target.
+/// A class that is short of seats for a moment may wait this part of its SLO...
+const SHORT_DIVISOR: u32 = 2;
+/// ...those above the line of one that asks for more than there is this part: they ask for less than
+/// there is, so what they wait for is a burst...
+const ABOVE_DIVISOR: u32 = 4;
+/// ...and those below it this part, CoDel's target.
 const TARGET_DIVISOR: u32 = 20;
-/// The least target: below it the proxy's own scheduling would be refused.
-const TARGET_MIN: Duration = Duration::from_millis(5);
+/// The least of these: below it the proxy's own scheduling would be refused.
+const WAIT_MIN: Duration = Duration::from_millis(5);
 
 /// The measured load of one class.
 #[derive(Clone, Debug, Default)]
 struct ClassLoad {
-    /// Requests that asked since the last refresh.
-    asked: u32,
-    /// The same per second, smoothed...
-    asks: f64,
-    /// ...and between the last two refreshes, and the last three.
-    asks_last: f64,
-    asks_lately: f64,
+    demand: Demand,
     /// Requests let in since the last refresh, by cohort group.
     accepted: [u32; COHORT_GROUPS],
     /// The same per second, smoothed.
@@ -108,8 +108,8 @@ pub struct Load {
 
 impl Load {
     /// A request asks.
-    pub fn ask(&mut self, class: ClassId) {
-        self.of(class).asked += 1;
+    pub fn ask(&mut self, class: ClassId, standing: Standing) {
+        self.of(class).demand.ask(standing);
     }
 
     /// A request was admitted or queued.
@@ -151,6 +151,11 @@ impl Load {
         self.classes = succession.carry(std::mem::take(&mut self.classes));
     }
 
+    /// When the rates are re-measured next.
+    pub fn next_refresh(&self) -> Time {
+        self.refreshed.after(REFRESH)
+    }
+
     /// Re-measures the rates if they are due.
     pub fn refresh(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool, now: Time) {
         let age = now.since(self.refreshed);
@@ -158,12 +163,9 @@ impl Load {
             return;
         }
         for class in &mut self.classes {
-            let asks = f64::from(std::mem::take(&mut class.asked)) / age.as_secs_f64();
-            class.asks += (asks - class.asks) * ASKS_WEIGHT;
+            class.demand.measure(age.as_secs_f64());
             let weight = if class.hold_steady == 0.0 { 1.0 } else { STEADY_WEIGHT };
             class.hold_steady += (class.hold - class.hold_steady) * weight;
-            class.asks_lately = (asks + class.asks_last) / 2.0;
-            class.asks_last = asks;
             for (rate, accepted) in class.rates.iter_mut().zip(&mut class.accepted) {
                 let measured = f64::from(std::mem::take(accepted)) / age.as_secs_f64();
                 *rate += (measured - *rate) * RATE_WEIGHT;
@@ -172,17 +174,21 @@ impl Load {
         self.refreshed = now;
         self.sum_better(seats.limit);
         self.sum_lent_back(policy, seats.limit);
-        self.find_overloaded(policy, seats, is_found);
+        self.draw_lines(policy, seats, is_found);
     }
 
     /// While the limit is still looked for, nobody knows what fits: whoever is short is overloaded then.
-    fn find_overloaded(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool) {
+    fn draw_lines(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool) {
         let mut asked_for = 0.0;
         for id in policy.ids() {
             let load = &mut self.classes[id.index()];
-            let asks = load.asks.min(load.asks_lately) * load.hold_steady;
+            let asks = load.demand.per_second() * load.hold_steady;
+            let floor = f64::from(policy.class(id).floor.seats(seats.limit as u32));
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
-            load.is_capped = ceiling < asks.min(seats.limit);
+            let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
+            load.demand.draw_line(if is_found { left } else { 0.0 }, load.hold_steady);
+            // Seats are whole: a ceiling of all of them is none.
+            load.is_capped = ceiling < asks.min(seats.limit.floor());
             asked_for += if load.is_capped { ceiling } else { asks };
             load.is_overloaded = !is_found || asked_for > seats.limit - load.lent_back;
         }
@@ -233,15 +239,29 @@ impl Load {
         (load.is_overloaded || load.is_capped) && self.is_short(class, now)
     }
 
-    /// Whether nothing but its floor is left for a class: a better one cannot have all it asks for.
-    pub fn is_shut(&self, class: ClassId, now: Time) -> bool {
-        let shuts = |better: ClassId| {
-            let load = &self.classes[better.index()];
-            load.is_overloaded
-                && !load.is_capped
-                && (now < load.shuts_until || self.has_standing_queue(better, now))
-        };
-        (0..class.index()).filter_map(ClassId::new).any(shuts)
+    /// On which side of its class's line a request is. Where there is enough for the class, all are above.
+    pub fn side(&self, class: ClassId, standing: Standing, lot: u8, now: Time) -> Side {
+        let is_above = self.classes[class.index()].demand.is_above_line(standing, lot);
+        if is_above || !self.is_congested(class, now) { Side::AboveLine } else { Side::BelowLine }
+    }
+
+    /// The rings that may have more than their floors: those of classes down to the first that cannot
+    /// have all it asks for.
+    pub fn open_rings(&self, now: Time) -> RingSet {
+        let first = (0..CLASSES_MAX).filter_map(ClassId::new).find(|class| self.shuts(*class, now));
+        first.map_or(RingSet::ALL, |class| RingSet::up_to(Ring::last_of(class)))
+    }
+
+    /// Whether a class leaves those below it nothing but their floors.
+    fn shuts(&self, class: ClassId, now: Time) -> bool {
+        let load = &self.classes[class.index()];
+        let is_short = || now < load.shuts_until || self.has_standing_queue(class, now);
+        load.is_overloaded && !load.is_capped && is_short()
+    }
+
+    /// Whether a better class leaves this one nothing but its floor.
+    fn is_shut(&self, class: ClassId, now: Time) -> bool {
+        (0..class.index()).filter_map(ClassId::new).any(|better| self.shuts(better, now))
     }
 
     /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing
@@ -276,15 +296,22 @@ impl Load {
         in_floor.min(wait_for(work, seats.min(ceiling)))
     }
 
-    /// The wait a request may have: what its class allows a burst, CoDel's target once the class is
-    /// congested, and never so much that its answer would come after the deadline.
-    pub fn wait_allowed(&self, id: ClassId, class: &Class, deadline: Time, now: Time) -> Duration {
-        let by_class = if self.is_congested(id, now) {
-            (class.slo_latency / TARGET_DIVISOR).max(TARGET_MIN)
-        } else if self.is_short(id, now) {
-            class.slo_latency / 2
-        } else {
-            class.queue.wait_max
+    /// The wait a request may have: what its class allows a burst, less once the class is short of seats,
+    /// CoDel's target below the line, and never so much that its answer would come after the deadline.
+    pub fn wait_allowed(
+        &self,
+        id: ClassId,
+        class: &Class,
+        side: Side,
+        deadline: Time,
+        now: Time,
+    ) -> Duration {
+        let part_of_slo = |divisor| (class.slo_latency / divisor).max(WAIT_MIN);
+        let by_class = match side {
+            Side::BelowLine => part_of_slo(TARGET_DIVISOR),
+            Side::AboveLine if self.is_congested(id, now) => part_of_slo(ABOVE_DIVISOR),
+            Side::AboveLine if self.is_short(id, now) => part_of_slo(SHORT_DIVISOR),
+            Side::AboveLine => class.queue.wait_max,
         };
         by_class.min(class.queue.wait_max).min(deadline.since(now).saturating_sub(self.hold(id)))
     }
@@ -314,10 +341,7 @@ fn seconds(seconds: f64) -> Duration {
 }
 
 image!(struct ClassLoad {
-    asked,
-    asks,
-    asks_last,
-    asks_lately,
+    demand,
     accepted,
     rates,
     better,
@@ -345,6 +369,9 @@ mod tests {
         Policy::new(Mode::Enforce, vec![class("checkout", 0, 0), class("browse", 1, 20)]).unwrap()
     }
 
+    /// The worst of a class.
+    const POOR: Standing = Standing(127);
+
     const TEN: SeatsToExpect = SeatsToExpect { limit: 10.0, slow_alone: ClassSet::EMPTY };
 
     fn id(index: usize) -> ClassId {
@@ -359,14 +386,15 @@ mod tests {
     fn flooded(index: usize, slow_alone: ClassSet) -> Load {
         let mut load = Load::default();
         load.release(id(index), Duration::from_millis(100));
-        (0..1_000).for_each(|_| load.ask(id(index)));
+        (0..1_000).for_each(|_| load.ask(id(index), POOR));
         load.refresh(&policy(), SeatsToExpect { slow_alone, ..TEN }, true, at(100));
         load
     }
 
     /// What a load allows a class, with a deadline far away.
     fn allowed(load: &Load, index: usize, now: Time) -> Duration {
-        load.wait_allowed(id(index), policy().class(id(index)), at(1_000_000), now)
+        let side = load.side(id(index), POOR, 255, now);
+        load.wait_allowed(id(index), policy().class(id(index)), side, at(1_000_000), now)
     }
 
     #[test]
@@ -401,7 +429,8 @@ mod tests {
     fn wait_leaves_time_to_answer_before_the_deadline() {
         let mut load = Load::default();
         load.release(id(0), Duration::from_millis(100));
-        let wait = |deadline| load.wait_allowed(id(0), policy().class(id(0)), deadline, at(0));
+        let wait =
+            |deadline| load.wait_allowed(id(0), policy().class(id(0)), Side::AboveLine, deadline, at(0));
         assert_eq!(wait(at(300)), Duration::from_millis(200));
         assert_eq!(wait(at(100)), Duration::ZERO);
         assert_eq!(wait(at(0)), Duration::ZERO);

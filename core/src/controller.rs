@@ -5,7 +5,8 @@
 //! answer the request of the event or one that has been waiting. Between
 //! events, the caller wakes it at [`Controller::next_wakeup`] at the latest.
 //!
-//! After each event: no seat is free while somebody waits who may have it. So a
+//! After each event: no seat is free while somebody waits who may have it; those below the line
+//! at which the seats are used up may have their floors only. So a
 //! request that finds a free seat on arrival passes nobody by, and the common
 //! case touches neither queue nor estimate.
 //!
@@ -22,13 +23,13 @@ pub use snapshot::{ClassSnapshot, Snapshot};
 
 use crate::admission::{Load, SeatsToExpect};
 use crate::breaker::{Breaker, Forced, Passage};
-use crate::decision::{Decision, Evidence, Reason, RequestId};
+use crate::decision::{Decision, Evidence, Reason, RequestId, Side};
 use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
 use crate::requests::{Phase, Request, Requests};
 use crate::seats::{Seats, ceiling};
-use crate::standing::{Tenure, Value, restand, ring_of, standing};
+use crate::standing::{Tenure, Value, restand, standing};
 use crate::succession::Succession;
 use crate::time::Time;
 use crate::window::Health;
@@ -49,6 +50,8 @@ pub struct Arrival {
     pub tenure: Tenure,
     /// How much its client asked for lately: 0 to [`crate::standing::USAGE_PENALTY_MAX`].
     pub usage_penalty: u8,
+    /// Its session's lot: who of equals is served where not all can be. The same for the whole session.
+    pub lot: u8,
     /// When its answer is worth nothing any more.
     pub deadline: Time,
 }
@@ -166,9 +169,11 @@ impl Controller {
         self.effects.pop_front()
     }
 
-    /// When to wake the controller if nothing happens before; `None` if nobody waits.
+    /// When to wake the controller if nothing happens before; `None` if nobody waits. Who waits beside a
+    /// free seat waits for the line to move, which it does when loads are measured.
     pub fn next_wakeup(&self) -> Option<Time> {
-        self.queue.next_deadline()
+        let deadline = self.queue.next_deadline()?;
+        Some(if self.is_saturated() { deadline } else { deadline.min(self.load.next_refresh()) })
     }
 
     /// The policy decisions are made under.
@@ -190,7 +195,8 @@ impl Controller {
             return false;
         }
         let best = Ring::new(id, 0);
-        self.wait(best, now) <= self.load.wait_allowed(id, self.policy.class(id), deadline, now)
+        self.wait(best, now)
+            <= self.load.wait_allowed(id, self.policy.class(id), Side::AboveLine, deadline, now)
     }
 
     // Events.
@@ -208,32 +214,35 @@ impl Controller {
         let id = self.policy.nearest(arrival.class);
         let class = self.policy.class(id);
         let passage = self.breakers[id.index()].passage(class.breaker.as_ref(), now);
+        let standing = standing(class, arrival.value, arrival.tenure, arrival.usage_penalty);
         let request = Request {
             id: arrival.request,
             phase: Phase::Waiting,
             class: id,
-            standing: standing(class, arrival.value, arrival.tenure, arrival.usage_penalty),
+            standing,
+            side: Side::AboveLine,
             passage,
             since: now,
             wait_allowed: Duration::ZERO,
             deadline: arrival.deadline,
             first_byte: None,
         };
-        self.load.ask(id);
+        self.load.ask(id, standing);
         match request.passage {
             Passage::Refuse => self.refuse(request, Reason::BreakerOpen, Duration::ZERO, now),
-            Passage::Probe | Passage::Pass => self.seat_or_queue(request, now),
+            Passage::Probe | Passage::Pass => self.seat_or_queue(request, arrival.lot, now),
         }
     }
 
-    fn seat_or_queue(&mut self, mut request: Request, now: Time) {
+    fn seat_or_queue(&mut self, mut request: Request, lot: u8, now: Time) {
         if !self.is_saturated() && self.may_take_a_seat(request.class, now) {
             return self.admit(request, Decision::Admit, now);
         }
-        let ring = ring_of(request.class, request.standing);
+        request.side = self.load.side(request.class, request.standing, lot, now);
         let class = self.policy.class(request.class);
-        let wait = self.wait(ring, now);
-        request.wait_allowed = self.load.wait_allowed(request.class, class, request.deadline, now);
+        let wait = self.wait(request.ring(), now);
+        request.wait_allowed =
+            self.load.wait_allowed(request.class, class, request.side, request.deadline, now);
         if wait > request.wait_allowed || request.wait_allowed.is_zero() {
             // One that came too late by itself tells nothing about its class.
             if !request.wait_allowed.is_zero() {
@@ -242,20 +251,20 @@ impl Controller {
             return self.refuse(request, Reason::WaitTooLong, wait, now);
         }
         let is_full = self.queue.class_length(request.class) >= class.queue.length_max;
-        if is_full && !self.displace_worse_than(ring, now) {
+        if is_full && !self.displace_worse_than(request.ring(), now) {
             return self.refuse(request, Reason::QueueFull, wait, now);
         }
-        self.enqueue(request, ring, wait, now);
+        self.enqueue(request, wait, now);
     }
 
-    fn enqueue(&mut self, request: Request, ring: Ring, wait: Duration, now: Time) {
+    fn enqueue(&mut self, request: Request, wait: Duration, now: Time) {
         if self.policy.mode() == Mode::Observe {
             return self.admit(request, Decision::Admit, now);
         }
         self.answer(&request, Decision::Queue, wait);
-        self.load.accept(ring);
+        self.load.accept(request.ring());
         self.load.queue_occupied(request.class, now);
-        self.queue.join(request.id.slot, ring, now.after(self.longest_wait(&request, now)));
+        self.queue.join(request.id.slot, request.ring(), now.after(self.longest_wait(&request, now)));
         self.requests.keep(request);
     }
 
@@ -319,7 +328,7 @@ impl Controller {
             match request.phase {
                 Phase::Admitted => self.seats.take(request.class),
                 Phase::Waiting => {
-                    self.queue.change_ring(request.id.slot, ring_of(request.class, request.standing));
+                    self.queue.change_ring(request.id.slot, request.ring());
                     self.load.queue_occupied(request.class, request.since);
                 }
             }
@@ -330,7 +339,7 @@ impl Controller {
 
     /// Gives every free seat to the best waiter who may have it.
     fn dispatch(&mut self, now: Time) {
-        while let Some(ring) = self.next_ring() {
+        while let Some(ring) = self.next_ring(now) {
             let order = self.policy.class(ring.class()).queue.order;
             let slot = self.queue.next(ring, order).expect("an occupied ring has a next");
             self.queue.leave(slot);
@@ -341,7 +350,7 @@ impl Controller {
     }
 
     /// Who has the next free seat: first those of classes below their floor, then by standing.
-    fn next_ring(&self) -> Option<Ring> {
+    fn next_ring(&self, now: Time) -> Option<Ring> {
         let waiting = self.queue.occupied();
         if waiting.is_empty() || self.policy.mode() == Mode::Observe {
             // Those who waited when observing began wait no longer.
@@ -353,15 +362,20 @@ impl Controller {
         let limit = self.limit.current();
         let open = waiting.and(self.seats.below_ceiling(&self.policy, self.limit.slow_alone(), limit));
         let owed = open.and(self.seats.below_floor(&self.policy, limit));
-        owed.first().or_else(|| open.first())
+        owed.first().or_else(|| open.and(self.open_rings(now)).first())
     }
 
     /// Whether a request may have a free seat. What is below the line at which the seats are used up
     /// may not: a moment later somebody better would be refused for it.
     fn may_take_a_seat(&self, class: ClassId, now: Time) -> bool {
         let floor = self.policy.class(class).floor.seats(self.limit.current());
-        let is_shut = || self.limit.is_found() && self.load.is_shut(class, now);
-        self.seats.taken_by(class) < floor || !self.is_at_ceiling(class) && !is_shut()
+        let is_open = || !self.open_rings(now).and(RingSet::of_class(class)).is_empty();
+        self.seats.taken_by(class) < floor || !self.is_at_ceiling(class) && is_open()
+    }
+
+    /// The rings that may have more than their floors. While the limit is looked for nobody knows what fits.
+    fn open_rings(&self, now: Time) -> RingSet {
+        if self.limit.is_found() { self.load.open_rings(now) } else { RingSet::ALL }
     }
 
     fn is_at_ceiling(&self, class: ClassId) -> bool {
@@ -421,7 +435,7 @@ impl Controller {
 
     /// Admits on arrival.
     fn admit(&mut self, request: Request, decision: Decision, now: Time) {
-        self.load.accept(ring_of(request.class, request.standing));
+        self.load.accept(request.ring());
         self.seat(request, decision, Duration::ZERO, now);
     }
 
@@ -452,11 +466,12 @@ impl Controller {
     }
 
     fn answer(&mut self, request: &Request, decision: Decision, wait: Duration) {
-        let ring = ring_of(request.class, request.standing);
+        let ring = request.ring();
         let ahead = self.queue.occupied().take_while(|other| *other <= ring);
         let evidence = Evidence {
             class: request.class,
             standing: request.standing,
+            side: request.side,
             limit: self.limit.current(),
             inflight: self.seats.taken(),
             queued_ahead: ahead.map(|ring| self.queue.ring_length(ring)).sum(),

@@ -28,6 +28,15 @@ pub struct RequestId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Standing(pub u16);
 
+/// A side of the line at which the seats of a class are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// There is a seat for it.
+    AboveLine,
+    /// It fills what gaps there are.
+    BelowLine,
+}
+
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -77,6 +86,8 @@ pub struct Evidence {
     pub class: ClassId,
     /// Its standing.
     pub standing: Standing,
+    /// On which side of its class's line it was; of one that found a free seat nobody asked.
+    pub side: Side,
     /// The limit at that moment.
     pub limit: u32,
     /// Permits out at that moment.
@@ -113,8 +124,9 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "(standing {}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
+            "(standing {}{}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
             self.standing.0,
+            if self.side == Side::BelowLine { ", below its class's line" } else { "" },
             self.inflight,
             self.limit,
             self.queued_ahead,
@@ -145,3 +157,4 @@ impl fmt::Display for Verb {
 
 image!(struct RequestId { slot, epoch });
 image!(newtype Standing);
+image!(enum Side { 0 => AboveLine, 1 => BelowLine });

@@ -21,5 +21,6 @@ pub mod limit;
 pub mod standing;
 mod requests;
 mod seats;
+mod demand;
 pub mod admission;
 pub mod controller;

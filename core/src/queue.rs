@@ -31,6 +31,11 @@ impl Ring {
         Ring((class.index() * COHORT_GROUPS + group) as u8)
     }
 
+    /// The ring of a class that is served last.
+    pub fn last_of(class: ClassId) -> Ring {
+        Ring::new(class, COHORT_GROUPS - 1)
+    }
+
     /// The position: 0 is served first.
     pub const fn index(self) -> usize {
         self.0 as usize
@@ -56,6 +61,11 @@ impl RingSet {
     pub const EMPTY: RingSet = RingSet(0);
     /// Every ring.
     pub const ALL: RingSet = RingSet(u128::MAX);
+
+    /// The rings up to one, and it.
+    pub fn up_to(ring: Ring) -> RingSet {
+        RingSet(u128::MAX >> (RINGS - 1 - ring.index()))
+    }
 
     /// The rings of one class.
     pub fn of_class(class: ClassId) -> RingSet {

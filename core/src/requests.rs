@@ -7,9 +7,11 @@
 //! It decides nothing: the controller says who enters and who leaves.
 
 use crate::breaker::Passage;
-use crate::decision::{RequestId, Standing};
+use crate::decision::{RequestId, Side, Standing};
 use crate::image::image;
 use crate::policy::ClassId;
+use crate::queue::Ring;
+use crate::standing::ring_of;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -29,6 +31,7 @@ pub(crate) struct Request {
     pub(crate) phase: Phase,
     pub(crate) class: ClassId,
     pub(crate) standing: Standing,
+    pub(crate) side: Side,
     pub(crate) passage: Passage,
     /// When it arrived while waiting, when it was admitted from then on.
     pub(crate) since: Time,
@@ -36,6 +39,16 @@ pub(crate) struct Request {
     pub(crate) deadline: Time,
     /// Latency of the first byte, once there is one.
     pub(crate) first_byte: Option<Duration>,
+}
+
+impl Request {
+    /// Where it waits, or would: behind everybody of its class if it only fills gaps.
+    pub(crate) fn ring(&self) -> Ring {
+        match self.side {
+            Side::AboveLine => ring_of(self.class, self.standing),
+            Side::BelowLine => Ring::last_of(self.class),
+        }
+    }
 }
 
 /// All live requests, by slot.
@@ -87,6 +100,7 @@ image!(struct Request {
     phase,
     class,
     standing,
+    side,
     passage,
     since,
     wait_allowed,

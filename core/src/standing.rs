@@ -11,7 +11,7 @@ use crate::policy::{Class, ClassId};
 use crate::queue::{COHORT_GROUPS, Ring};
 
 /// Cohorts in a rank.
-const COHORTS: u16 = 128;
+pub(crate) const COHORTS: u16 = 128;
 /// The quantised value spans this part of the cohorts; penalties and bonuses move within the rest.
 const VALUE_COHORTS: f32 = 95.0;
 /// What a session that was admitted before is ahead of a fresh one: one cohort group.
@@ -69,9 +69,14 @@ pub(crate) fn restand(class: &Class, standing: Standing) -> Standing {
     Standing(u16::from(class.rank) * COHORTS + standing.0 % COHORTS)
 }
 
+/// The cohort of a standing.
+pub(crate) fn cohort_of(standing: Standing) -> u8 {
+    (standing.0 % COHORTS) as u8
+}
+
 /// The ring a standing waits in.
 pub fn ring_of(class: ClassId, standing: Standing) -> Ring {
-    let group = usize::from(standing.0 % COHORTS) * COHORT_GROUPS / usize::from(COHORTS);
+    let group = usize::from(cohort_of(standing)) * COHORT_GROUPS / usize::from(COHORTS);
     Ring::new(class, group)
 }
 

@@ -90,6 +90,7 @@ impl Pool {
                 value: Value::new(value),
                 tenure: Tenure::Fresh,
                 usage_penalty: 0,
+                lot: 0,
                 deadline: now.after(Duration::from_secs(2)),
             }),
             now,
@@ -392,6 +393,7 @@ fn request_that_takes_over_a_slot_frees_the_seat_of_its_holder() {
         value: Value::new(0.5),
         tenure: Tenure::Fresh,
         usage_penalty: 0,
+        lot: 0,
         deadline: at(2_000),
     };
     pool.tell(Event::Arrived(successor), at(1));

@@ -131,7 +131,9 @@ fn keeps_its_promises_whatever_the_spread(service: Service) {
         // From a cold start one in three is tried lower for a second, on windows that were all short.
         assert!(tallies[0].refused_settled * 30 <= tallies[0].offered.iter().sum(), "{}", tallies[0]);
         assert_few_refusals_when_calm(workers, &tallies[2]);
-        assert!(tallies[3].good_ratio(CHECKOUT) >= 0.96, "{}", tallies[3]);
+        // One answer that takes seconds holds half of a shop of two workers.
+        let least = if workers < 4 { 0.90 } else { 0.96 };
+        assert!(tallies[3].good_ratio(CHECKOUT) >= least, "{}", tallies[3]);
         assert!(tallies[3].useful_ratio() >= 0.90, "{}", tallies[3]);
     }
 }

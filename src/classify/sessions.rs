@@ -56,8 +56,18 @@ impl SessionKey {
 pub struct KnownSession {
     /// Whose standing it has: its own hash, or that of its address while it is unsettled.
     pub hash: u64,
+    /// Whether that is its own.
+    pub is_settled: bool,
     /// What is known under that hash.
     pub view: SessionView,
+}
+
+impl KnownSession {
+    /// The lot of a session of its own: another one each hour, lest the same shoppers lose all day.
+    pub fn lot(&self, now: Time) -> Option<u8> {
+        let hour = now.since(Time::ZERO).as_secs() / 3_600;
+        self.is_settled.then(|| self.hash.to_le_bytes()[hour as usize % size_of::<u64>()])
+    }
 }
 
 type Set = [Slot; WAYS];
@@ -107,7 +117,7 @@ impl SessionTable {
         let own = key.cookie.and_then(|cookie| self.settled_view(cookie, now));
         own.unwrap_or_else(|| {
             let view = self.find(key.address, |slot| slot.view(now)).unwrap_or_default();
-            KnownSession { hash: key.address, view }
+            KnownSession { hash: key.address, is_settled: false, view }
         })
     }
 
@@ -144,7 +154,7 @@ impl SessionTable {
 
     fn settled_view(&self, cookie: u64, now: Time) -> Option<KnownSession> {
         let view = self.find(cookie, |slot| slot.is_settled().then(|| slot.view(now)))??;
-        Some(KnownSession { hash: cookie, view })
+        Some(KnownSession { hash: cookie, is_settled: true, view })
     }
 
     /// Changes the cookie's slot and, unless that is settled, the address's.
@@ -255,6 +265,19 @@ mod tests {
         let address = table.view(&key(&table, "192.0.2.1", None), NOW);
         assert_eq!(fresh, address);
         assert_eq!(fresh.view.requests, 50);
+    }
+
+    #[test]
+    fn session_keeps_its_lot_for_an_hour_and_one_that_is_invented_has_none() {
+        let table = SessionTable::new(1_024);
+        let visitor = key(&table, "192.0.2.1", Some("a"));
+        assert_eq!(table.view(&visitor, NOW).lot(NOW), None);
+        grant(&table, &visitor, "a");
+        let lot = |at| table.view(&visitor, NOW).lot(at).unwrap();
+        let hour = |hours: u64| Time::from_millis(hours * 3_600_000);
+        assert_eq!(lot(NOW), lot(Time::from_millis(3_599_999)));
+        let lots: std::collections::BTreeSet<u8> = (0..8).map(|hours| lot(hour(hours))).collect();
+        assert!(lots.len() > 1, "eight hours, one lot");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Effect, Event, Outcome};
-use plimsoll_core::decision::{Decision, Evidence, Reason, RequestId, Standing};
+use plimsoll_core::decision::{Decision, Evidence, Reason, RequestId, Side, Standing};
 use plimsoll_core::policy::{ClassId, Policy};
 use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
@@ -147,7 +147,8 @@ impl Encoder {
     fn arrived(&mut self, out: &mut Vec<u8>, at: Time, arrival: &Arrival, judged: &Judged) {
         self.head(out, ARRIVED, at, arrival.request);
         let tenure = u8::from(arrival.tenure == Tenure::Admitted);
-        out.extend([arrival.class.index() as u8, arrival.value.step(), tenure, arrival.usage_penalty]);
+        let Arrival { class, value, usage_penalty, lot, .. } = *arrival;
+        out.extend([class.index() as u8, value.step(), tenure, usage_penalty, lot]);
         put_signed(out, difference(arrival.deadline, at));
         out.extend(judged.trace.to_le_bytes());
         out.push(judged.class_by);
@@ -171,7 +172,8 @@ pub(super) fn put_decided(out: &mut Vec<u8>, effect: &Effect) {
     let evidence = &effect.evidence;
     out.push(DECIDED);
     put_request(out, effect.request);
-    out.extend([code(effect.decision), evidence.class.index() as u8]);
+    let below_line = u8::from(evidence.side == Side::BelowLine);
+    out.extend([code(effect.decision), evidence.class.index() as u8, below_line]);
     for number in [evidence.standing.0.into(), evidence.limit, evidence.inflight, evidence.queued_ahead] {
         put(out, number.into());
     }
@@ -288,13 +290,14 @@ fn request(input: &mut Reader<'_>) -> Option<RequestId> {
 
 fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Judged)> {
     let request = request(input)?;
-    let [class, value, tenure, usage_penalty] = input.array()?;
+    let [class, value, tenure, usage_penalty, lot] = input.array()?;
     let arrival = Arrival {
         request,
         class: ClassId::new(class.into())?,
         value: Value::from_step(value),
         tenure: if tenure == 0 { Tenure::Fresh } else { Tenure::Admitted },
         usage_penalty,
+        lot,
         deadline: shifted(at, input.signed()?),
     };
     let trace = u64::from_le_bytes(input.array()?);
@@ -311,10 +314,11 @@ fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {
 
 fn effect(input: &mut Reader<'_>) -> Option<Effect> {
     let request = request(input)?;
-    let [code, class] = input.array()?;
+    let [code, class, below_line] = input.array()?;
     let evidence = Evidence {
         class: ClassId::new(class.into())?,
         standing: Standing(input.number()?.try_into().ok()?),
+        side: if below_line == 0 { Side::AboveLine } else { Side::BelowLine },
         limit: input.small()?,
         inflight: input.small()?,
         queued_ahead: input.small()?,

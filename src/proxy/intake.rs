@@ -205,6 +205,8 @@ fn ask(serving: &Serving, ctx: &Context) -> Asked {
         value: Value::new(value),
         tenure: if view.admitted { Tenure::Admitted } else { Tenure::Fresh },
         usage_penalty,
+        // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
+        lot: judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8),
         deadline,
         judged: entry::Judged {
             trace: ctx.bits,

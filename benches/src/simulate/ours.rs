@@ -55,6 +55,8 @@ impl<'a> Plimsoll<'a> {
             value: Value::new(policy.settings(class).value),
             tenure: if view.admitted { Tenure::Admitted } else { Tenure::Fresh },
             usage_penalty,
+            // Evenly spread, as a hash would.
+            lot: (ask.shopper.0 * 151) as u8,
             deadline: now.after(policy.core.class(class).patience),
         }
     }

@@ -3,6 +3,7 @@
 use super::Controller;
 use crate::breaker::{BreakerState, Forced};
 use crate::policy::ClassId;
+use crate::queue::RingSet;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ pub struct ClassSnapshot {
     pub inflight: u32,
     /// Requests waiting.
     pub queued: u32,
+    /// Whether it may have more than its floor: no better class is short of seats.
+    pub open: bool,
     /// Its breaker, if it has one.
     pub breaker: Option<BreakerState>,
     /// What somebody has forced it to be.
@@ -35,9 +38,11 @@ pub struct Snapshot {
 impl Controller {
     /// The state for people and dashboards.
     pub fn snapshot(&self, now: Time) -> Snapshot {
+        let open = self.open_rings(now);
         let class = |id: ClassId| ClassSnapshot {
             inflight: self.seats.taken_by(id),
             queued: self.queue.class_length(id),
+            open: !open.and(RingSet::of_class(id)).is_empty(),
             breaker: self.breakers[id.index()].state_under(self.policy.class(id).breaker.as_ref(), now),
             forced: self.breakers[id.index()].forced(),
             baseline: self.limit.baseline(id.index()),

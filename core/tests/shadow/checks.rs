@@ -2,9 +2,10 @@
 
 use super::{Live, Shadow, Stage};
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event};
-use plimsoll_core::decision::Decision;
+use plimsoll_core::decision::{Decision, Side};
 use plimsoll_core::limit::LIMIT_MAX;
 use plimsoll_core::policy::{ClassId, Mode};
+use plimsoll_core::queue::COHORT_GROUPS;
 use plimsoll_core::time::Time;
 
 /// Cohorts that wait in one ring.
@@ -24,7 +25,9 @@ impl Shadow {
             assert_eq!(class.inflight, self.count(id, Stage::Admitted));
             assert_eq!(class.queued, self.count(id, Stage::Queued));
             self.check_queue_bound(id, class.queued);
-            let seat_is_free = snapshot.inflight < snapshot.limit && !self.is_at_ceiling(id, snapshot.limit);
+            let may_have_one = class.open || self.is_below_floor(id, snapshot.limit);
+            let is_free = snapshot.inflight < snapshot.limit && !self.is_at_ceiling(id, snapshot.limit);
+            let seat_is_free = is_free && may_have_one;
             assert!(class.queued == 0 || !seat_is_free, "{id:?} waits before a free seat");
         }
         self.check_deadlines();
@@ -57,14 +60,17 @@ impl Shadow {
         let limit = effect.evidence.limit;
         assert!(effect.evidence.inflight < limit, "admitted beyond the limit: {effect:?}");
         assert!(!self.is_at_ceiling(admitted.class, limit), "admitted beyond its ceiling: {effect:?}");
+        let open = self.open();
         let was_owed = self.is_below_floor(admitted.class, limit);
         for other in self.live.values().filter(|live| live.stage == Stage::Queued && !live.leaving) {
             let is_same_class = other.class == admitted.class;
             let is_better = match is_same_class {
-                true => cohort_group(other) < cohort_group(admitted),
+                true => ring(other) < ring(admitted),
                 false => other.class < admitted.class && !was_owed,
             };
-            let is_eligible = !self.is_at_ceiling(other.class, limit);
+            let is_open = self.open_before.contains(other.class) && open.contains(other.class);
+            let may_have_one = is_open || self.is_below_floor(other.class, limit);
+            let is_eligible = may_have_one && !self.is_at_ceiling(other.class, limit);
             let was_passed_by = is_eligible && (is_better || admitted.stage == Stage::Asked);
             assert!(!was_passed_by, "{other:?} was passed by: {effect:?}");
         }
@@ -82,8 +88,12 @@ impl Shadow {
     }
 }
 
-fn cohort_group(live: &Live) -> u16 {
-    live.standing.0 % 128 / COHORT_GROUP
+/// Its place in the queue of its class: who only fills gaps comes last.
+fn ring(live: &Live) -> u16 {
+    match live.side {
+        Side::AboveLine => live.standing.0 % 128 / COHORT_GROUP,
+        Side::BelowLine => COHORT_GROUPS as u16 - 1,
+    }
 }
 
 /// In one state, no better value is refused where a worse one gets in.

@@ -11,8 +11,8 @@ pub(crate) use seen::Seen;
 
 use crate::random::Random;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome};
-use plimsoll_core::decision::{Decision, RequestId, Standing};
-use plimsoll_core::policy::{CLASSES_MAX, ClassId, Mode, Policy};
+use plimsoll_core::decision::{Decision, RequestId, Side, Standing};
+use plimsoll_core::policy::{CLASSES_MAX, ClassId, ClassSet, Mode, Policy};
 use plimsoll_core::standing::{Tenure, USAGE_PENALTY_MAX, Value};
 use plimsoll_core::time::Time;
 use std::collections::BTreeMap;
@@ -34,6 +34,7 @@ struct Live {
     class: ClassId,
     stage: Stage,
     standing: Standing,
+    side: Side,
     deadline: Time,
     /// When its class lets it wait no longer.
     wait_end: Time,
@@ -53,6 +54,8 @@ pub(crate) struct Shadow {
     epochs: u32,
     /// A new policy may leave more waiting in a class than it lets in.
     inherited: [u32; CLASSES_MAX],
+    /// Classes that had more than their floors open to them before the event being told.
+    open_before: ClassSet,
     seen: Seen,
 }
 
@@ -67,6 +70,7 @@ impl Shadow {
             live: BTreeMap::new(),
             epochs: 0,
             inherited: [0; CLASSES_MAX],
+            open_before: ClassSet::EMPTY,
             seen: Seen::default(),
         }
     }
@@ -120,6 +124,7 @@ impl Shadow {
             value: Value::new(random.unit() as f32),
             tenure: if random.below(3) == 0 { Tenure::Admitted } else { Tenure::Fresh },
             usage_penalty: random.below(u64::from(USAGE_PENALTY_MAX) + 9) as u8,
+            lot: random.below(256) as u8,
             deadline: self.now.after(Duration::from_millis(random.below(2_000))),
         }
     }
@@ -130,6 +135,7 @@ impl Shadow {
             class,
             stage: Stage::Asked,
             standing: Standing::default(),
+            side: Side::AboveLine,
             deadline: arrival.deadline,
             wait_end: self.now.after(self.policy.class(class).queue.wait_max),
             leaving: false,
@@ -233,6 +239,7 @@ impl Shadow {
     // Answers.
 
     fn tell(&mut self, event: Event) {
+        self.open_before = self.open();
         self.controller.handle(event, self.now);
         while let Some(effect) = self.controller.poll_effect() {
             self.take(effect);
@@ -253,14 +260,22 @@ impl Shadow {
             Decision::Queue => {
                 assert_eq!(live.stage, Stage::Asked, "queued twice: {effect:?}");
                 assert_eq!(self.policy.mode(), Mode::Enforce, "queued while observing: {effect:?}");
-                let standing = effect.evidence.standing;
-                self.live.insert(key(effect.request), Live { stage: Stage::Queued, standing, ..live });
+                let (standing, side) = (effect.evidence.standing, effect.evidence.side);
+                let queued = Live { stage: Stage::Queued, standing, side, ..live };
+                self.live.insert(key(effect.request), queued);
             }
             Decision::Shed(_) => {
                 assert_eq!(self.mode_before, Mode::Enforce, "refused while observing: {effect:?}");
                 self.live.remove(&key(effect.request));
             }
         }
+    }
+
+    /// The classes that may have more than their floors.
+    fn open(&self) -> ClassSet {
+        let classes = self.controller.snapshot(self.now).classes;
+        let open = self.policy.ids().zip(classes).filter(|(_, class)| class.open);
+        open.fold(ClassSet::EMPTY, |set, (id, _)| set.with(id))
     }
 
     fn count(&self, class: ClassId, stage: Stage) -> u32 {

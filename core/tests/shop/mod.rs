@@ -149,6 +149,8 @@ impl Shop {
             value: Value::new(0.5),
             tenure: Tenure::Fresh,
             usage_penalty: 0,
+            // Evenly spread, as a hash would.
+            lot: (serial * 151) as u8,
             deadline: self.now.after(patience),
         }));
     }

@@ -92,6 +92,7 @@ impl Traffic {
                 value: Value::from_step(self.random(256) as u8),
                 tenure: if self.random(2) == 0 { Tenure::Fresh } else { Tenure::Admitted },
                 usage_penalty: self.random(40) as u8,
+                lot: self.random(256) as u8,
                 deadline: self.now.after(Duration::from_secs(2)),
             };
             let judged =

@@ -1,0 +1,170 @@
+//! What a class asks for, and the line within it at which the seats it can count on are used up.
+//!
+//! Refusing at random kills sessions: 10 % of refusals over 20 requests leave 12 % of them whole. So
+//! where a class gets less than it asks for, its cohorts are served in their order, from a histogram of
+//! what was asked lately, and within the cohort that fits in part a session's lot decides: a session
+//! keeps its side of the line for as long as the line stays. (DAGOR's cursor over business and user
+//! priority, Zhou et al. 2018; here it moves by measured demand instead of by trial.)
+//!
+//! It refuses nobody; `admission` does.
+
+use crate::decision::Standing;
+use crate::image::image;
+use crate::standing::{COHORTS, cohort_of};
+
+/// Weight of a measurement of what is asked for: whether it fits is no matter of one burst.
+const WEIGHT: f64 = 0.2;
+/// The part of a class's seats that those above the line ask for. The rest is for the bursts of their
+/// arrivals: at a utilisation of `u` a queue is as long as `u / (1 - u)`, four here and nine at 90 %.
+const ABOVE_LINE: f64 = 0.8;
+/// Lots to draw.
+const LOTS: f64 = 256.0;
+
+/// What a class asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Demand {
+    /// Requests that asked since the last measurement, by cohort.
+    asked: [u32; COHORTS as usize],
+    /// The same per second, smoothed...
+    rates: [f64; COHORTS as usize],
+    /// ...and between the last two measurements, and the last three, of all cohorts.
+    last: f64,
+    lately: f64,
+    line: Line,
+}
+
+/// Where in a class the seats are used up: in this cohort, after so many of its lots.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    cohort: u8,
+    lots: u16,
+}
+
+/// The line of a class that has enough.
+const BELOW_ALL: Line = Line { cohort: COHORTS as u8, lots: 0 };
+
+impl Demand {
+    /// A request asks.
+    pub(crate) fn ask(&mut self, standing: Standing) {
+        self.asked[usize::from(cohort_of(standing))] += 1;
+    }
+
+    /// Measures the last `seconds`.
+    pub(crate) fn measure(&mut self, seconds: f64) {
+        let asked: u32 = self.asked.iter().sum();
+        for (rate, asked) in self.rates.iter_mut().zip(&mut self.asked) {
+            *rate += (f64::from(std::mem::take(asked)) / seconds - *rate) * WEIGHT;
+        }
+        let now = f64::from(asked) / seconds;
+        self.lately = (now + self.last) / 2.0;
+        self.last = now;
+    }
+
+    /// Requests per second: no more than lately, so that the end of a flood is noticed at once.
+    pub(crate) fn per_second(&self) -> f64 {
+        self.rates.iter().sum::<f64>().min(self.lately)
+    }
+
+    /// Draws the line for so many `seats`, each held for `hold` seconds.
+    pub(crate) fn draw_line(&mut self, seats: f64, hold: f64) {
+        // A class that holds its seats for no time has enough of any.
+        let fits = seats / hold;
+        self.line = BELOW_ALL;
+        if self.rates.iter().sum::<f64>() <= fits {
+            return;
+        }
+        let mut left = fits * ABOVE_LINE;
+        for (cohort, rate) in self.rates.iter().enumerate() {
+            if *rate > left {
+                self.line = Line { cohort: cohort as u8, lots: (left / rate * LOTS) as u16 };
+                return;
+            }
+            left -= rate;
+        }
+    }
+
+    /// Whether a request of that standing and lot is above the line.
+    pub(crate) fn is_above_line(&self, standing: Standing, lot: u8) -> bool {
+        let (cohort, line) = (cohort_of(standing), self.line);
+        cohort < line.cohort || cohort == line.cohort && u16::from(lot) < line.lots
+    }
+}
+
+impl Default for Demand {
+    fn default() -> Demand {
+        Demand {
+            asked: [0; COHORTS as usize],
+            rates: [0.0; COHORTS as usize],
+            last: 0.0,
+            lately: 0.0,
+            line: BELOW_ALL,
+        }
+    }
+}
+
+image!(struct Demand { asked, rates, last, lately, line });
+image!(struct Line { cohort, lots });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: Standing = Standing(0);
+    const POOR: Standing = Standing(1);
+
+    /// Asked for by so many of two neighbouring cohorts in a tenth of a second, again and again.
+    fn demand(good: u32, poor: u32) -> Demand {
+        let mut demand = Demand::default();
+        for _ in 0..100 {
+            (0..good).for_each(|_| demand.ask(GOOD));
+            (0..poor).for_each(|_| demand.ask(POOR));
+            demand.measure(0.1);
+        }
+        demand
+    }
+
+    #[test]
+    fn demand_that_fits_is_above_the_line_whole() {
+        let mut demand = demand(1, 6);
+        // 70 a second keep seven seats busy; eight of ten are for those above the line.
+        demand.draw_line(10.0, 0.1);
+        assert!(demand.is_above_line(POOR, 255));
+        assert!(demand.is_above_line(Standing(127), 255), "nobody of it asked, but there is room");
+    }
+
+    #[test]
+    fn better_cohort_goes_first_and_the_next_is_divided_by_lot() {
+        let mut demand = demand(4, 8);
+        demand.draw_line(10.0, 0.1);
+        assert!(demand.is_above_line(GOOD, 255));
+        // Of its eight seats four are left for twice as many.
+        assert!(demand.is_above_line(POOR, 126) && !demand.is_above_line(POOR, 129));
+        assert!(!demand.is_above_line(Standing(2), 0));
+    }
+
+    #[test]
+    fn class_without_seats_has_nobody_above_the_line() {
+        let mut demand = demand(1, 1);
+        demand.draw_line(0.0, 0.1);
+        assert!(!demand.is_above_line(GOOD, 0));
+    }
+
+    #[test]
+    fn class_that_was_never_served_has_no_line() {
+        let mut demand = demand(100, 100);
+        demand.draw_line(1.0, 0.0);
+        assert!(demand.is_above_line(POOR, 255));
+    }
+
+    #[test]
+    fn end_of_a_flood_is_noticed_at_once_and_one_burst_is_no_flood() {
+        let mut demand = demand(100, 0);
+        assert!((demand.per_second() - 1_000.0).abs() < 1.0);
+        demand.measure(0.1);
+        demand.measure(0.1);
+        assert_eq!(demand.per_second(), 0.0);
+        (0..100).for_each(|_| demand.ask(GOOD));
+        demand.measure(0.1);
+        assert!(demand.per_second() <= 500.0);
+    }
+}
