@@ -126,6 +126,7 @@ fn pool_state(pool: &PoolGate, classes: &[&str]) -> Value {
             "class": name,
             "inflight": class.inflight,
             "queued": class.queued,
+            "open": class.open,
             "breaker": class.breaker.map(breaker_name),
             "baseline_ms": class.baseline.as_secs_f64() * 1e3,
         })
