@@ -18,6 +18,7 @@ use plimsoll_core::controller::memory::Learned;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, Evidence, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::retries::RetryBudget;
 use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 use tokio::sync::{Notify, oneshot};
@@ -86,6 +87,7 @@ struct State {
     armed: Time,
     /// What is journalled, if it is.
     tap: Option<Tap>,
+    retries: RetryBudget,
 }
 
 /// The gate before one pool.
@@ -107,6 +109,7 @@ impl Gate {
             vacant: Vec::new(),
             armed: Time::NEVER,
             tap: None,
+            retries: RetryBudget::default(),
         };
         Arc::new(Gate {
             state: Mutex::new(state),
@@ -175,6 +178,14 @@ impl Gate {
             && self.lock().controller.depends_on_value(class, deadline, self.clock.now())
     }
 
+    /// Takes leave to try a request at another endpoint. There is none while somebody is refused: what a
+    /// retry takes, another one lacks.
+    pub fn may_retry(&self) -> bool {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        !state.controller.is_shedding(now) && state.retries.spend(now)
+    }
+
     fn note_saturation(&self, state: &State) {
         self.saturated.store(state.controller.is_saturated(), Ordering::Relaxed);
     }
@@ -236,10 +247,13 @@ impl Gate {
     }
 
     fn give_back(&self, request: RequestId, event: Event) {
+        let now = self.clock.now();
         let mut state = self.lock();
         state.vacate(request);
-        state.tell(event, self.clock.now());
+        state.retries.earn(now);
+        state.tell(event, now);
         self.note_saturation(&state);
+        self.rearm(&mut state);
     }
 
     fn answer(self: &Arc<Gate>, effect: Effect) -> Answer {

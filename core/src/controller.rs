@@ -186,6 +186,11 @@ impl Controller {
         self.seats.taken() >= self.limit.current()
     }
 
+    /// Whether somebody had to be refused lately for want of seats.
+    pub fn is_shedding(&self, now: Time) -> bool {
+        self.policy.ids().any(|class| self.load.has_refused_lately(class, now))
+    }
+
     /// Whether the answer to a request of `class` may depend on its value: it must wait, its class had
     /// to refuse somebody lately, and the best of the class would not be refused. Else any value will
     /// do, and need not be computed.

@@ -14,6 +14,7 @@ pub mod decision;
 mod succession;
 pub mod window;
 pub mod breaker;
+pub mod retries;
 pub mod queue;
 mod baseline;
 mod measurement;

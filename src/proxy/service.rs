@@ -92,7 +92,7 @@ impl Plimsoll {
     }
 
     fn upstreams(&self, ctx: &Context) -> &Upstreams {
-        &self.upstreams[ctx.judged.as_ref().map_or(0, |judged| judged.pool)]
+        &self.upstreams[pool_of(ctx)]
     }
 
     /// What is left at `now` of the time the request may take in all.
@@ -388,7 +388,12 @@ impl ProxyHttp for Plimsoll {
         self.serving.metrics.connect_failures.inc();
         self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
         // Nothing was sent, so another endpoint may be asked whatever the method.
-        error.set_retry(ctx.tries < self.upstreams(ctx).tries_max());
+        let is_left = ctx.tries < self.upstreams(ctx).tries_max();
+        let may_retry = is_left && self.serving.pools[pool_of(ctx)].gate.may_retry();
+        if may_retry {
+            self.serving.metrics.retries.inc();
+        }
+        error.set_retry(may_retry);
         error
     }
 
@@ -444,6 +449,10 @@ impl ProxyHttp for Plimsoll {
     fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Context>, error: &Error) -> bool {
         *error.esource() == ErrorSource::Downstream
     }
+}
+
+fn pool_of(ctx: &Context) -> usize {
+    ctx.judged.as_ref().map_or(0, |judged| judged.pool)
 }
 
 /// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.

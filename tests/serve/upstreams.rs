@@ -253,6 +253,8 @@ async fn of_two_upstreams_one_dead_the_other_answers_everything() {
         client.send("POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\npay").await;
         assert_eq!(client.message().await.unwrap().status(), 200);
     }
-    assert!(proxy.metric("plimsoll_connect_failures_total").await > 0.0);
+    let failures = proxy.metric("plimsoll_connect_failures_total").await;
+    assert!(failures > 0.0);
+    assert_eq!(proxy.metric("plimsoll_retries_total").await, failures, "each was tried at the other one");
     proxy.until_idle().await;
 }
