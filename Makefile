@@ -6,6 +6,7 @@ RELEASE := $(TARGET)/release
 PYTHON ?= python3
 # Damaged bundles that `make mutations` tries.
 MUTATIONS ?= 1000
+SEEDS ?= 100000
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
 # Where `make peers` puts what no package has.
@@ -15,7 +16,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations upgrades sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -126,6 +127,9 @@ replay: ## Decide a million journalled decisions again, and tell how long that t
 
 mutations: ## Try to load a thousand damaged model bundles
 	PLIMSOLL_MUTATIONS=$(MUTATIONS) $(CARGO) test --release --locked -p plimsoll --test model damaged -- --nocapture
+
+soak-sim: ## Sweep the core's invariants over a hundred thousand random stories (SEEDS=)
+	PLIMSOLL_SEEDS=$(SEEDS) $(CARGO) test --release --locked -p plimsoll-core --test invariants long -- --nocapture
 
 upgrades: ## Upgrade and drain fifty times each under load
 	PLIMSOLL_UPGRADES=50 $(CARGO) test --locked -p plimsoll --test serve under_load -- --nocapture --test-threads=1

@@ -11,8 +11,10 @@ use proptest::prelude::{ProptestConfig, any, proptest};
 use random::Random;
 use shadow::{Seen, Shadow};
 
-const SEEDS: u64 = 256;
 const EVENTS: usize = 3_000;
+/// How many seeds a sweep has, if this says nothing else.
+const SEEDS: u64 = 256;
+const SEEDS_VARIABLE: &str = "PLIMSOLL_SEEDS";
 /// Set to a seed to replay that one alone.
 const SEED_VARIABLE: &str = "PLIMSOLL_SEED";
 
@@ -30,22 +32,36 @@ proptest! {
 
 #[test]
 fn invariants_hold_in_every_long_story() {
-    let chosen = std::env::var(SEED_VARIABLE).ok();
-    let seeds = match &chosen {
-        Some(seed) => vec![seed.parse().expect("the seed is a number")],
-        None => (0..SEEDS).collect(),
-    };
+    if let Some(seed) = number_in(SEED_VARIABLE) {
+        tell_story(seed);
+        return;
+    }
+    let seeds = number_in(SEEDS_VARIABLE).unwrap_or(SEEDS);
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get() as u64);
+    let seen = std::thread::scope(|scope| {
+        let sweep = |first| scope.spawn(move || sweep((first..seeds).step_by(threads as usize)));
+        let sweeps: Vec<_> = (0..threads).map(sweep).collect();
+        sweeps.into_iter().fold(Seen::default(), |mut seen, sweep| {
+            seen.include(&sweep.join().expect("a story broke an invariant: its seed is above"));
+            seen
+        })
+    });
+    assert_eq!(seen.missing(), Vec::<&str>::new(), "stories in which this never happens prove little");
+}
+
+fn number_in(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is {text:?}, not a number")))
+}
+
+fn sweep(seeds: impl Iterator<Item = u64>) -> Seen {
     let mut seen = Seen::default();
-    for seed in seeds {
-        let _announce = Announce(seed);
-        seen.include(&tell_story(seed));
-    }
-    if chosen.is_none() {
-        assert_eq!(seen.missing(), Vec::<&str>::new(), "stories in which this never happens prove little");
-    }
+    seeds.for_each(|seed| seen.include(&tell_story(seed)));
+    seen
 }
 
 fn tell_story(seed: u64) -> Seen {
+    let _announce = Announce(seed);
     let mut random = Random(seed);
     let mut shadow = Shadow::new(random.bits());
     for _ in 0..EVENTS {

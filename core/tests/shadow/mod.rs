@@ -261,6 +261,9 @@ impl Shadow {
                 assert_eq!(live.stage, Stage::Asked, "queued twice: {effect:?}");
                 assert_eq!(self.policy.mode(), Mode::Enforce, "queued while observing: {effect:?}");
                 let (standing, side) = (effect.evidence.standing, effect.evidence.side);
+                if side == Side::BelowLine {
+                    self.seen.note("below the line");
+                }
                 let queued = Live { stage: Stage::Queued, standing, side, ..live };
                 self.live.insert(key(effect.request), queued);
             }
