@@ -10,6 +10,7 @@ mod sample;
 mod classify;
 mod routes;
 mod controller;
+mod gate;
 mod decision;
 
 use criterion::Criterion;
@@ -19,6 +20,7 @@ fn main() {
     classify::measure(&mut criterion);
     routes::measure(&mut criterion);
     controller::measure(&mut criterion);
+    gate::measure(&mut criterion);
     decision::measure(&mut criterion);
     criterion.final_summary();
 }

@@ -29,7 +29,7 @@ use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
 use crate::requests::{Phase, Request, Requests};
 use crate::seats::{Seats, ceiling};
-use crate::standing::{Tenure, Value, restand, standing};
+use crate::standing::{Tenure, Value, restand, ring_of, standing};
 use crate::succession::Succession;
 use crate::time::Time;
 use crate::window::Health;
@@ -149,6 +149,7 @@ impl Controller {
     pub fn handle(&mut self, event: Event, now: Time) {
         self.load.refresh(&self.policy, self.seats_to_expect(), self.limit.is_found(), now);
         self.expire(now);
+        self.limit.pass_time(now);
         match event {
             Event::Arrived(arrival) => self.arrive(arrival, now),
             Event::FirstByte { request, sent } => self.first_byte(request, sent, now),
@@ -245,7 +246,7 @@ impl Controller {
         }
         request.side = self.load.side(request.class, request.standing, lot, now);
         let class = self.policy.class(request.class);
-        let wait = self.wait(request.ring(), now);
+        let wait = self.wait(ring(&request), now);
         request.wait_allowed =
             self.load.wait_allowed(request.class, class, request.side, request.deadline, now);
         if wait > request.wait_allowed || request.wait_allowed.is_zero() {
@@ -256,7 +257,7 @@ impl Controller {
             return self.refuse(request, Reason::WaitTooLong, wait, now);
         }
         let is_full = self.queue.class_length(request.class) >= class.queue.length_max;
-        if is_full && !self.displace_worse_than(request.ring(), now) {
+        if is_full && !self.displace_worse_than(ring(&request), now) {
             return self.refuse(request, Reason::QueueFull, wait, now);
         }
         self.enqueue(request, wait, now);
@@ -267,9 +268,9 @@ impl Controller {
             return self.admit(request, Decision::Admit, now);
         }
         self.answer(&request, Decision::Queue, wait);
-        self.load.accept(request.ring());
+        self.load.accept(ring(&request));
         self.load.queue_occupied(request.class, now);
-        self.queue.join(request.id.slot, request.ring(), now.after(self.longest_wait(&request, now)));
+        self.queue.join(request.id.slot, ring(&request), now.after(self.longest_wait(&request, now)));
         self.requests.keep(request);
     }
 
@@ -333,7 +334,7 @@ impl Controller {
             match request.phase {
                 Phase::Admitted => self.seats.take(request.class),
                 Phase::Waiting => {
-                    self.queue.change_ring(request.id.slot, request.ring());
+                    self.queue.change_ring(request.id.slot, ring(request));
                     self.load.queue_occupied(request.class, request.since);
                 }
             }
@@ -440,7 +441,7 @@ impl Controller {
 
     /// Admits on arrival.
     fn admit(&mut self, request: Request, decision: Decision, now: Time) {
-        self.load.accept(request.ring());
+        self.load.accept(ring(&request));
         self.seat(request, decision, Duration::ZERO, now);
     }
 
@@ -471,7 +472,7 @@ impl Controller {
     }
 
     fn answer(&mut self, request: &Request, decision: Decision, wait: Duration) {
-        let ring = request.ring();
+        let ring = ring(request);
         let ahead = self.queue.occupied().take_while(|other| *other <= ring);
         let evidence = Evidence {
             class: request.class,
@@ -485,6 +486,11 @@ impl Controller {
         };
         self.effects.push_back(Effect { request: request.id, decision, evidence });
     }
+}
+
+/// Where a request waits, or would.
+fn ring(request: &Request) -> Ring {
+    ring_of(request.class, request.standing, request.side)
 }
 
 /// The latency that the most important class wants.

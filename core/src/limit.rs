@@ -210,13 +210,15 @@ impl Limit {
     /// Permits out from now on; `waiting` tells whether somebody waits for one.
     pub fn set_inflight(&mut self, inflight: u32, waiting: bool, now: Time) {
         self.measurement.set_inflight(inflight, waiting || inflight >= self.current(), now);
-        match self.phase {
-            Phase::Trial(trial) if trial.is_overdue(now) => {
-                // Nothing answers: that is for timeouts to judge, not for a trial.
-                self.end_trial(&trial, now);
-                self.limit = trial.before;
-            }
-            _ => {}
+    }
+
+    /// Time has passed: ends a trial to which nothing answers, which is for timeouts to judge.
+    pub fn pass_time(&mut self, now: Time) {
+        if let Phase::Trial(trial) = self.phase
+            && trial.is_overdue(now)
+        {
+            self.end_trial(&trial, now);
+            self.limit = trial.before;
         }
     }
 

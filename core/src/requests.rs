@@ -10,8 +10,6 @@ use crate::breaker::Passage;
 use crate::decision::{RequestId, Side, Standing};
 use crate::image::image;
 use crate::policy::ClassId;
-use crate::queue::Ring;
-use crate::standing::ring_of;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -39,16 +37,6 @@ pub(crate) struct Request {
     pub(crate) deadline: Time,
     /// Latency of the first byte, once there is one.
     pub(crate) first_byte: Option<Duration>,
-}
-
-impl Request {
-    /// Where it waits, or would: behind everybody of its class if it only fills gaps.
-    pub(crate) fn ring(&self) -> Ring {
-        match self.side {
-            Side::AboveLine => ring_of(self.class, self.standing),
-            Side::BelowLine => Ring::last_of(self.class),
-        }
-    }
 }
 
 /// All live requests, by slot.

@@ -6,7 +6,7 @@
 //!
 //! Pure arithmetic. Who is let in is a matter of `admission`.
 
-use crate::decision::Standing;
+use crate::decision::{Side, Standing};
 use crate::policy::{Class, ClassId};
 use crate::queue::{COHORT_GROUPS, Ring};
 
@@ -74,10 +74,15 @@ pub(crate) fn cohort_of(standing: Standing) -> u8 {
     (standing.0 % COHORTS) as u8
 }
 
-/// The ring a standing waits in.
-pub fn ring_of(class: ClassId, standing: Standing) -> Ring {
-    let group = usize::from(cohort_of(standing)) * COHORT_GROUPS / usize::from(COHORTS);
-    Ring::new(class, group)
+/// The ring that one of a class waits in: by its cohort, or behind all of them if it only fills gaps.
+pub fn ring_of(class: ClassId, standing: Standing, side: Side) -> Ring {
+    match side {
+        Side::AboveLine => {
+            let group = usize::from(cohort_of(standing)) * COHORT_GROUPS / usize::from(COHORTS);
+            Ring::new(class, group)
+        }
+        Side::BelowLine => Ring::last_of(class),
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use super::Controller;
 use crate::breaker::{BreakerState, Forced};
 use crate::policy::ClassId;
 use crate::queue::RingSet;
+use crate::seats::ceiling;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct ClassSnapshot {
     pub inflight: u32,
     /// Requests waiting.
     pub queued: u32,
+    /// The most permits it may hold; fewer than its policy says while it is slow by itself.
+    pub ceiling: u32,
     /// Whether it may have more than its floor: no better class is short of seats.
     pub open: bool,
     /// Its breaker, if it has one.
@@ -42,6 +45,7 @@ impl Controller {
         let class = |id: ClassId| ClassSnapshot {
             inflight: self.seats.taken_by(id),
             queued: self.queue.class_length(id),
+            ceiling: ceiling(&self.policy, self.limit.slow_alone(), self.limit.current(), id),
             open: !open.and(RingSet::of_class(id)).is_empty(),
             breaker: self.breakers[id.index()].state_under(self.policy.class(id).breaker.as_ref(), now),
             forced: self.breakers[id.index()].forced(),

@@ -1,7 +1,7 @@
 //! What must hold after every event, and for every admission.
 
 use super::{Live, Shadow, Stage};
-use plimsoll_core::controller::{Arrival, Controller, Effect, Event};
+use plimsoll_core::controller::{Arrival, ClassSnapshot, Controller, Effect, Event, Snapshot};
 use plimsoll_core::decision::{Decision, Side};
 use plimsoll_core::limit::LIMIT_MAX;
 use plimsoll_core::policy::{ClassId, Mode};
@@ -21,14 +21,12 @@ impl Shadow {
         assert_eq!(snapshot.inflight as usize, admitted, "permits leaked or doubled");
         // A probe may lower the limit to a single seat, never below.
         assert!((1..=LIMIT_MAX).contains(&snapshot.limit), "limit {}", snapshot.limit);
-        for (id, class) in self.policy.clone().ids().zip(snapshot.classes) {
+        for (id, class) in self.policy.clone().ids().zip(&snapshot.classes) {
             assert_eq!(class.inflight, self.count(id, Stage::Admitted));
             assert_eq!(class.queued, self.count(id, Stage::Queued));
             self.check_queue_bound(id, class.queued);
-            let may_have_one = class.open || self.is_below_floor(id, snapshot.limit);
-            let is_free = snapshot.inflight < snapshot.limit && !self.is_at_ceiling(id, snapshot.limit);
-            let seat_is_free = is_free && may_have_one;
-            assert!(class.queued == 0 || !seat_is_free, "{id:?} waits before a free seat");
+            let seat_is_free = snapshot.inflight < snapshot.limit && self.may_have_more(id, &snapshot);
+            assert!(class.queued == 0 || !seat_is_free, "{id:?} waits before a free seat: {class:?}");
         }
         self.check_deadlines();
     }
@@ -60,7 +58,7 @@ impl Shadow {
         let limit = effect.evidence.limit;
         assert!(effect.evidence.inflight < limit, "admitted beyond the limit: {effect:?}");
         assert!(!self.is_at_ceiling(admitted.class, limit), "admitted beyond its ceiling: {effect:?}");
-        let open = self.open();
+        let after = self.controller.snapshot(self.now);
         let was_owed = self.is_below_floor(admitted.class, limit);
         for other in self.live.values().filter(|live| live.stage == Stage::Queued && !live.leaving) {
             let is_same_class = other.class == admitted.class;
@@ -68,9 +66,9 @@ impl Shadow {
                 true => ring(other) < ring(admitted),
                 false => other.class < admitted.class && !was_owed,
             };
-            let is_open = self.open_before.contains(other.class) && open.contains(other.class);
-            let may_have_one = is_open || self.is_below_floor(other.class, limit);
-            let is_eligible = may_have_one && !self.is_at_ceiling(other.class, limit);
+            // What it may have can change within one event.
+            let is_eligible =
+                [&self.before, &after].iter().all(|shown| self.may_have_more(other.class, shown));
             let was_passed_by = is_eligible && (is_better || admitted.stage == Stage::Asked);
             assert!(!was_passed_by, "{other:?} was passed by: {effect:?}");
         }
@@ -81,6 +79,15 @@ impl Shadow {
 
     fn is_at_ceiling(&self, id: ClassId, limit: u32) -> bool {
         self.count(id, Stage::Admitted) >= self.policy.class(id).ceiling.seats(limit)
+    }
+
+    /// Whether a class may have more permits than it has, as a snapshot shows it.
+    fn may_have_more(&self, id: ClassId, shown: &Snapshot) -> bool {
+        let held = self.count(id, Stage::Admitted);
+        let may_have_one = |class: &ClassSnapshot| {
+            held < class.ceiling && (class.open || self.is_below_floor(id, shown.limit))
+        };
+        shown.classes.get(id.index()).is_some_and(may_have_one)
     }
 
     fn is_below_floor(&self, id: ClassId, limit: u32) -> bool {

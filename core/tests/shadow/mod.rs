@@ -10,9 +10,9 @@ mod seen;
 pub(crate) use seen::Seen;
 
 use crate::random::Random;
-use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome};
+use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, RequestId, Side, Standing};
-use plimsoll_core::policy::{CLASSES_MAX, ClassId, ClassSet, Mode, Policy};
+use plimsoll_core::policy::{CLASSES_MAX, ClassId, Mode, Policy};
 use plimsoll_core::standing::{Tenure, USAGE_PENALTY_MAX, Value};
 use plimsoll_core::time::Time;
 use std::collections::BTreeMap;
@@ -54,23 +54,24 @@ pub(crate) struct Shadow {
     epochs: u32,
     /// A new policy may leave more waiting in a class than it lets in.
     inherited: [u32; CLASSES_MAX],
-    /// Classes that had more than their floors open to them before the event being told.
-    open_before: ClassSet,
+    /// What was shown before the event being told.
+    before: Snapshot,
     seen: Seen,
 }
 
 impl Shadow {
     pub(crate) fn new(seed: u64) -> Shadow {
         let policy = Arc::new(policies::policy(seed));
+        let controller = Controller::new(policy.clone());
         Shadow {
-            controller: Controller::new(policy.clone()),
+            before: controller.snapshot(Time::ZERO),
+            controller,
             mode_before: policy.mode(),
             policy,
             now: Time::ZERO,
             live: BTreeMap::new(),
             epochs: 0,
             inherited: [0; CLASSES_MAX],
-            open_before: ClassSet::EMPTY,
             seen: Seen::default(),
         }
     }
@@ -239,7 +240,7 @@ impl Shadow {
     // Answers.
 
     fn tell(&mut self, event: Event) {
-        self.open_before = self.open();
+        self.before = self.controller.snapshot(self.now);
         self.controller.handle(event, self.now);
         while let Some(effect) = self.controller.poll_effect() {
             self.take(effect);
@@ -272,13 +273,6 @@ impl Shadow {
                 self.live.remove(&key(effect.request));
             }
         }
-    }
-
-    /// The classes that may have more than their floors.
-    fn open(&self) -> ClassSet {
-        let classes = self.controller.snapshot(self.now).classes;
-        let open = self.policy.ids().zip(classes).filter(|(_, class)| class.open);
-        open.fold(ClassSet::EMPTY, |set, (id, _)| set.with(id))
     }
 
     fn count(&self, class: ClassId, stage: Stage) -> u32 {

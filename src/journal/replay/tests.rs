@@ -228,7 +228,7 @@ fn files_are_bounded_and_each_decides_by_itself() {
 #[test]
 fn what_the_buffer_had_no_room_for_is_counted_and_the_replay_goes_on_after_it() {
     let directory = tempfile::tempdir().unwrap();
-    journal(directory.path(), 1 << 30, tap().bounded(20_000), |traffic| {
+    journal(directory.path(), 1 << 30, tap().bounded(60_000), |traffic| {
         let mut held = traffic.lock().unwrap();
         (0..5_000).for_each(|_| held.step());
         drop(held);

@@ -1,0 +1,146 @@
+//! Loads that a policy of two classes can come to, and the waits they allow.
+
+use super::*;
+use crate::policy::{Mode, Share};
+
+fn class(name: &str, rank: u8, floor: u32) -> Class {
+    Class { floor: Share::from_percent(floor).unwrap(), ..Class::sample(name, rank) }
+}
+
+fn policy() -> Policy {
+    Policy::new(Mode::Enforce, vec![class("checkout", 0, 0), class("browse", 1, 20)]).unwrap()
+}
+
+/// The worst of a class.
+const POOR: Standing = Standing(127);
+
+const TEN: SeatsToExpect = SeatsToExpect { limit: 10.0, slow_alone: ClassSet::EMPTY };
+
+fn id(index: usize) -> ClassId {
+    ClassId::new(index).unwrap()
+}
+
+fn at(millis: u64) -> Time {
+    Time::from_millis(millis)
+}
+
+/// From 100 ms on a class asks for a hundred times as much as ten seats can do.
+fn flooded(index: usize, slow_alone: ClassSet) -> Load {
+    let mut load = Load::default();
+    load.release(id(index), Duration::from_millis(100));
+    (0..1_000).for_each(|_| load.ask(id(index), POOR));
+    load.refresh(&policy(), SeatsToExpect { slow_alone, ..TEN }, true, at(100));
+    load
+}
+
+/// What a load allows a class, with a deadline far away.
+fn allowed(load: &Load, index: usize, now: Time) -> Duration {
+    let side = load.side(id(index), POOR, 255, now);
+    load.wait_allowed(id(index), policy().class(id(index)), side, at(1_000_000), now)
+}
+
+#[test]
+fn refusal_in_a_flood_leaves_only_the_target_for_half_a_second() {
+    let mut load = flooded(0, ClassSet::EMPTY);
+    assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(800));
+    load.refused(id(0), at(100));
+    assert_eq!(allowed(&load, 0, at(599)), Duration::from_millis(50));
+    assert_eq!(allowed(&load, 0, at(600)), Duration::from_millis(800));
+}
+
+#[test]
+fn queue_that_stands_longer_than_a_burst_leaves_only_the_target_in_a_flood() {
+    let mut load = flooded(0, ClassSet::EMPTY);
+    load.queue_occupied(id(0), at(100));
+    load.queue_occupied(id(0), at(190));
+    assert_eq!(allowed(&load, 0, at(199)), Duration::from_millis(800));
+    assert_eq!(allowed(&load, 0, at(200)), Duration::from_millis(50));
+    load.queue_empty(id(0));
+    assert_eq!(allowed(&load, 0, at(200)), Duration::from_millis(800));
+}
+
+#[test]
+fn class_that_asks_for_no_more_than_there_is_may_wait_in_spite_of_a_refusal() {
+    let mut load = Load::default();
+    load.refused(id(0), at(0));
+    assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(500), "half of its SLO");
+    assert!(!load.is_shut(id(1), at(1)), "and takes nothing from those below it");
+}
+
+#[test]
+fn wait_leaves_time_to_answer_before_the_deadline() {
+    let mut load = Load::default();
+    load.release(id(0), Duration::from_millis(100));
+    let wait = |deadline| load.wait_allowed(id(0), policy().class(id(0)), Side::AboveLine, deadline, at(0));
+    assert_eq!(wait(at(300)), Duration::from_millis(200));
+    assert_eq!(wait(at(100)), Duration::ZERO);
+    assert_eq!(wait(at(0)), Duration::ZERO);
+}
+
+#[test]
+fn wait_is_the_work_ahead_over_the_seats() {
+    let mut load = Load::default();
+    load.release(id(0), Duration::from_millis(100));
+    let ring = Ring::new(id(0), 0);
+    let mut queue = Queue::default();
+    queue.join(0, ring, at(500));
+    queue.join(1, ring, at(500));
+    queue.join(2, Ring::new(id(0), 1), at(500));
+    // Two ahead and itself, a tenth of a second each; the one in a worse ring does not count.
+    let wait = load.wait(&policy(), &queue, ring, TEN, at(0));
+    assert_eq!(wait, Duration::from_millis(30));
+}
+
+#[test]
+fn congested_better_class_leaves_the_others_their_floor() {
+    let mut load = flooded(0, ClassSet::EMPTY);
+    load.release(id(1), Duration::from_millis(100));
+    let wait = |load: &Load, now| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), TEN, now);
+    assert_eq!(wait(&load, at(100)), Duration::from_millis(10));
+    load.refused(id(0), at(100));
+    // 20 % of ten seats instead of all of them.
+    assert_eq!(wait(&load, at(599)), Duration::from_millis(50));
+    assert_eq!(wait(&load, at(600)), Duration::from_millis(10));
+}
+
+#[test]
+fn class_that_is_slow_by_itself_shuts_nobody_out() {
+    let mut load = flooded(0, ClassSet::EMPTY);
+    load.refused(id(0), at(100));
+    assert!(load.is_shut(id(1), at(100)));
+    let mut load = flooded(0, ClassSet::EMPTY.with(id(0)));
+    load.refused(id(0), at(100));
+    assert!(!load.is_shut(id(1), at(100)));
+    assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(50), "what it lacks, nobody has");
+}
+
+#[test]
+fn seats_that_better_rings_keep_busy_are_not_counted_on() {
+    let mut load = Load::default();
+    load.release(id(0), Duration::from_millis(100));
+    load.release(id(1), Duration::from_millis(100));
+    let wait = |load: &Load| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), TEN, at(100));
+    let before = wait(&load);
+    for _ in 0..10 {
+        load.accept(Ring::new(id(0), 0));
+    }
+    load.refresh(&policy(), TEN, true, at(99));
+    assert_eq!(wait(&load), before, "not due yet");
+    // Half of the hundred a second are believed: five seats.
+    load.refresh(&policy(), TEN, true, at(100));
+    assert_eq!(wait(&load), Duration::from_millis(20));
+}
+
+#[test]
+fn new_policy_finds_the_load_of_a_class_by_its_name() {
+    let old = policy();
+    let classes = vec![class("browse", 0, 0), class("checkout", 1, 0), class("bots", 2, 0)];
+    let new = Policy::new(Mode::Enforce, classes).unwrap();
+    let mut load = flooded(0, ClassSet::EMPTY);
+    load.refused(id(0), at(100));
+    load.succeed(&Succession::between(&old, &new));
+    assert_eq!(load.hold(id(1)), Duration::from_millis(100));
+    assert_eq!(load.hold(id(0)), Duration::ZERO);
+    assert_eq!(allowed(&load, 1, at(101)), Duration::from_millis(50), "it is still congested");
+    assert_eq!(allowed(&load, 0, at(101)), Duration::from_millis(800));
+}
