@@ -189,7 +189,7 @@ impl Limit {
         self.baselines[class].duration()
     }
 
-    /// The classes that were slow by themselves in the last window: they wait for something that the
+    /// The classes that are slow by themselves: they wait for something that the
     /// others do not, a payment provider, say, and more seats would only let more of them wait.
     pub fn slow_alone(&self) -> ClassSet {
         self.slow_alone
@@ -312,7 +312,8 @@ impl Limit {
             self.adopt_baselines(seen.ratio, FASTER_WEIGHT);
         }
         self.work_peak = seen.work.max(self.work_peak * PEAK_KEPT);
-        self.slow_alone = seen.slow_alone;
+        // Who waits long for answers gives few of them: without any, it is what it was before.
+        self.slow_alone = seen.slow_alone.or(self.slow_alone.and(seen.may_be_slow_alone));
         match self.phase {
             Phase::Warming => {}
             Phase::Start { met } => self.step_start(seen, met, now),

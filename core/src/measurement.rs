@@ -46,6 +46,8 @@ pub(crate) struct Measured {
     pub(crate) saturated: bool,
     /// The classes that are certainly slow by themselves.
     pub(crate) slow_alone: ClassSet,
+    /// Those of which the window does not say that they are not.
+    pub(crate) may_be_slow_alone: ClassSet,
 }
 
 impl Measured {
@@ -225,12 +227,20 @@ impl Measurement {
 
     /// The classes above that ratio by so many standard errors.
     fn slow_alone(&self, ratio_max: f64, errors: f64) -> ClassSet {
-        let is_slow = |sum: &Sum| {
+        self.classes_where(|sum| {
             let error = (self.spread / f64::from(sum.samples)).sqrt();
             sum.samples > 0 && sum.ratio() > ratio_max * (1.0 + errors * error)
-        };
-        let slow = self.classes.iter().enumerate().filter(|(_, sum)| is_slow(sum));
-        slow.filter_map(|(index, _)| ClassId::new(index)).fold(ClassSet::EMPTY, ClassSet::with)
+        })
+    }
+
+    /// The classes without an answer.
+    fn unseen(&self) -> ClassSet {
+        self.classes_where(|sum| sum.samples == 0)
+    }
+
+    fn classes_where(&self, is_so: impl Fn(&Sum) -> bool) -> ClassSet {
+        let classes = self.classes.iter().enumerate().filter(|(_, sum)| is_so(sum));
+        classes.filter_map(|(index, _)| ClassId::new(index)).fold(ClassSet::EMPTY, ClassSet::with)
     }
 
     /// Latency over baseline, these classes left out.
@@ -252,7 +262,8 @@ impl Measurement {
         let samples = f64::from(self.samples);
         self.round_trip = Duration::from_secs_f64(self.mean());
         let ratio_max = self.ratio_max();
-        let ratio = self.ratio(self.slow_alone(ratio_max, 0.0));
+        let slow = self.slow_alone(ratio_max, 0.0);
+        let ratio = self.ratio(slow);
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {
@@ -263,6 +274,7 @@ impl Measurement {
             error: (self.spread.max(self.spread_now()) / samples).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
             slow_alone: self.slow_alone(ratio_max, SLOW_ALONE_ERRORS),
+            may_be_slow_alone: slow.or(self.unseen()),
         }
     }
 }

@@ -46,6 +46,18 @@ impl ClassSet {
         ClassSet(self.0 | 1 << class.index())
     }
 
+    /// Those that are in both.
+    #[must_use]
+    pub fn and(self, other: ClassSet) -> ClassSet {
+        ClassSet(self.0 & other.0)
+    }
+
+    /// Those that are in either.
+    #[must_use]
+    pub fn or(self, other: ClassSet) -> ClassSet {
+        ClassSet(self.0 | other.0)
+    }
+
     /// Whether a class is among them.
     pub fn contains(self, class: ClassId) -> bool {
         self.0 & 1 << class.index() != 0

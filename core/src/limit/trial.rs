@@ -199,6 +199,7 @@ mod tests {
             error: 0.01,
             saturated,
             slow_alone: ClassSet::EMPTY,
+            may_be_slow_alone: ClassSet::EMPTY,
         }
     }
 
