@@ -186,7 +186,11 @@ impl Load {
             let floor = f64::from(policy.class(id).floor.seats(seats.limit as u32));
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
             let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
-            load.demand.draw_line(if is_found { left } else { 0.0 }, load.hold_steady);
+            if is_found {
+                load.demand.draw_line(left, load.hold_steady);
+            } else {
+                load.demand.draw_no_line();
+            }
             // Seats are whole: a ceiling of all of them is none.
             load.is_capped = ceiling < asks.min(seats.limit.floor());
             asked_for += if load.is_capped { ceiling } else { asks };
@@ -241,8 +245,11 @@ impl Load {
 
     /// On which side of its class's line a request is. Where there is enough for the class, all are above.
     pub fn side(&self, class: ClassId, standing: Standing, lot: u8, now: Time) -> Side {
-        let is_above = self.classes[class.index()].demand.is_above_line(standing, lot);
-        if is_above || !self.is_congested(class, now) { Side::AboveLine } else { Side::BelowLine }
+        if self.is_congested(class, now) {
+            self.classes[class.index()].demand.side(standing, lot)
+        } else {
+            Side::AboveLine
+        }
     }
 
     /// The rings that may have more than their floors: those of classes down to the first that cannot
@@ -308,6 +315,7 @@ impl Load {
     ) -> Duration {
         let part_of_slo = |divisor| (class.slo_latency / divisor).max(WAIT_MIN);
         let by_class = match side {
+            Side::Beyond => Duration::ZERO,
             Side::BelowLine => part_of_slo(TARGET_DIVISOR),
             Side::AboveLine if self.is_congested(id, now) => part_of_slo(ABOVE_DIVISOR),
             Side::AboveLine if self.is_short(id, now) => part_of_slo(SHORT_DIVISOR),

@@ -251,7 +251,7 @@ impl Controller {
             self.load.wait_allowed(request.class, class, request.side, request.deadline, now);
         if wait > request.wait_allowed || request.wait_allowed.is_zero() {
             // One that came too late by itself tells nothing about its class.
-            if !request.wait_allowed.is_zero() {
+            if request.side == Side::Beyond || !request.wait_allowed.is_zero() {
                 self.load.refused(request.class, now);
             }
             return self.refuse(request, Reason::WaitTooLong, wait, now);

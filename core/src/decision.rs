@@ -35,6 +35,26 @@ pub enum Side {
     AboveLine,
     /// It fills what gaps there are.
     BelowLine,
+    /// Others fill them.
+    Beyond,
+}
+
+impl Side {
+    /// Every side, in the order of the journal's codes.
+    pub const ALL: [Side; 3] = [Side::AboveLine, Side::BelowLine, Side::Beyond];
+
+    /// The position in [`Side::ALL`].
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Side::AboveLine => "",
+            Side::BelowLine => ", below its class's line",
+            Side::Beyond => ", far below its class's line",
+        }
+    }
 }
 
 /// Why a request was refused.
@@ -126,7 +146,7 @@ impl fmt::Display for Evidence {
             f,
             "(standing {}{}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
             self.standing.0,
-            if self.side == Side::BelowLine { ", below its class's line" } else { "" },
+            self.side.words(),
             self.inflight,
             self.limit,
             self.queued_ahead,
@@ -157,4 +177,4 @@ impl fmt::Display for Verb {
 
 image!(struct RequestId { slot, epoch });
 image!(newtype Standing);
-image!(enum Side { 0 => AboveLine, 1 => BelowLine });
+image!(enum Side { 0 => AboveLine, 1 => BelowLine, 2 => Beyond });

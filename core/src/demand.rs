@@ -8,7 +8,7 @@
 //!
 //! It refuses nobody; `admission` does.
 
-use crate::decision::Standing;
+use crate::decision::{Side, Standing};
 use crate::image::image;
 use crate::standing::{COHORTS, cohort_of};
 
@@ -31,6 +31,9 @@ pub(crate) struct Demand {
     last: f64,
     lately: f64,
     line: Line,
+    /// Where those end who fill the gaps. Beyond it nobody is let in: whoever comes in by chance today is
+    /// turned away by lot tomorrow.
+    end: Line,
 }
 
 /// Where in a class the seats are used up: in this cohort, after so many of its lots.
@@ -40,6 +43,14 @@ struct Line {
     lots: u16,
 }
 
+impl Line {
+    fn comes_after(self, standing: Standing, lot: u8) -> bool {
+        let cohort = cohort_of(standing);
+        cohort < self.cohort || cohort == self.cohort && u16::from(lot) < self.lots
+    }
+}
+
+const ABOVE_ALL: Line = Line { cohort: 0, lots: 0 };
 /// The line of a class that has enough.
 const BELOW_ALL: Line = Line { cohort: COHORTS as u8, lots: 0 };
 
@@ -69,24 +80,40 @@ impl Demand {
     pub(crate) fn draw_line(&mut self, seats: f64, hold: f64) {
         // A class that holds its seats for no time has enough of any.
         let fits = seats / hold;
-        self.line = BELOW_ALL;
+        (self.line, self.end) = (BELOW_ALL, BELOW_ALL);
         if self.rates.iter().sum::<f64>() <= fits {
             return;
         }
-        let mut left = fits * ABOVE_LINE;
+        self.line = self.line_at(fits * ABOVE_LINE);
+        self.end = self.line_at(fits);
+    }
+
+    /// While nobody knows how many seats there are, all fill gaps.
+    pub(crate) fn draw_no_line(&mut self) {
+        (self.line, self.end) = (ABOVE_ALL, BELOW_ALL);
+    }
+
+    /// Where those who ask for `per_second` end.
+    fn line_at(&self, per_second: f64) -> Line {
+        let mut left = per_second;
         for (cohort, rate) in self.rates.iter().enumerate() {
             if *rate > left {
-                self.line = Line { cohort: cohort as u8, lots: (left / rate * LOTS) as u16 };
-                return;
+                return Line { cohort: cohort as u8, lots: (left / rate * LOTS) as u16 };
             }
             left -= rate;
         }
+        BELOW_ALL
     }
 
-    /// Whether a request of that standing and lot is above the line.
-    pub(crate) fn is_above_line(&self, standing: Standing, lot: u8) -> bool {
-        let (cohort, line) = (cohort_of(standing), self.line);
-        cohort < line.cohort || cohort == line.cohort && u16::from(lot) < line.lots
+    /// On which side of the line a request of that standing and lot is.
+    pub(crate) fn side(&self, standing: Standing, lot: u8) -> Side {
+        if self.line.comes_after(standing, lot) {
+            Side::AboveLine
+        } else if self.end.comes_after(standing, lot) {
+            Side::BelowLine
+        } else {
+            Side::Beyond
+        }
     }
 }
 
@@ -98,11 +125,12 @@ impl Default for Demand {
             last: 0.0,
             lately: 0.0,
             line: BELOW_ALL,
+            end: BELOW_ALL,
         }
     }
 }
 
-image!(struct Demand { asked, rates, last, lately, line });
+image!(struct Demand { asked, rates, last, lately, line, end });
 image!(struct Line { cohort, lots });
 
 #[cfg(test)]
@@ -128,32 +156,44 @@ mod tests {
         let mut demand = demand(1, 6);
         // 70 a second keep seven seats busy; eight of ten are for those above the line.
         demand.draw_line(10.0, 0.1);
-        assert!(demand.is_above_line(POOR, 255));
-        assert!(demand.is_above_line(Standing(127), 255), "nobody of it asked, but there is room");
+        assert_eq!(demand.side(POOR, 255), Side::AboveLine);
+        assert_eq!(demand.side(Standing(127), 255), Side::AboveLine, "nobody of it asked, but there is room");
     }
 
     #[test]
     fn better_cohort_goes_first_and_the_next_is_divided_by_lot() {
         let mut demand = demand(4, 8);
         demand.draw_line(10.0, 0.1);
-        assert!(demand.is_above_line(GOOD, 255));
+        assert_eq!(demand.side(GOOD, 255), Side::AboveLine);
         // Of its eight seats four are left for twice as many.
-        assert!(demand.is_above_line(POOR, 126) && !demand.is_above_line(POOR, 129));
-        assert!(!demand.is_above_line(Standing(2), 0));
+        assert_eq!(demand.side(POOR, 126), Side::AboveLine);
+        assert_eq!(demand.side(POOR, 129), Side::BelowLine);
+        assert_eq!(demand.side(Standing(2), 0), Side::Beyond);
     }
 
     #[test]
     fn class_without_seats_has_nobody_above_the_line() {
         let mut demand = demand(1, 1);
         demand.draw_line(0.0, 0.1);
-        assert!(!demand.is_above_line(GOOD, 0));
+        assert_eq!(demand.side(GOOD, 0), Side::Beyond);
+    }
+
+    #[test]
+    fn gaps_are_filled_by_those_who_fit_only() {
+        let mut demand = demand(0, 20);
+        // Ten seats for twice as many: 40 % above the line, and half of them to the end.
+        demand.draw_line(10.0, 0.1);
+        let sides = [100, 104, 126, 130].map(|lot| demand.side(POOR, lot));
+        assert_eq!(sides, [Side::AboveLine, Side::BelowLine, Side::BelowLine, Side::Beyond]);
+        demand.draw_no_line();
+        assert_eq!(demand.side(POOR, 255), Side::BelowLine, "nobody knows how many seats there are");
     }
 
     #[test]
     fn class_that_was_never_served_has_no_line() {
         let mut demand = demand(100, 100);
         demand.draw_line(1.0, 0.0);
-        assert!(demand.is_above_line(POOR, 255));
+        assert_eq!(demand.side(POOR, 255), Side::AboveLine);
     }
 
     #[test]

@@ -172,8 +172,7 @@ pub(super) fn put_decided(out: &mut Vec<u8>, effect: &Effect) {
     let evidence = &effect.evidence;
     out.push(DECIDED);
     put_request(out, effect.request);
-    let below_line = u8::from(evidence.side == Side::BelowLine);
-    out.extend([code(effect.decision), evidence.class.index() as u8, below_line]);
+    out.extend([code(effect.decision), evidence.class.index() as u8, evidence.side.index() as u8]);
     for number in [evidence.standing.0.into(), evidence.limit, evidence.inflight, evidence.queued_ahead] {
         put(out, number.into());
     }
@@ -314,11 +313,11 @@ fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {
 
 fn effect(input: &mut Reader<'_>) -> Option<Effect> {
     let request = request(input)?;
-    let [code, class, below_line] = input.array()?;
+    let [code, class, side] = input.array()?;
     let evidence = Evidence {
         class: ClassId::new(class.into())?,
         standing: Standing(input.number()?.try_into().ok()?),
-        side: if below_line == 0 { Side::AboveLine } else { Side::BelowLine },
+        side: *Side::ALL.get(usize::from(side))?,
         limit: input.small()?,
         inflight: input.small()?,
         queued_ahead: input.small()?,

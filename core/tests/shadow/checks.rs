@@ -99,7 +99,7 @@ impl Shadow {
 fn ring(live: &Live) -> u16 {
     match live.side {
         Side::AboveLine => live.standing.0 % 128 / COHORT_GROUP,
-        Side::BelowLine => COHORT_GROUPS as u16 - 1,
+        Side::BelowLine | Side::Beyond => COHORT_GROUPS as u16 - 1,
     }
 }
 
