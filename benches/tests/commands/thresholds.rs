@@ -75,6 +75,25 @@ fn interrupted_run_tells_what_it_had_measured_and_says_that_it_is_partial() {
 }
 
 #[test]
+fn interrupted_replay_is_partial_as_well() {
+    let origin = Origin::start(&["--service-ms=2"]);
+    let directory = TempDir::new().unwrap();
+    let line = |minute| format!("h - - [30/Apr/2017:04:{minute:02}:11 +0000] \"GET / HTTP/1.1\" 200 1\n");
+    let log = file(&directory, "access.log", (0..60).map(line).collect::<String>());
+    let run = Command::new(env!("CARGO_BIN_EXE_plimsoll-bench"))
+        .args(["replay", &log, "--target", &origin.url()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until(|| origin.stats()["served"].as_object().is_some_and(|served| !served.is_empty()));
+    let asked = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(105), "{}", stderr(&output));
+    assert!(stdout(&output).contains("PARTIAL: ended after"), "{}", stdout(&output));
+}
+
+#[test]
 fn rate_is_never_more_than_its_bound_and_the_run_says_so() {
     let origin = Origin::start(&["--service-ms=1"]);
     let (code, results, text) = load(&origin, SCENARIO, &["--rate-max", "10"]);
