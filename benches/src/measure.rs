@@ -9,7 +9,7 @@
 
 use crate::contestant::Contestant;
 use crate::load;
-use crate::play::play;
+use crate::play;
 use crate::report::{Report, millis, optional_ms, percent, ratio};
 use crate::results;
 use crate::scenario::Scenario;
@@ -45,17 +45,7 @@ pub(crate) async fn measure(args: MeasureArgs) -> anyhow::Result<ExitCode> {
     results::check_places([&args.json])?;
     scenario.origin.workers = args.workers.unwrap_or(scenario.origin.workers).max(1);
     let seeds: Vec<u64> = (scenario.seed..).take(args.seeds as usize).collect();
-    let plimsoll = Contestant::Plimsoll(args.proxy);
-    let mut pooled: Option<Tally> = None;
-    for &seed in &seeds {
-        terminal::line(&format!("seed {seed}"));
-        let tally = play(&scenario, seed, &plimsoll).await?.tally;
-        match &mut pooled {
-            Some(pooled) => pooled.add(&tally),
-            None => pooled = Some(tally),
-        }
-    }
-    let tally = pooled.expect("there is at least one seed");
+    let tally = play::pooled(&scenario, &seeds, &Contestant::Plimsoll(args.proxy)).await?;
     let target = format!("plimsoll, {} workers", scenario.origin.workers);
     let report = load::report(&scenario, target, seeds, &tally);
     let exit = load::publish(&report, args.json.as_deref())?;

@@ -9,7 +9,9 @@ use crate::gauges::Gauges;
 use crate::load::{self, Harvest};
 use crate::scenario::Scenario;
 use crate::stage::OriginStage;
+use crate::tally::Tally;
 use crate::target::Target;
+use crate::terminal;
 
 /// Runs `scenario` once, with `guard` before a fresh shop.
 pub(crate) async fn play(scenario: &Scenario, seed: u64, guard: &Contestant) -> anyhow::Result<Harvest> {
@@ -24,4 +26,18 @@ pub(crate) async fn play(scenario: &Scenario, seed: u64, guard: &Contestant) -> 
     }
     origin.stop().await?;
     Ok(harvest)
+}
+
+/// Runs `scenario` once per seed, of which there is at least one, and pools the counts.
+pub(crate) async fn pooled(scenario: &Scenario, seeds: &[u64], guard: &Contestant) -> anyhow::Result<Tally> {
+    let mut pooled: Option<Tally> = None;
+    for &seed in seeds {
+        terminal::line(&format!("{guard}, seed {seed}"));
+        let tally = play(scenario, seed, guard).await?.tally;
+        match &mut pooled {
+            Some(pooled) => pooled.add(&tally),
+            None => pooled = Some(tally),
+        }
+    }
+    Ok(pooled.expect("there is at least one seed"))
 }

@@ -8,7 +8,7 @@ use crate::contestant::{Contestant, Peer};
 use crate::findings::INVALID_RUN;
 use crate::open_loop::LAG_P99_MAX;
 use crate::peers::{OwnProxy, Places, Program};
-use crate::play::play;
+use crate::play;
 use crate::report::machine::Machine;
 use crate::scenario::Scenario;
 use crate::simulate;
@@ -50,7 +50,7 @@ pub(crate) async fn validate(args: ValidateArgs) -> anyhow::Result<ExitCode> {
     let seeds: Vec<u64> = (scenario.seed..).take(args.seeds as usize).collect();
     let mut pairs = Vec::new();
     for (real, simulated) in field(&args, &scenario)? {
-        let measured = measured(&scenario, &seeds, &real).await?;
+        let measured = play::pooled(&scenario, &seeds, &real).await?;
         let simulated = simulate::tally(&scenario, simulated, &seeds)?;
         pairs.push(Pair { who: real.to_string(), measured, simulated });
     }
@@ -85,19 +85,6 @@ fn field(args: &ValidateArgs, scenario: &Scenario) -> anyhow::Result<Vec<(Contes
     }
     field.push((own, Simulated::Plimsoll));
     Ok(field)
-}
-
-async fn measured(scenario: &Scenario, seeds: &[u64], who: &Contestant) -> anyhow::Result<Tally> {
-    let mut pooled: Option<Tally> = None;
-    for &seed in seeds {
-        terminal::line(&format!("seed {seed}: {who}"));
-        let tally = play(scenario, seed, who).await?.tally;
-        match &mut pooled {
-            Some(pooled) => pooled.add(&tally),
-            None => pooled = Some(tally),
-        }
-    }
-    Ok(pooled.expect("there is at least one seed"))
 }
 
 /// Somebody before a shop of sockets, and before a shop of numbers.
