@@ -67,7 +67,10 @@ pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
     let mut entries: Vec<Entry> = field.into_iter().map(Entry::new).collect();
     let seeds: Vec<u64> = (scenario.seed..).take(args.repeats as usize).collect();
     for (repeat, seed) in seeds.iter().enumerate() {
-        for entry in &mut entries {
+        // Whoever always came first would always meet the machine in the same mood.
+        let first = repeat % entries.len();
+        let (later, earlier) = entries.split_at_mut(first);
+        for entry in earlier.iter_mut().chain(later) {
             terminal::line(&format!("repeat {} of {}: {}", repeat + 1, args.repeats, entry.contestant));
             entry.runs.push(play(&scenario, *seed, &entry.contestant).await?.tally);
         }

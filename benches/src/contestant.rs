@@ -70,6 +70,14 @@ impl Peer {
 }
 
 impl Contestant {
+    /// Which version of somebody else's proxy it is.
+    pub(crate) fn version(&self) -> Option<String> {
+        match self {
+            Contestant::Direct | Contestant::Plimsoll(_) => None,
+            Contestant::Peer(peer) => peer.program.version(&peer.path),
+        }
+    }
+
     /// Sets it up before the shop at `upstream`; `None` for nobody.
     pub(crate) async fn start(
         &self,

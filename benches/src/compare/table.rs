@@ -24,6 +24,8 @@ pub(crate) struct Entry {
 pub(crate) struct Comparison {
     scenario: String,
     machine: Machine,
+    /// Of other people's proxies.
+    versions: Vec<String>,
     /// One for each repeat.
     seeds: Vec<u64>,
     /// The most important class: the first of the mix.
@@ -96,6 +98,7 @@ impl Comparison {
         Comparison {
             scenario: scenario.name.clone(),
             machine: Machine::here(),
+            versions: versions(entries),
             seeds,
             first_class: classes[0].into(),
             largest_class: classes[largest].into(),
@@ -151,7 +154,8 @@ impl Comparison {
             [others @ .., last] if !others.is_empty() => format!("seeds {} and {last}", others.join(", ")),
             _ => format!("seed {}", seeds.concat()),
         };
-        format!("{}, {seeds}, on {}", self.scenario, self.machine)
+        let versions: String = self.versions.iter().map(|version| format!("; {version}")).collect();
+        format!("{}, {seeds}, on {}{versions}", self.scenario, self.machine)
     }
 
     fn headings(&self) -> [String; 8] {
@@ -178,6 +182,14 @@ impl Comparison {
         let names = self.invalid.join("; ");
         format!("\nINVALID, this machine was too busy to send the load on time: {names}\n")
     }
+}
+
+/// The versions of those who have one, each once.
+fn versions(entries: &[Entry]) -> Vec<String> {
+    let mut versions: Vec<String> = entries.iter().filter_map(|entry| entry.contestant.version()).collect();
+    versions.sort();
+    versions.dedup();
+    versions
 }
 
 impl Row {
