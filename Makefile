@@ -16,10 +16,10 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades generator prove validate sbom clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
 
 setup: ## Install what the build needs, or say what is missing
 	@command -v $(CARGO) > /dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
@@ -77,16 +77,23 @@ policies: binaries
 	$(TARGET)/debug/plimsoll check policies/*.yaml
 	$(TARGET)/debug/plimsoll policy test policies/*.yaml
 
+# A run that this machine could not send on time (2) says nothing about plimsoll.
 smoke: binaries
 	$(TARGET)/debug/plimsoll-bench demo --short --plimsoll $(TARGET)/debug/plimsoll
+	$(TARGET)/debug/plimsoll-bench prove benches/scenarios/failure-modes/02-mix-shift.yaml --shorten 5 \
+	    --plimsoll $(TARGET)/debug/plimsoll || [ $$? = 2 ]
 
-# Eighteen minutes: three of them in overload, ten with the peers, five for the cost of a request.
-bench: measure compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md
+# Nineteen minutes at most: three in overload, ten with the peers, six for the cost of a request.
+bench: measure generator compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md
 	$(RELEASE)/plimsoll-bench claims $(BENCH)
 
 measure: build ## A shop at 0.8, 2 and 5 times what it can do
 	@mkdir -p $(BENCH)
 	$(RELEASE)/plimsoll-bench measure --plimsoll $(RELEASE)/plimsoll --json $(BENCH)/measure.json
+
+generator: build ## How many requests per second the load generator itself can send on time
+	@mkdir -p $(BENCH)
+	$(RELEASE)/plimsoll-bench generator --json $(BENCH)/generator.json
 
 overhead: build ## What a request, a refusal and an idle connection cost, here and elsewhere
 	@mkdir -p $(BENCH)
@@ -96,6 +103,19 @@ compare: build ## The same spike through plimsoll, HAProxy, Envoy, nginx, bare P
 	@mkdir -p $(BENCH)
 	$(RELEASE)/plimsoll-bench compare benches/scenarios/spike.yaml --peers $(PEERS) --shorten 2 \
 	    --json $(BENCH)/compare.json --markdown $(BENCH)/compare.md
+
+# The ways to fail that a real proxy, with its sockets and timers, tells more about than a simulation.
+PROOFS := 01-slower-shop 02-mix-shift 03-start-under-flood 04-collapse-then-idle 05-capacity-changes \
+    06-retry-storm 07-one-class-explodes 08-abusive-session funnel-under-rush slow-payment
+
+# Eleven minutes.
+prove: build ## Ten ways to fail, over sockets: hold plimsoll to what each scenario calls good
+	$(RELEASE)/plimsoll-bench prove $(PROOFS:%=benches/scenarios/failure-modes/%.yaml) \
+	    --plimsoll $(RELEASE)/plimsoll --json $(BENCH)/prove
+
+# Ten minutes.
+validate: build ## The simulation beside the same contest over sockets
+	$(RELEASE)/plimsoll-bench validate benches/scenarios/contest.yaml --peers $(PEERS)
 
 # HAProxy and nginx from the distribution, where this may install them; Envoy into a directory of its own.
 peers: ## Install the proxies that plimsoll is compared with

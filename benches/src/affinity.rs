@@ -28,6 +28,13 @@ impl Cores {
     }
 }
 
+/// Moves this thread, which serves those who are measured, to their core, if there is one.
+pub(crate) fn move_to_other(cores: Option<Cores>) {
+    if let Some(cores) = cores {
+        core_affinity::set_for_current(cores.other);
+    }
+}
+
 /// Completes `start`, which starts processes, on the core of those who are measured, if there is one.
 pub(crate) async fn apart<T>(cores: Option<Cores>, start: impl Future<Output = T>) -> T {
     let Some(Cores { own, other }) = cores else { return start.await };

@@ -9,22 +9,19 @@
 //! with one that is guessed wrong. A peer that is not installed is named and left
 //! out. It judges nobody: it prints what came out.
 
-mod contestant;
 mod estimate;
 mod sweep;
 mod table;
 
+use crate::contestant::{Contestant, Peer};
 use crate::findings::INVALID_RUN;
-use crate::load;
 use crate::peers::{OwnProxy, Places, Program};
+use crate::play::play;
+use crate::results;
 use crate::scenario::Scenario;
-use crate::stage::{OriginStage, ProxyArgs};
-use crate::tally::Tally;
-use crate::target::Target;
+use crate::stage::ProxyArgs;
 use crate::terminal;
-use anyhow::Context;
 use clap::Args;
-use contestant::{Contestant, Peer};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use table::{Comparison, Entry};
@@ -64,23 +61,27 @@ pub(crate) struct CompareArgs {
 /// Runs the command.
 pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
     let mut scenario = Scenario::read_for_sockets(&args.scenario)?;
-    scenario.phases.iter_mut().for_each(|phase| phase.duration /= args.shorten);
+    scenario.shorten(args.shorten);
+    results::check_places([&args.json, &args.markdown])?;
     let field = field(&args, &scenario).await?;
     let mut entries: Vec<Entry> = field.into_iter().map(Entry::new).collect();
-    for repeat in 0..args.repeats {
-        for entry in &mut entries {
+    let seeds: Vec<u64> = (scenario.seed..).take(args.repeats as usize).collect();
+    for (repeat, seed) in seeds.iter().enumerate() {
+        // Whoever always came first would always meet the machine in the same mood.
+        let first = repeat % entries.len();
+        let (later, earlier) = entries.split_at_mut(first);
+        for entry in earlier.iter_mut().chain(later) {
             terminal::line(&format!("repeat {} of {}: {}", repeat + 1, args.repeats, entry.contestant));
-            entry.runs.push(run(&scenario, scenario.seed + repeat, &entry.contestant).await?);
+            entry.runs.push(play(&scenario, *seed, &entry.contestant).await?.tally);
         }
     }
-    let comparison = Comparison::of(&scenario, &entries);
+    let comparison = Comparison::of(&scenario, seeds, &entries);
     terminal::line(&comparison.text());
     if let Some(path) = &args.json {
-        load::write_json(path, &comparison)?;
+        results::write_json(path, &comparison)?;
     }
     if let Some(path) = &args.markdown {
-        std::fs::write(path, comparison.markdown())
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        results::write(path, &comparison.markdown())?;
     }
     Ok(if comparison.is_valid() { ExitCode::SUCCESS } else { ExitCode::from(INVALID_RUN) })
 }
@@ -115,17 +116,4 @@ async fn field(args: &CompareArgs, scenario: &Scenario) -> anyhow::Result<Vec<Co
     field.extend(peers.into_iter().flatten().map(Contestant::Peer));
     field.push(Contestant::Direct);
     Ok(field)
-}
-
-/// One run of `contestant` before a fresh shop.
-async fn run(scenario: &Scenario, seed: u64, contestant: &Contestant) -> anyhow::Result<Tally> {
-    let origin = OriginStage::start(&scenario.origin, seed).await?;
-    let proxy = contestant.start(origin.address, scenario).await?;
-    let address = proxy.as_ref().map_or(origin.address, |proxy| proxy.address);
-    let tally = load::run(scenario, seed, &Target::local(address)).await?;
-    if let Some(proxy) = proxy {
-        proxy.stop().await?;
-    }
-    origin.stop().await?;
-    Ok(tally)
 }

@@ -1,7 +1,7 @@
-//! The CPU time a process has used, as Linux counts it.
+//! The CPU time a process or a thread has used, as Linux counts it.
 //!
-//! User and system time of all threads, ended ones included. The kernel counts
-//! in ticks of ten milliseconds: measure seconds, not moments.
+//! Of a process: user and system time of all threads, ended ones included. The kernel
+//! counts that in ticks of ten milliseconds: measure seconds, not moments.
 
 use std::time::Duration;
 
@@ -21,6 +21,15 @@ pub(crate) fn of_process(id: u32) -> Result<Duration, CpuTimeError> {
         std::fs::read_to_string(&path).map_err(|source| CpuTimeError::Read { path: path.clone(), source })?;
     let ticks = ticks(&stat).ok_or(CpuTimeError::Format { path })?;
     Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+}
+
+/// The CPU time that this thread has used so far.
+pub(crate) fn of_this_thread() -> Result<Duration, CpuTimeError> {
+    let path = "/proc/thread-self/schedstat";
+    let stat =
+        std::fs::read_to_string(path).map_err(|source| CpuTimeError::Read { path: path.into(), source })?;
+    let nanos = stat.split_ascii_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    nanos.map(Duration::from_nanos).ok_or(CpuTimeError::Format { path: path.into() })
 }
 
 /// utime + stime, fields 14 and 15; the second field, a name, may contain spaces.

@@ -15,7 +15,7 @@ use crate::tally::Verdict;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use rand_distr::{Distribution as _, Exp1};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// One request that a client wants answered.
@@ -63,7 +63,7 @@ struct Session {
 }
 
 /// The sessions that began in one phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Survival {
     /// How many began.
     pub(crate) begun: u64,

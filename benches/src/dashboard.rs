@@ -22,6 +22,13 @@ const CHART_HEIGHT: u16 = 12;
 /// The title, the heading of the table, and an empty line, where what is printed next begins.
 const OTHER_LINES: u16 = 3;
 
+/// The columns of the table behind the class.
+const HEADINGS: [&str; 7] = ["offered", "in time", "late", "refused", "failed", "p50 ms", "p99 ms"];
+/// Room for the names of most classes.
+const CLASS_WIDTH: u16 = 12;
+/// Room for a count of millions.
+const COUNT_WIDTH: u16 = 8;
+
 const OFFERED: Color = Color::Gray;
 const IN_TIME: Color = Color::Green;
 const REFUSED: Color = Color::Yellow;
@@ -78,7 +85,7 @@ fn view(frame: &mut Frame<'_>, watched: &Watched<'_>, timeline: &Timeline, gauge
             draw_chart(frame, seats, " seats of the proxy ", &seat_curves(gauges, timeline.total().len()))
         }
     }
-    frame.render_widget(scores(watched.classes, timeline), table);
+    frame.render_widget(scores(watched.classes, timeline, table.width), table);
 }
 
 fn heading(title: &str, label: &str, total: &Series) -> Paragraph<'static> {
@@ -149,8 +156,10 @@ fn axis(bounds: [f64; 2], first: String, last: String) -> Axis<'static> {
     Axis::default().bounds(bounds).labels([first, last]).style(Style::new().dim())
 }
 
-/// What the last second was for each class; those who are shed stand out.
-fn scores(classes: &[&str], timeline: &Timeline) -> Table<'static> {
+/// What the last second was for each class; those who are shed stand out. A number that is cut off is a wrong
+/// number: columns for which `width` has no room are left out.
+fn scores(classes: &[&str], timeline: &Timeline, width: u16) -> Table<'static> {
+    let columns = usize::from(width.saturating_sub(CLASS_WIDTH) / (COUNT_WIDTH + 1)).min(HEADINGS.len());
     let last = |counts: &[u32]| counts.last().copied().unwrap_or_default();
     let quantile = |values: &[Option<f64>]| values.last().copied().flatten();
     let row = |(class, series): (&&str, &Series)| {
@@ -160,7 +169,7 @@ fn scores(classes: &[&str], timeline: &Timeline) -> Table<'static> {
         };
         let ms =
             |value: Option<f64>| Span::from(value.map_or(format!("{:>8}", "-"), |ms| format!("{ms:>8.0}")));
-        Row::new([
+        let cells = [
             Span::from((*class).to_owned()).bold(),
             shown(last(&series.offered), Color::Reset),
             shown(last(&series.good), IN_TIME),
@@ -169,11 +178,13 @@ fn scores(classes: &[&str], timeline: &Timeline) -> Table<'static> {
             shown(last(&series.failed), SLOW),
             ms(quantile(&series.p50_ms)),
             ms(quantile(&series.p99_ms)),
-        ])
+        ];
+        Row::new(cells.into_iter().take(columns + 1))
     };
-    let headings = ["offered", "in time", "late", "refused", "failed", "p50 ms", "p99 ms"];
-    let heading = std::iter::once("class".to_owned()).chain(headings.map(|name| format!("{name:>8}")));
-    let widths = std::iter::once(Constraint::Length(12)).chain([Constraint::Length(8); 7]);
+    let headings = HEADINGS.iter().take(columns).map(|name| format!("{name:>8}"));
+    let heading = std::iter::once("class".to_owned()).chain(headings);
+    let widths = vec![Constraint::Length(COUNT_WIDTH); columns];
+    let widths = std::iter::once(Constraint::Length(CLASS_WIDTH)).chain(widths);
     Table::new(classes.iter().zip(timeline.classes()).map(row), widths).header(Row::new(heading).dim())
 }
 
@@ -209,5 +220,9 @@ mod tests {
         let row = |class: &str| screen.lines().find(|line| line.contains(class)).unwrap().to_owned();
         assert!(row("checkout").contains("1        1        0        0        0       42"), "{screen}");
         assert!(row("browse").contains("1        0        0        1        0        -"), "{screen}");
+        let mut narrow = Terminal::new(TestBackend::new(40, 16)).unwrap();
+        narrow.draw(|frame| view(frame, &watched, &timeline, &[gauge], "calm (0.8x)")).unwrap();
+        let screen = narrow.backend().to_string();
+        assert!(screen.contains("class         offered  in time     late \"\n"), "{screen}");
     }
 }

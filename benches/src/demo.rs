@@ -5,12 +5,12 @@
 //! counted where they are made: by the shop. The scenario is embedded, so that
 //! the demo runs from any directory.
 
-use crate::load;
-use crate::origin::Stats;
+use crate::contestant::Contestant;
+use crate::load::Harvest;
+use crate::play::play;
 use crate::scenario::Scenario;
 use crate::scoreboard::{Contest, Side};
-use crate::stage::{OriginStage, ProxyArgs, ProxyStage};
-use crate::target::Target;
+use crate::stage::ProxyArgs;
 use crate::terminal;
 use clap::Args;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub(crate) struct DemoArgs {
 pub(crate) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let mut scenario = Scenario::parse(Path::new("black-friday-demo.yaml"), SCENARIO)?;
     if args.short {
-        scenario.phases.iter_mut().for_each(|phase| phase.duration /= SHORT);
+        scenario.shorten(SHORT);
     }
     terminal::line(&format!(
         "A shop that can serve {:.0} pages per second meets {}.",
@@ -42,27 +42,16 @@ pub(crate) async fn demo(args: DemoArgs) -> anyhow::Result<ExitCode> {
         course(&scenario)
     ));
     terminal::line("\n1. Straight at the shop");
-    let direct = act(&scenario, None).await?;
+    let direct = act(&scenario, &Contestant::Direct).await?;
     terminal::line("\n2. The same shoppers, through plimsoll");
-    let guarded = act(&scenario, Some(&args.proxy)).await?;
+    let guarded = act(&scenario, &Contestant::Plimsoll(args.proxy)).await?;
     terminal::line(&Contest { scenario: &scenario, direct, guarded }.scoreboard());
     Ok(ExitCode::SUCCESS)
 }
 
-async fn act(scenario: &Scenario, proxy: Option<&ProxyArgs>) -> anyhow::Result<Side> {
-    let origin = OriginStage::start(&scenario.origin, scenario.seed).await?;
-    let proxy = match proxy {
-        Some(proxy) => Some(ProxyStage::start(proxy, origin.address, None).await?),
-        None => None,
-    };
-    let address = proxy.as_ref().map_or(origin.address, |proxy| proxy.address);
-    let tally = load::run(scenario, scenario.seed, &Target::local(address)).await?;
-    let Stats { orders, .. } = origin.stats().await?;
-    if let Some(proxy) = proxy {
-        proxy.stop().await?;
-    }
-    origin.stop().await?;
-    Ok(Side { tally, orders })
+async fn act(scenario: &Scenario, guard: &Contestant) -> anyhow::Result<Side> {
+    let Harvest { tally, origin, .. } = play(scenario, scenario.seed, guard).await?;
+    Ok(Side { tally, orders: origin.map(|stats| stats.orders).unwrap_or_default() })
 }
 
 fn course(scenario: &Scenario) -> String {

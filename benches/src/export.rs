@@ -5,9 +5,9 @@
 
 mod k6;
 
+use crate::results;
 use crate::scenario::Scenario;
 use crate::terminal;
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,7 +41,7 @@ pub(crate) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     let script = k6::script(&scenario)?;
     match &args.output {
         Some(path) => {
-            std::fs::write(path, &script.text).with_context(|| format!("cannot write {}", path.display()))?;
+            results::write(path, &script.text)?;
             for left_out in &script.left_out {
                 terminal::line(&format!("left out: {left_out}"));
             }

@@ -85,6 +85,16 @@ impl Findings {
         }
     }
 
+    /// Whether the numbers mean anything.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.report.valid
+    }
+
+    /// The scenario's thresholds.
+    pub(crate) fn thresholds(&self) -> &[Verdict] {
+        &self.thresholds
+    }
+
     /// How a command exits that has found this.
     pub(crate) fn exit_code(&self) -> ExitCode {
         if self.partial {

@@ -16,6 +16,7 @@ use crate::progress::{self, Watched};
 use crate::report::record::{Course, Remains, timestamp};
 use crate::report::recording::Recording;
 use crate::report::{PhaseReport, PhaseTitle, Report, millis};
+use crate::results;
 use crate::scenario::Scenario;
 use crate::shoppers::Shoppers;
 use crate::tally::{Expectation, Tally};
@@ -23,9 +24,7 @@ use crate::target::{Target, TargetArgs};
 use crate::terminal;
 use crate::timeline::Timeline;
 use crate::verdict::{self, Measured};
-use anyhow::Context;
 use clap::Args;
-use serde::Serialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -68,16 +67,13 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read_for_sockets(&args.scenario)?;
     let target = Target::of(&args.target)?;
     let director = Director::of(&scenario, args.origin_control)?;
+    args.recording.check()?;
     terminal::line(&scenario.description);
     let seed = args.seed.unwrap_or(scenario.seed);
     let (started, gauges) = (timestamp(), args.recording.gauges());
     let conduct = conduct(&scenario, seed, &target, director.as_ref(), &gauges, interruptions(1));
     let harvest = conduct.await?;
-    let report = report(&scenario, target.to_string(), vec![seed], &harvest.tally);
-    let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
-    let verdicts = verdict::verdicts(&scenario, &measured);
-    let length = scenario.phases.iter().map(|phase| phase.duration).sum();
-    let findings = Findings::new(report, &harvest, verdicts, length);
+    let findings = findings(&scenario, target.to_string(), seed, &harvest);
     findings.print();
     let course = Course::new(Remains {
         started,
@@ -90,13 +86,6 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     });
     args.recording.keep(&findings, &course)?;
     Ok(findings.exit_code())
-}
-
-/// Runs `scenario` against `target`, showing progress.
-pub(crate) async fn run(scenario: &Scenario, seed: u64, target: &Target) -> anyhow::Result<Tally> {
-    // What nobody lets happen to the shop would be missing from the result.
-    Director::of(scenario, None)?;
-    Ok(conduct(scenario, seed, target, None, &Gauges::default(), std::future::pending()).await?.tally)
 }
 
 /// Runs `scenario` against `target` until its end or that of `stop`, while `director` changes the shop.
@@ -141,13 +130,22 @@ async fn direct(director: Option<&Director>, scenario: &Scenario, run: &Run) -> 
     std::future::pending().await
 }
 
+/// What a run of `scenario` against `target` found.
+pub(crate) fn findings(scenario: &Scenario, target: String, seed: u64, harvest: &Harvest) -> Findings {
+    let report = report(scenario, target, vec![seed], &harvest.tally);
+    let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
+    let verdicts = verdict::verdicts(scenario, &measured);
+    let length = scenario.phases.iter().map(|phase| phase.duration).sum();
+    Findings::new(report, harvest, verdicts, length)
+}
+
 /// The results of one or several pooled runs of `scenario`, its warm-up left out.
 pub(crate) fn report(scenario: &Scenario, target: String, seeds: Vec<u64>, tally: &Tally) -> Report {
     let classes = scenario.classes();
     let phases = scenario.phases.iter().enumerate().filter(|(_, phase)| !phase.warm_up);
     let phases = phases.map(|(index, phase)| {
         let title = PhaseTitle { name: phase.name.clone(), load: phase.load_label() };
-        PhaseReport::new(tally, index, title, &classes, Some(scenario.origin.capacity()))
+        PhaseReport::new(tally, index, title, &classes, Some(scenario.origin.capacity_in(phase)))
     });
     Report {
         source: scenario.name.clone(),
@@ -163,15 +161,9 @@ pub(crate) fn report(scenario: &Scenario, target: String, seeds: Vec<u64>, tally
 pub(crate) fn publish(report: &Report, json: Option<&Path>) -> anyhow::Result<ExitCode> {
     terminal::line(&report.table());
     if let Some(path) = json {
-        write_json(path, report)?;
+        results::write_json(path, report)?;
     }
     Ok(if report.valid { ExitCode::SUCCESS } else { ExitCode::from(crate::findings::INVALID_RUN) })
-}
-
-/// Writes results where the user wants them.
-pub(crate) fn write_json(path: &Path, results: &impl Serialize) -> anyhow::Result<()> {
-    let text = serde_json::to_string_pretty(results).context("results are valid JSON")?;
-    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn phase_label(scenario: &Scenario, time: Duration) -> String {

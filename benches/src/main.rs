@@ -29,6 +29,7 @@ mod report;
 mod origin;
 mod director;
 mod verdict;
+mod results;
 mod findings;
 mod load;
 mod classes;
@@ -37,15 +38,20 @@ mod replay;
 mod children;
 mod stage;
 mod peers;
+mod contestant;
+mod play;
 mod scoreboard;
 mod demo;
 mod measure;
+mod prove;
 mod compare;
 mod cpu_time;
 mod affinity;
 mod closed_loop;
 mod overhead;
+mod generator;
 mod simulate;
+mod validate;
 mod export;
 
 use clap::{Parser, Subcommand};
@@ -66,11 +72,14 @@ enum Command {
     Replay(replay::ReplayArgs),
     Demo(demo::DemoArgs),
     Measure(measure::MeasureArgs),
+    Prove(prove::ProveArgs),
     Compare(compare::CompareArgs),
     Overhead(overhead::OverheadArgs),
+    Generator(generator::GeneratorArgs),
     Report(report::command::ReportArgs),
     Claims(report::claims::ClaimsArgs),
     Simulate(simulate::SimulateArgs),
+    Validate(validate::ValidateArgs),
     Export(export::ExportArgs),
     Grid(simulate::grid::GridArgs),
     /// Prints the JSON Schema of scenario files, for editors
@@ -106,11 +115,14 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::replay(args).await,
         Command::Demo(args) => demo::demo(args).await,
         Command::Measure(args) => measure::measure(args).await,
+        Command::Prove(args) => prove::prove(args).await,
         Command::Compare(args) => compare::compare(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
+        Command::Generator(args) => generator::generator(args).await,
         Command::Report(args) => report::command::report(&args),
         Command::Claims(args) => report::claims::claims(&args),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Validate(args) => validate::validate(args).await,
         Command::Export(args) => export::export(&args),
         Command::Grid(args) => simulate::grid::grid(&args),
         Command::Schema => {

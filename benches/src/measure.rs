@@ -7,12 +7,14 @@
 //!
 //! It prints what it measured and judges nothing but its own validity.
 
+use crate::contestant::Contestant;
 use crate::load;
+use crate::play;
 use crate::report::{Report, millis, optional_ms, percent, ratio};
+use crate::results;
 use crate::scenario::Scenario;
-use crate::stage::{OriginStage, ProxyArgs, ProxyStage};
+use crate::stage::ProxyArgs;
 use crate::tally::{Cell, Tally, quantile};
-use crate::target::Target;
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;
@@ -40,32 +42,15 @@ pub(crate) struct MeasureArgs {
 /// Runs the command.
 pub(crate) async fn measure(args: MeasureArgs) -> anyhow::Result<ExitCode> {
     let mut scenario = Scenario::read_for_sockets(&args.scenario)?;
+    results::check_places([&args.json])?;
     scenario.origin.workers = args.workers.unwrap_or(scenario.origin.workers).max(1);
     let seeds: Vec<u64> = (scenario.seed..).take(args.seeds as usize).collect();
-    let mut pooled: Option<Tally> = None;
-    for &seed in &seeds {
-        terminal::line(&format!("seed {seed}"));
-        let tally = run(&scenario, seed, &args.proxy).await?;
-        match &mut pooled {
-            Some(pooled) => pooled.add(&tally),
-            None => pooled = Some(tally),
-        }
-    }
-    let tally = pooled.expect("there is at least one seed");
+    let tally = play::pooled(&scenario, &seeds, &Contestant::Plimsoll(args.proxy)).await?;
     let target = format!("plimsoll, {} workers", scenario.origin.workers);
     let report = load::report(&scenario, target, seeds, &tally);
     let exit = load::publish(&report, args.json.as_deref())?;
     terminal::line(&summary(&scenario, &tally, &report));
     Ok(exit)
-}
-
-async fn run(scenario: &Scenario, seed: u64, proxy: &ProxyArgs) -> anyhow::Result<Tally> {
-    let origin = OriginStage::start(&scenario.origin, seed).await?;
-    let proxy = ProxyStage::start(proxy, origin.address, None).await?;
-    let tally = load::run(scenario, seed, &Target::local(proxy.address)).await?;
-    proxy.stop().await?;
-    origin.stop().await?;
-    Ok(tally)
 }
 
 /// One line per phase with what the targets are about.

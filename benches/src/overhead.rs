@@ -17,8 +17,9 @@ mod table;
 
 use crate::affinity::{self, Cores};
 use crate::closed_loop::{self, Drill};
-use crate::load;
 use crate::peers::{OwnProxy, Places};
+use crate::report::machine::Machine;
+use crate::results;
 use crate::terminal;
 use clap::Args;
 use contender::Contender;
@@ -61,6 +62,8 @@ pub(crate) struct OverheadArgs {
 
 /// Runs the command.
 pub(crate) async fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
+    results::check_places([&args.json])?;
+    let machine = Machine::here();
     let cores = Cores::part();
     match &cores {
         Some(cores) => terminal::line(&format!("proxies run on core {}, the load on another", cores.other())),
@@ -82,10 +85,10 @@ pub(crate) async fn overhead(args: OverheadArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let results = table::Overhead::new(args.rounds, idle::connections(args.idle), &costs);
-    terminal::line(&results.text());
+    let costs = table::Overhead::new(machine, args.rounds, idle::connections(args.idle), &costs);
+    terminal::line(&costs.text());
     if let Some(path) = &args.json {
-        load::write_json(path, &results)?;
+        results::write_json(path, &costs)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -89,6 +89,19 @@ impl Program {
         format!("{} is not installed and left out: see `make peers`", self.name())
     }
 
+    /// What it is called and its version, as the binary at `path` tells it; ours have none of their own.
+    pub(crate) fn version(self, path: &Path) -> Option<String> {
+        let flag = match self {
+            Program::BarePingora => return None,
+            Program::Haproxy | Program::Nginx => "-v",
+            Program::Envoy => "--version",
+        };
+        let told = std::process::Command::new(path).arg(flag).output().ok()?;
+        let told = [told.stdout, told.stderr].concat();
+        let version = version_in(&String::from_utf8_lossy(&told))?.to_owned();
+        Some(format!("{} {version}", self.name()))
+    }
+
     /// Starts the binary at `path` with a configuration whose blanks are filled in.
     pub(crate) async fn start(
         self,
@@ -137,6 +150,12 @@ fn find(name: &str, places: &Places) -> Option<PathBuf> {
     directories.map(|directory| directory.join(name)).find(|program| program.is_file())
 }
 
+/// The first number of three parts, such as 2.6.12.
+fn version_in(told: &str) -> Option<&str> {
+    let words = told.split(|character: char| !(character.is_ascii_digit() || character == '.'));
+    words.map(|word| word.trim_matches('.')).find(|word| word.split('.').count() == 3)
+}
+
 impl Blanks {
     fn fill(&self, config: &str, listen: SocketAddr) -> String {
         let values = [
@@ -158,6 +177,18 @@ impl Blanks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn version_is_the_first_number_of_three_parts() {
+        for (told, version) in [
+            ("HAProxy version 2.6.12-1+deb12u4 2026/10/17 - https://haproxy.org/", "2.6.12"),
+            ("nginx version: nginx/1.22.1", "1.22.1"),
+            ("envoy  version: 9e5580933739775e8bce/1.40.0/Clean/RELEASE/BoringSSL", "1.40.0"),
+        ] {
+            assert_eq!(version_in(told), Some(version));
+        }
+        assert_eq!(version_in("no such option: -v."), None);
+    }
 
     #[test]
     fn blanks_of_every_configuration_are_filled_in() {

@@ -73,6 +73,7 @@ pub(crate) struct ReplayArgs {
 pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let target = Target::of(&args.target)?;
     let log = AccessLog::read(&args.access_log)?;
+    args.recording.check()?;
     let scaling = Scaling { scale: args.scale, shift: args.shift.as_secs_f64(), seed: args.seed };
     let sendings = sendings(&log.entries, scaling);
     terminal::line(&format!("{} requests to replay{}", sendings.len(), complaint(&log.bad_lines)));

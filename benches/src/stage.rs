@@ -4,9 +4,7 @@
 //! helps or hurts the next.
 
 use crate::children::{ChildError, Server, free_address};
-use crate::client::{Client, ClientError};
-use crate::origin::{STATS_PATH, Stats};
-use crate::scenario::origin::Origin;
+use crate::origin::STATS_PATH;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -29,12 +27,8 @@ pub(crate) enum StageError {
     Child(#[from] ChildError),
     #[error("cannot find this program's own file: {0}")]
     OwnProgram(std::io::Error),
-    #[error("the origin does not give its statistics")]
-    Stats(#[from] ClientError),
     #[error("cannot write a configuration: {0}")]
     Configuration(std::io::Error),
-    #[error("the origin's statistics make no sense")]
-    StatsFormat(#[from] serde_json::Error),
 }
 
 /// A running origin.
@@ -43,31 +37,24 @@ pub(crate) struct OriginStage {
     server: Server,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where it can be changed.
+    pub(crate) control: SocketAddr,
 }
 
 impl OriginStage {
-    /// Starts the origin that a scenario describes.
-    pub(crate) async fn start(origin: &Origin, seed: u64) -> Result<OriginStage, StageError> {
-        let address = free_address()?;
+    /// Starts an origin, which whoever has its control port makes the shop of a scenario.
+    pub(crate) async fn start(seed: u64) -> Result<OriginStage, StageError> {
+        let (address, control) = (free_address()?, free_address()?);
         let arguments = [
             "origin".to_owned(),
             format!("--listen={address}"),
-            format!("--workers={}", origin.workers),
-            format!("--service-ms={}", origin.service.mean.as_secs_f64() * 1_000.0),
-            format!("--distribution={}", origin.service.distribution()),
-            format!("--thrash={}", origin.thrash),
+            format!("--control={control}"),
             format!("--seed={seed}"),
         ];
         let program = std::env::current_exe().map_err(StageError::OwnProgram)?;
         let mut server = Server::start("the origin", program.as_os_str(), arguments)?;
         server.ready(address, STATS_PATH).await?;
-        Ok(OriginStage { server, address })
-    }
-
-    /// What it has done so far.
-    pub(crate) async fn stats(&self) -> Result<Stats, StageError> {
-        let answer = Client::new(self.address).get(STATS_PATH).await?;
-        Ok(serde_json::from_slice(&answer.body)?)
+        Ok(OriginStage { server, address, control })
     }
 
     /// Ends it; fails if it had ended before.

@@ -87,8 +87,10 @@ fn measure(scenario: &Scenario, measured: &Measured<'_>, threshold: &Threshold) 
     };
     match threshold.measure {
         Measure::Survived => survived(measured.survival, &phases),
-        // What a phase that loses workers has left is not known to a client: it counts the whole shop.
-        Measure::UsefulWork => measured.tally.useful_work(threshold.phase?, scenario.origin.capacity()),
+        Measure::UsefulWork => {
+            let phase = threshold.phase?;
+            measured.tally.useful_work(phase, scenario.origin.capacity_in(&scenario.phases[phase]))
+        }
         Measure::Share(ending) => share(&cell(measured.tally, &phases, threshold.subject), ending),
         Measure::Quantile(at) => {
             let cell = cell(measured.tally, &phases, threshold.subject);

@@ -8,6 +8,8 @@ mod thresholds;
 mod trouble;
 #[path = "commands/control.rs"]
 mod control;
+#[path = "commands/contest.rs"]
+mod contest;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -235,40 +237,6 @@ fn exported_script_is_one_that_node_can_parse() {
             Err(error) => eprintln!("skipped: {tool} {arguments}: {error}"),
         }
     }
-}
-
-#[test]
-fn comparison_has_a_row_for_everybody_who_is_there() {
-    let directory = tempfile::tempdir().unwrap();
-    let scenario = file(&directory, "s.yaml", SCENARIO.replace("50/s", "20/s"));
-    let [json, markdown] = ["c.json", "c.md"].map(|name| directory.path().join(name));
-    let paths = [&json, &markdown].map(|path| path.to_str().unwrap());
-    let output = bench(&[
-        "compare",
-        &scenario,
-        "--repeats=2",
-        "--maxconn=20",
-        "--json",
-        paths[0],
-        "--markdown",
-        paths[1],
-    ]);
-    if !PathBuf::from(env!("CARGO_BIN_EXE_plimsoll-bench")).with_file_name("plimsoll").is_file() {
-        assert!(stderr(&output).contains("there is no plimsoll beside this program"), "{}", stderr(&output));
-        eprintln!("skipped: there is no plimsoll beside plimsoll-bench");
-        return;
-    }
-    assert!(matches!(output.status.code(), Some(0 | 2)), "{}{}", stdout(&output), stderr(&output));
-    let text = stdout(&output);
-    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
-    let names: Vec<&str> =
-        results["rows"].as_array().unwrap().iter().map(|row| row["contestant"].as_str().unwrap()).collect();
-    for program in ["plimsoll", "bare-pingora", "haproxy", "nginx", "envoy", "no proxy"] {
-        let is_there = names.iter().any(|name| name.starts_with(program));
-        assert!(is_there || text.contains(&format!("{program} is not installed")), "{program}: {text}");
-    }
-    let markdown = std::fs::read_to_string(markdown).unwrap();
-    assert!(markdown.contains("| only (20/s) | no proxy | "), "{markdown}");
 }
 
 #[test]

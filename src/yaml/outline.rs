@@ -219,7 +219,10 @@ fn below(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
-/// A scalar as YAML 1.2 takes it: a number where it looks like one.
+/// A scalar as YAML 1.2 takes it: a number or a truth where it looks like one.
 fn plain(text: &str) -> Value {
-    text.parse::<serde_json::Number>().map_or_else(|_| Value::String(text.to_owned()), Value::Number)
+    match text.parse::<bool>() {
+        Ok(truth) => Value::Bool(truth),
+        Err(_) => text.parse().map_or_else(|_| Value::String(text.to_owned()), Value::Number),
+    }
 }

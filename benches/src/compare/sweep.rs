@@ -3,10 +3,11 @@
 //! Twice what the shop can do, at one `maxconn` after the other. The best is the one
 //! with the most useful work; among equals the smallest, for it keeps the line short.
 
-use super::contestant::{Contestant, Peer};
-use super::run;
+use crate::contestant::{Contestant, Peer};
+use crate::play::play;
 use crate::report::percent;
 use crate::scenario::Scenario;
+use crate::scenario::phase::Phase;
 use crate::terminal;
 use crate::units::Rate;
 use std::path::Path;
@@ -28,8 +29,8 @@ pub(super) async fn best_maxconn(scenario: &Scenario, path: &Path) -> anyhow::Re
         let maxconn = (scenario.origin.workers * quarters).div_ceil(4) as u32;
         let haproxy = Contestant::Peer(Peer::haproxy(path.to_owned(), maxconn));
         terminal::line(&format!("looking for HAProxy's best maxconn: {maxconn}"));
-        let tally = run(&trial, trial.seed, &haproxy).await?;
-        let useful = tally.useful_work(0, trial.origin.capacity()).unwrap_or_default();
+        let harvest = play(&trial, trial.seed, &haproxy).await?;
+        let useful = harvest.tally.useful_work(0, trial.origin.capacity()).unwrap_or_default();
         terminal::line(&format!("maxconn {maxconn}: useful work {}", percent(useful)));
         tried.push((maxconn, useful));
     }
@@ -42,13 +43,11 @@ fn smallest_of_the_best(tried: &[(u32, f64)]) -> u32 {
     best.min().expect("something was tried")
 }
 
-/// The shop and the mix of `scenario`, under one steady load.
+/// The shop and the mix of `scenario`, under one steady load and with nothing amiss.
 fn trial(scenario: &Scenario) -> Scenario {
     let mut trial = scenario.clone();
     trial.phases.truncate(1);
-    let phase = &mut trial.phases[0];
-    (phase.duration, phase.load, phase.to) = (TRIAL, LOAD, None);
-    phase.shape.clear();
+    trial.phases[0] = Phase::plain(TRIAL, LOAD);
     trial
 }
 

@@ -3,8 +3,8 @@
 //! Useful work and latencies are means over the repeats with their 95 % confidence
 //! interval; shares near all are pooled and printed with their counts.
 
-use super::contestant::Contestant;
 use super::estimate::Estimate;
+use crate::contestant::Contestant;
 use crate::open_loop::LAG_P99_MAX;
 use crate::report::machine::Machine;
 use crate::report::{millis, ratio};
@@ -24,7 +24,10 @@ pub(crate) struct Entry {
 pub(crate) struct Comparison {
     scenario: String,
     machine: Machine,
-    repeats: usize,
+    /// Of other people's proxies.
+    versions: Vec<String>,
+    /// One for each repeat.
+    seeds: Vec<u64>,
     /// The most important class: the first of the mix.
     first_class: String,
     /// The class that shows what those wait who are let in: the one with the most requests.
@@ -80,8 +83,8 @@ impl Entry {
 }
 
 impl Comparison {
-    /// The results of `entries` in `scenario`.
-    pub(crate) fn of(scenario: &Scenario, entries: &[Entry]) -> Comparison {
+    /// The results of `entries` in `scenario`, whose runs had these seeds.
+    pub(crate) fn of(scenario: &Scenario, seeds: Vec<u64>, entries: &[Entry]) -> Comparison {
         let classes = scenario.classes();
         let share = |class: &&str| {
             let same = scenario.mix.iter().filter(|template| template.class == **class);
@@ -95,7 +98,8 @@ impl Comparison {
         Comparison {
             scenario: scenario.name.clone(),
             machine: Machine::here(),
-            repeats: entries.iter().map(|entry| entry.runs.len()).max().unwrap_or_default(),
+            versions: versions(entries),
+            seeds,
             first_class: classes[0].into(),
             largest_class: classes[largest].into(),
             rows: rows.collect(),
@@ -114,7 +118,7 @@ impl Comparison {
 
     /// The table for a terminal.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("\n{}, {} repeats, on {}\n", self.scenario, self.repeats, self.machine);
+        let mut text = format!("\n{}\n", self.title());
         let cells = self.cells();
         let width =
             |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
@@ -138,9 +142,20 @@ impl Comparison {
         let (heading, rows) = cells.split_first().expect("a table has a heading");
         let rule: Vec<String> =
             (0..heading.len()).map(|column| if column < 2 { "---" } else { "---:" }.into()).collect();
-        let mut text = line(heading) + &line(&rule);
+        let mut text = format!("{}\n\n{}{}", self.title(), line(heading), line(&rule));
         rows.iter().for_each(|row| text.push_str(&line(row)));
         text + &self.warning()
+    }
+
+    /// What was run, how often, and where.
+    fn title(&self) -> String {
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let seeds = match seeds.as_slice() {
+            [others @ .., last] if !others.is_empty() => format!("seeds {} and {last}", others.join(", ")),
+            _ => format!("seed {}", seeds.concat()),
+        };
+        let versions: String = self.versions.iter().map(|version| format!("; {version}")).collect();
+        format!("{}, {seeds}, on {}{versions}", self.scenario, self.machine)
     }
 
     fn headings(&self) -> [String; 8] {
@@ -169,6 +184,14 @@ impl Comparison {
     }
 }
 
+/// The versions of those who have one, each once.
+fn versions(entries: &[Entry]) -> Vec<String> {
+    let mut versions: Vec<String> = entries.iter().filter_map(|entry| entry.contestant.version()).collect();
+    versions.sort();
+    versions.dedup();
+    versions
+}
+
 impl Row {
     fn of(scenario: &Scenario, phase: usize, largest: usize, entry: &Entry) -> Row {
         let pooled = entry.pooled();
@@ -180,7 +203,7 @@ impl Row {
             load: described.load_label(),
             contestant: entry.contestant.to_string(),
             useful_work: entry.estimate(|run| {
-                run.useful_work(phase, scenario.origin.capacity()).map(|useful| useful * 100.0)
+                run.useful_work(phase, scenario.origin.capacity_in(described)).map(|useful| useful * 100.0)
             }),
             first_class: Share { part: first.good, whole: first.offered },
             all: Share { part: all.good, whole: all.offered },

@@ -58,8 +58,8 @@ struct Row {
 }
 
 impl Overhead {
-    /// The results of `costs`.
-    pub(super) fn new(rounds: u32, idle_connections: u32, costs: &[Costs]) -> Overhead {
+    /// The results of `costs`, on a machine that was looked at before this thread was bound to one core.
+    pub(super) fn new(machine: Machine, rounds: u32, idle_connections: u32, costs: &[Costs]) -> Overhead {
         let median = |costs: &Costs| Spread::of(&costs.proxied_us).map(|spread| spread.median);
         let yardstick = costs.iter().find(|costs| costs.name == YARDSTICK).and_then(median);
         let row = |costs: &Costs| Row {
@@ -71,7 +71,7 @@ impl Overhead {
             added_p50_ms: Spread::of(&costs.p50_ms),
             added_p99_ms: Spread::of(&costs.p99_ms),
         };
-        Overhead { machine: Machine::here(), rounds, idle_connections, rows: costs.iter().map(row).collect() }
+        Overhead { machine, rounds, idle_connections, rows: costs.iter().map(row).collect() }
     }
 
     /// The table for a terminal.

@@ -30,7 +30,7 @@ const GRID: RGBColor = RGBColor(0xDD, 0xDD, 0xDD);
 pub(crate) const BACKDROP: RGBColor = COLOURS[6];
 /// Small enough for a telephone to show its labels in a readable size.
 const SIZE: (u32, u32) = (480, 260);
-const LABEL_SIZE: u32 = 13;
+const LABEL_SIZE: u32 = 15;
 /// How many points a line has at most: one for each dot across.
 const POINTS_MAX: usize = 480;
 

@@ -4,7 +4,9 @@
 //! measures it again. Figures come from the files those commands leave, and only from
 //! them; what was not measured is said to be so. The rest of the document stays.
 
+use super::machine::Machine;
 use super::{PhaseReport, Report, optional_ms, percent, ratio};
+use crate::results;
 use crate::terminal;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -19,7 +21,7 @@ const NOT_MEASURED: &str = "not measured";
 /// Writes the measured claims into a document.
 #[derive(Debug, Args)]
 pub(crate) struct ClaimsArgs {
-    /// Where `make bench` leaves measure.json, overhead.json and compare.md
+    /// Where `make bench` leaves measure.json, generator.json, overhead.json and compare.md
     directory: PathBuf,
     /// The document, which marks where claims begin and end
     #[arg(default_value = "benches/RESULTS.md")]
@@ -45,9 +47,10 @@ pub(crate) fn claims(args: &ClaimsArgs) -> anyhow::Result<ExitCode> {
     };
     let measured = json("measure.json")?;
     let report: Option<Report> = measured.map(serde_json::from_value).transpose().context("measure.json")?;
-    let overhead = json("overhead.json")?;
-    let mut text = table(&[overload(report.as_ref()), cost(overhead.as_ref())].concat());
-    text.push_str(&machine(overhead.as_ref()));
+    let (overhead, generator) = (json("overhead.json")?, json("generator.json")?);
+    let claims = [overload(report.as_ref()), cost(overhead.as_ref()), pace(generator.as_ref())];
+    let mut text = table(&claims.concat());
+    text.push_str(&conditions(report.as_ref(), [&overhead, &generator]));
     match read("compare.md") {
         Some(comparison) => text.push_str(&format!("\nThe peers, by `make compare`:\n\n{comparison}")),
         None => text.push_str("\nThe peers (`make compare`): not measured.\n"),
@@ -120,6 +123,22 @@ fn cost(overhead: Option<&Value>) -> Vec<Claim> {
     ]
 }
 
+/// What is promised of the load generator.
+fn pace(generator: Option<&Value>) -> Vec<Claim> {
+    let measured = generator.and_then(|generator| {
+        let rate = generator["sent"].as_f64()? / generator["seconds"].as_f64()?;
+        let (lag, cpu) = (generator["send_lag_p99_ms"].as_f64()?, generator["cpu_per_request_us"].as_f64()?);
+        let valid = if generator["valid"] == true { "" } else { ", too late to be valid" };
+        Some(format!("{rate:.0}, {lag:.1} ms late (p99), {cpu:.1} us of CPU each{valid}"))
+    });
+    vec![Claim {
+        promise: "Requests per second that the load generator sends on time from one core",
+        target: ">= 20000",
+        measured,
+        command: "make generator",
+    }]
+}
+
 fn table(claims: &[Claim]) -> String {
     let mut table = String::from("| claim | target | measured | by |\n|---|---|---|---|\n");
     for Claim { promise, target, measured, command } in claims {
@@ -129,9 +148,15 @@ fn table(claims: &[Claim]) -> String {
     table
 }
 
-fn machine(overhead: Option<&Value>) -> String {
-    let machine = overhead.and_then(|overhead| serde_json::from_value(overhead["machine"].clone()).ok());
-    machine.map_or(String::new(), |machine: super::machine::Machine| format!("\nMeasured on {machine}.\n"))
+/// Where and with which seeds it was measured, as far as the results tell.
+fn conditions(report: Option<&Report>, results: [&Option<Value>; 2]) -> String {
+    let told = results.into_iter().flatten().find_map(|one| one.get("machine"));
+    let machine = told.and_then(|machine| serde_json::from_value::<Machine>(machine.clone()).ok());
+    let machine = machine.map(|machine| format!("Measured on {machine}."));
+    let seeds = report.map(|report| report.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", "));
+    let seeds = seeds.map(|seeds| format!("The seeds of `make measure` are {seeds}."));
+    let sentences: Vec<String> = machine.into_iter().chain(seeds).collect();
+    if sentences.is_empty() { String::new() } else { format!("\n{}\n", sentences.join(" ")) }
 }
 
 fn write(document: &Path, claims: &str) -> anyhow::Result<()> {
@@ -140,7 +165,7 @@ fn write(document: &Path, claims: &str) -> anyhow::Result<()> {
     let Some(text) = replaced(&text, claims) else {
         bail!("{} does not mark where claims begin and end", document.display());
     };
-    std::fs::write(document, text).with_context(|| format!("cannot write {}", document.display()))
+    results::write(document, &text)
 }
 
 /// The text with `claims` between its marks; `None` without marks.
@@ -163,8 +188,20 @@ mod tests {
 
     #[test]
     fn what_was_not_measured_is_said_to_be_so() {
-        let table = table(&[overload(None), cost(None)].concat());
+        let table = table(&[overload(None), cost(None), pace(None)].concat());
         assert!(table.lines().skip(2).all(|row| row.contains("| not measured |")), "{table}");
+    }
+
+    #[test]
+    fn generator_that_was_late_is_not_believed() {
+        let results = |valid: bool| {
+            serde_json::json!({
+                "sent": 200_400, "seconds": 10, "send_lag_p99_ms": 1.24, "cpu_per_request_us": 31.0, "valid": valid,
+            })
+        };
+        let table = |valid| table(&pace(Some(&results(valid))));
+        assert!(table(true).contains("| 20040, 1.2 ms late (p99), 31.0 us of CPU each |"), "{}", table(true));
+        assert!(table(false).contains("too late to be valid"), "{}", table(false));
     }
 
     #[test]

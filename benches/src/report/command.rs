@@ -2,10 +2,10 @@
 
 use super::record::Record;
 use super::{difference, page};
+use crate::results;
 use crate::terminal;
-use anyhow::Context;
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Makes a page of a result, or of two and what differs between them.
@@ -31,11 +31,6 @@ pub(crate) fn report(args: &ReportArgs) -> anyhow::Result<ExitCode> {
         }
         None => page::html(&record),
     };
-    write(&args.output, &html)?;
+    results::write(&args.output, &html)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes a page where the user wants it.
-pub(crate) fn write(path: &Path, html: &str) -> anyhow::Result<()> {
-    std::fs::write(path, html).with_context(|| format!("cannot write {}", path.display()))
 }

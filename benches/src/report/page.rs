@@ -7,7 +7,9 @@
 use super::chart::{Axis, BACKDROP, COLOURS, Chart, Line, Stroke};
 use super::record::{ClassLatency, ClassSeconds, Course, Outcome, Record};
 use super::{ClassReport, PhaseReport, Report, optional_ms, percent, ratio};
+use crate::crowd::Survival;
 use crate::gauges::Gauge;
+use crate::origin::Stats;
 use crate::timeline::Series;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use plotters::style::RGBColor;
@@ -31,6 +33,7 @@ pub(crate) fn html(record: &Record) -> String {
             }
             h2 { "In time, by class" }
             div.tiles { @for (index, class) in class_totals(report).iter().enumerate() { (tile(index, class)) } }
+            (business(outcome))
             @if !course.seconds.is_empty() {
                 h2 { "Course" }
                 div.charts { (charts(course)) }
@@ -130,6 +133,22 @@ fn tile(index: usize, total: &ClassTotal<'_>) -> Markup {
     }
 }
 
+/// What the owner of the shop asks first: orders, and shoppers who got to the end.
+fn business(outcome: &Outcome) -> Markup {
+    let Survival { begun, admitted, completed, lost } = outcome.sessions;
+    html! {
+        @if let Some(Stats { orders, order_value, .. }) = outcome.origin {
+            p { "The shop completed " b { (orders) " orders" } ", worth " (order_value) "." }
+        }
+        @if begun > 0 {
+            p {
+                "Of " (begun) " sessions, " (admitted) " were let in; of those, "
+                b { (completed) " got to the end" } " and " (lost) " were lost."
+            }
+        }
+    }
+}
+
 /// The colour of class number `index`.
 fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
@@ -139,15 +158,17 @@ fn css(RGBColor(red, green, blue): RGBColor) -> String {
     format!("#{red:02X}{green:02X}{blue:02X}")
 }
 
-/// A chart with its caption, and a legend if its lines are not the classes.
+/// A chart with its caption and legend.
 pub(super) fn figure(title: &str, unit: &str, legend: &[(&str, RGBColor)], chart: &Chart) -> Markup {
     html! {
         figure {
             figcaption {
                 (title)
                 small {
-                    @for (name, colour) in legend { i style={ "background:" (css(*colour)) } {} (name) }
-                    @if legend.is_empty() { (unit) } @else { ", " (unit) }
+                    (unit)
+                    @for (name, colour) in legend {
+                        " " span.key { i style={ "background:" (css(*colour)) } {} (name) }
+                    }
                 }
             }
             (PreEscaped(chart.svg()))
@@ -156,21 +177,25 @@ pub(super) fn figure(title: &str, unit: &str, legend: &[(&str, RGBColor)], chart
 }
 
 fn charts(course: &Course) -> Markup {
-    let by_class = |values: fn(&Series) -> Vec<Option<f64>>| {
+    let names = course.seconds.iter().enumerate();
+    let legend: Vec<_> = names.map(|(index, class)| (class.class.as_str(), colour(index))).collect();
+    let by_class = |title: &str, unit: &str, values: fn(&Series) -> Vec<Option<f64>>| {
         let line = |(index, class): (usize, &ClassSeconds)| Line {
             colour: colour(index),
             stroke: Stroke::Solid,
             points: timed(&values(&class.series)),
         };
-        course_chart(course, course.seconds.iter().enumerate().map(line).collect())
+        let lines = course.seconds.iter().enumerate().map(line).collect();
+        figure(title, unit, &legend, &course_chart(course, lines))
     };
+    let rate = "requests per second, over the seconds of the run";
     html! {
-        (figure("Offered", "requests per second, over the seconds of the run", &[], &by_class(|series| counts(&series.offered))))
-        (figure("Served in time", "requests per second, over the seconds of the run", &[], &by_class(|series| counts(&series.good))))
-        (figure("Refused", "requests per second, over the seconds of the run", &[], &by_class(|series| counts(&series.refused))))
-        (figure("Latency of what was served, p99", "ms, over the seconds of the run", &[], &by_class(|series| series.p99_ms.clone())))
+        (by_class("Offered", rate, |series| counts(&series.offered)))
+        (by_class("Served in time", rate, |series| counts(&series.good)))
+        (by_class("Refused", rate, |series| counts(&series.refused)))
+        (by_class("Latency of what was served, p99", "ms, over the seconds of the run", |series| series.p99_ms.clone()))
         @if !course.gauges.is_empty() { (limit_figure(course)) }
-        (figure("Latency distribution", "share served within so many ms", &[], &distribution(&course.latency)))
+        (figure("Latency distribution", "share served within so many ms", &legend, &distribution(&course.latency)))
     }
 }
 

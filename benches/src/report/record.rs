@@ -8,7 +8,9 @@
 use super::Report;
 use super::machine::Machine;
 use crate::clock;
+use crate::crowd::Survival;
 use crate::gauges::{Gauge, Gauges};
+use crate::origin::Stats;
 use crate::report::millis;
 use crate::tally::{Cell, Span, Tally, quantile};
 use crate::timeline::{Series, Timeline};
@@ -45,6 +47,10 @@ pub(crate) struct Outcome {
     pub(crate) thresholds: Vec<Verdict>,
     /// Why requests failed, and how many did.
     pub(crate) failures: BTreeMap<String, u64>,
+    /// Sessions of funnels.
+    pub(crate) sessions: Survival,
+    /// What the origin has done, if it was asked.
+    pub(crate) origin: Option<Stats>,
 }
 
 /// How a run went. A file without it is read as an empty one.

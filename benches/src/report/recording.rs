@@ -5,7 +5,7 @@ use super::record::{Course, Record};
 use crate::client::Client;
 use crate::findings::Findings;
 use crate::gauges::Gauges;
-use crate::load::write_json;
+use crate::results::{self, write_json};
 use crate::terminal;
 use anyhow::Context;
 use clap::Args;
@@ -42,6 +42,11 @@ impl Recording {
         self.admin.map_or_else(Gauges::default, |address| Gauges::of(Client::new(address)))
     }
 
+    /// Fails if what the user wants to keep cannot be written.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        results::check_places([&self.json, &self.html])
+    }
+
     /// Writes what the user wants to keep. The page is made of the file, so that both say the same.
     pub(crate) fn keep(&self, findings: &Findings, course: &Course) -> anyhow::Result<()> {
         if self.admin.is_some() && course.gauges.is_empty() {
@@ -54,7 +59,7 @@ impl Recording {
         if let Some(path) = &self.html {
             let value = serde_json::to_value(&whole).context("results are valid JSON")?;
             let record = Record::of(value).context("a result is what a report reads")?;
-            super::command::write(path, &page::html(&record))?;
+            results::write(path, &page::html(&record))?;
         }
         Ok(())
     }

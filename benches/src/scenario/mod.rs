@@ -95,6 +95,8 @@ pub(crate) struct Wire {
 pub(crate) enum ScenarioError {
     #[error(transparent)]
     Mistakes(#[from] Diagnostics),
+    #[error("{path} is a directory: name one of the scenarios in it")]
+    Directory { path: PathBuf },
     #[error("{path}: {keys} can only be simulated: use `plimsoll-bench simulate`")]
     SimulationOnly { path: PathBuf, keys: String },
     #[error("{path}: `phases[].faults` can only be run over sockets: use `plimsoll-bench load`")]
@@ -104,6 +106,10 @@ pub(crate) enum ScenarioError {
 impl Scenario {
     /// The scenario in the file at `path`.
     pub(crate) fn read(path: &Path) -> Result<Scenario, ScenarioError> {
+        // Policies may be directories of overlays; a scenario is one file.
+        if path.is_dir() {
+            return Err(ScenarioError::Directory { path: path.to_owned() });
+        }
         Scenario::of_source(&Source::read(path)?, path)
     }
 
@@ -169,6 +175,11 @@ impl Scenario {
         let classes = self.classes();
         let place = |template: &Template| classes.iter().position(|class| *class == template.class);
         self.mix.iter().map(|template| place(template).unwrap_or_default()).collect()
+    }
+
+    /// Divides the length of every phase.
+    pub(crate) fn shorten(&mut self, divisor: u32) {
+        self.phases.iter_mut().for_each(|phase| phase.duration /= divisor);
     }
 
     /// When each phase begins and ends.

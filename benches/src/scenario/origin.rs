@@ -1,6 +1,6 @@
 //! The shop behind the proxy: how much it can do, and what it leans on.
 
-use super::phase::Place;
+use super::phase::{Phase, Place};
 use crate::service_time::Distribution;
 use crate::units::{DISTRIBUTION, DURATION, FRACTION};
 use plimsoll::yaml::diagnostic::Mistake;
@@ -31,6 +31,24 @@ impl Origin {
     /// What the origin can serve, in units of cost per second.
     pub(crate) fn capacity(&self) -> f64 {
         self.workers as f64 / self.service.mean.as_secs_f64()
+    }
+
+    /// What it can serve while a phase lasts, which may take workers away or slow them down.
+    pub(crate) fn capacity_in(&self, phase: &Phase) -> f64 {
+        let of_endpoint = |(index, workers): (usize, usize)| {
+            let own = phase.slow.iter().find(|(name, _)| Place::named(name) == Place::Endpoint(index));
+            let slow = own.map(|(_, times)| times).or_else(|| phase.slow.get("origin"));
+            (workers as f64 * phase.workers.0).round().max(1.0) / slow.map_or(1.0, |times| times.0)
+        };
+        let busy: f64 = self.shares().into_iter().enumerate().map(of_endpoint).sum();
+        busy / self.service.mean.as_secs_f64()
+    }
+
+    /// The workers of each machine.
+    pub(crate) fn shares(&self) -> Vec<usize> {
+        let machines = self.endpoints.min(self.workers);
+        let share = |index| self.workers / machines + usize::from(index < self.workers % machines);
+        (0..machines).map(share).collect()
     }
 
     pub(super) fn read(field: &Field<'_>) -> Option<Origin> {

@@ -53,6 +53,26 @@ pub(super) struct Known<'a> {
 }
 
 impl Phase {
+    /// A phase of a steady load, in which nothing happens to the shop.
+    pub(crate) fn plain(duration: Duration, load: Rate) -> Phase {
+        Phase {
+            name: "plain".into(),
+            duration,
+            load,
+            to: None,
+            shape: Vec::new(),
+            warm_up: false,
+            weights: BTreeMap::new(),
+            workers: Times::default(),
+            slow: BTreeMap::new(),
+            failing: BTreeMap::new(),
+            faults: Vec::new(),
+            misjudged: 0.0,
+            reload: false,
+            clock_jump: None,
+        }
+    }
+
     /// Its load, for people: `4x`, or `1x to 4x`.
     pub(crate) fn load_label(&self) -> String {
         match self.to {

@@ -4,7 +4,6 @@ use super::contest::{Contestant, pooled};
 use super::judge::Judge;
 use super::ledger::Ledger;
 use super::oracle::{Bound, bounds};
-use super::shop::Shop;
 use super::static_sweep::best_static_limit;
 use crate::report::{millis, optional_ms, percent};
 use crate::scenario::Scenario;
@@ -91,7 +90,7 @@ fn row(scenario: &Scenario, phase: usize, (bound, busiest): (&Bound, usize), led
         let _ = write!(row, "{:>10}", share(cell.good as f64, cell.offered));
     }
     let all = tally.phase_total(phase);
-    let useful = tally.useful_work(phase, Shop::capacity(scenario, &scenario.phases[phase]));
+    let useful = tally.useful_work(phase, scenario.origin.capacity_in(&scenario.phases[phase]));
     let served_p50 = |class| quantile(&tally.cell(phase, class).served_us, 0.5).map(millis);
     let _ = write!(
         row,

@@ -7,7 +7,6 @@
 use super::contest::{Contestant, run};
 use super::judge::Judge;
 use super::ledger::Ledger;
-use super::shop::Shop;
 use crate::scenario::Scenario;
 use crate::tally::Cell;
 use plimsoll::policy;
@@ -69,7 +68,7 @@ impl Run {
 
     fn uses(&self, phase: &str, at_least: f64) -> &Run {
         let index = self.phase(phase);
-        let capacity = Shop::capacity(&self.scenario, &self.scenario.phases[index]);
+        let capacity = self.scenario.origin.capacity_in(&self.scenario.phases[index]);
         let useful = self.ledger.tally.useful_work(index, capacity).unwrap() * 100.0;
         assert!(useful >= at_least, "{}: {phase}: useful work {useful:.2} %, not {at_least}", self.name);
         self

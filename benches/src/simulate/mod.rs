@@ -20,7 +20,7 @@ mod ledger;
 mod proxies;
 mod inversions;
 mod world;
-mod contest;
+pub(crate) mod contest;
 mod static_sweep;
 mod oracle;
 mod against;
@@ -28,9 +28,10 @@ mod picture;
 pub(crate) mod grid;
 
 use crate::crowd::Survival;
-use crate::load::write_json;
 use crate::report::{PhaseReport, PhaseTitle, Report, ratio};
+use crate::results::write_json;
 use crate::scenario::Scenario;
+use crate::tally::Tally;
 use crate::terminal;
 use crate::verdict::{self, Measured, Verdict};
 use against::Field;
@@ -42,7 +43,6 @@ use judge::Judge;
 use ledger::Ledger;
 use plimsoll::policy;
 use serde::Serialize;
-use shop::Shop;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -140,6 +140,12 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     Ok(verdict::exit_code(&thresholds))
 }
 
+/// The counts of `scenario` with `who` at the door, and the shipped policy, pooled over seeds.
+pub(crate) fn tally(scenario: &Scenario, who: Contestant, seeds: &[u64]) -> anyhow::Result<Tally> {
+    let judge = Judge::new(policy::storefront(), scenario)?;
+    Ok(contest::pooled(scenario, &judge, who, seeds).tally)
+}
+
 fn policy_at(path: Option<&Path>) -> anyhow::Result<policy::compiled::CompiledPolicy> {
     match path {
         Some(path) => Ok(policy::check(path)?),
@@ -165,7 +171,7 @@ fn report(scenario: &Scenario, seeds: Vec<u64>, ledger: &Ledger) -> Report {
     let classes = scenario.classes();
     let phases = scenario.phases.iter().enumerate().map(|(index, phase)| {
         let title = PhaseTitle { name: phase.name.clone(), load: phase.load_label() };
-        let capacity = Shop::capacity(scenario, phase);
+        let capacity = scenario.origin.capacity_in(phase);
         PhaseReport::new(&ledger.tally, index, title, &classes, Some(capacity))
     });
     Report {

@@ -7,7 +7,6 @@
 //! single service will be, for neither does the shop.
 
 use super::judge::Judge;
-use super::shop::Shop;
 use crate::arrivals::Schedule;
 use crate::scenario::Scenario;
 use crate::tally::Span;
@@ -42,7 +41,7 @@ pub(crate) fn bounds(scenario: &Scenario, judge: &Judge, seeds: &[u64]) -> Vec<B
     phases
         .map(|((phase, Span { start, end }), counts)| {
             let seconds = (*end - *start).as_secs_f64() * seeds.len() as f64;
-            bound(scenario, judge, counts, Shop::capacity(scenario, phase) * seconds)
+            bound(scenario, judge, counts, scenario.origin.capacity_in(phase) * seconds)
         })
         .collect()
 }

@@ -8,7 +8,6 @@
 use super::contest::{Contestant, pooled};
 use super::judge::Judge;
 use super::ledger::Ledger;
-use super::shop::Shop;
 use crate::scenario::Scenario;
 use crate::units::Rate;
 use plimsoll::policy;
@@ -43,7 +42,7 @@ fn simulated(scenario: &Scenario, contestant: Contestant) -> Ledger {
 fn score(scenario: &Scenario, contestant: Contestant) -> (f64, f64) {
     let ledger = simulated(scenario, contestant);
     let checkout = ledger.tally.cell(1, 0);
-    let useful = ledger.tally.useful_work(1, Shop::capacity(scenario, &scenario.phases[1])).unwrap();
+    let useful = ledger.tally.useful_work(1, scenario.origin.capacity_in(&scenario.phases[1])).unwrap();
     (checkout.good as f64 * 100.0 / checkout.offered as f64, useful * 100.0)
 }
 

@@ -14,7 +14,7 @@ use super::live::{Position, Requests};
 use super::world::Step;
 use crate::scenario::Scenario;
 use crate::scenario::origin::Service;
-use crate::scenario::phase::{Phase, Place};
+use crate::scenario::phase::Phase;
 use plimsoll_core::decision::RequestId;
 use plimsoll_core::time::Time;
 use rand::rngs::SmallRng;
@@ -90,10 +90,10 @@ impl Shop {
     /// The shop of `scenario`, before anything happened to it.
     pub(crate) fn new(scenario: &Scenario, seed: u64) -> Shop {
         let origin = &scenario.origin;
-        let endpoints = origin.endpoints.min(origin.workers);
-        let mut stations: Vec<Station> = (0..endpoints)
-            .map(|index| Station::new(share(origin.workers, endpoints, index), origin.service))
-            .collect();
+        let shares = origin.shares();
+        let endpoints = shares.len();
+        let mut stations: Vec<Station> =
+            shares.into_iter().map(|workers| Station::new(workers, origin.service)).collect();
         let mut dependencies = Vec::new();
         for (name, dependency) in origin.dependencies.iter() {
             stations.push(Station::new(dependency.slots, dependency.service));
@@ -127,19 +127,6 @@ impl Shop {
             Some(name) => named(name),
             None => named(&format!("endpoint {}", station + 1)).or_else(|| named("origin")),
         }
-    }
-
-    /// What the endpoints can do in `phase`, in units of cost per second.
-    pub(crate) fn capacity(scenario: &Scenario, phase: &Phase) -> f64 {
-        let mut capacity = 0.0;
-        let endpoints = scenario.origin.endpoints.min(scenario.origin.workers);
-        for index in 0..endpoints {
-            let workers = share(scenario.origin.workers, endpoints, index) as f64 * phase.workers.0;
-            let own = phase.slow.iter().find(|(name, _)| Place::named(name) == Place::Endpoint(index));
-            let slow = own.map(|(_, times)| times).or_else(|| phase.slow.get("origin"));
-            capacity += workers.round().max(1.0) / slow.map_or(1.0, |times| times.0);
-        }
-        capacity / scenario.origin.service.mean.as_secs_f64()
     }
 
     /// A request comes in.
@@ -232,9 +219,4 @@ impl Shop {
             scene.agenda.plan(scene.now.after(time), Step::Served(id));
         }
     }
-}
-
-/// The workers of endpoint `index`, when `endpoints` share `workers`.
-fn share(workers: usize, endpoints: usize, index: usize) -> usize {
-    workers / endpoints + usize::from(index < workers % endpoints)
 }

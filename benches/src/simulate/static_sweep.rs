@@ -6,7 +6,6 @@
 
 use super::contest::{Contestant, pooled};
 use super::judge::Judge;
-use super::shop::Shop;
 use crate::scenario::Scenario;
 use std::collections::BTreeSet;
 
@@ -35,11 +34,11 @@ pub(crate) fn best_static_limit(scenario: &Scenario, judge: &Judge, seeds: &[u64
     let useful = |limit| {
         let ledger = pooled(scenario, judge, Contestant::StaticLimit(limit), seeds);
         let of_phase = |(index, phase)| {
-            let capacity = Shop::capacity(scenario, phase);
+            let capacity = scenario.origin.capacity_in(phase);
             ledger.tally.useful_work(index, capacity).map_or(0.0, |share| share * capacity)
         };
         let served: f64 = scenario.phases.iter().enumerate().map(of_phase).sum();
-        served / scenario.phases.iter().map(|phase| Shop::capacity(scenario, phase)).sum::<f64>()
+        served / scenario.phases.iter().map(|phase| scenario.origin.capacity_in(phase)).sum::<f64>()
     };
     let swept: Vec<(u32, f64)> =
         static_limits(scenario.origin.workers).into_iter().map(|limit| (limit, useful(limit))).collect();

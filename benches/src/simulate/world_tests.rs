@@ -3,7 +3,6 @@
 use super::contest::{Contestant, run};
 use super::judge::Judge;
 use super::ledger::{Ledger, Point};
-use super::shop::Shop;
 use crate::scenario::Scenario;
 use crate::tally::Cell;
 use plimsoll::policy;
@@ -124,7 +123,7 @@ fn phase_changes_the_shop() {
   - { name: broken, duration: 10s, load: 0.2x, failing: { endpoint 1: 100% } }",
     );
     let capacities: Vec<f64> =
-        scenario.phases.iter().map(|phase| Shop::capacity(&scenario, phase).round()).collect();
+        scenario.phases.iter().map(|phase| scenario.origin.capacity_in(phase).round()).collect();
     assert_eq!(capacities, [800.0, 400.0, 267.0, 533.0, 800.0]);
     let ledger = simulate(&scenario, Contestant::NoControl, 1);
     let stay = |phase| mean_stay(&ledger.tally.phase_total(phase));

@@ -53,14 +53,10 @@ fn sessions_walk_a_funnel_and_orders_are_counted_where_they_are_made() {
     assert_eq!(origin.stats()["orders"].as_u64(), Some(completed), "{text}");
 }
 
-#[test]
-fn interrupted_run_tells_what_it_had_measured_and_says_that_it_is_partial() {
-    let origin = Origin::start(&["--service-ms=2"]);
-    let directory = TempDir::new().unwrap();
-    let scenario = file(&directory, "s.yaml", SCENARIO.replace("duration: 1s", "duration: 10m"));
-    let json = directory.path().join("r.json").to_string_lossy().into_owned();
+/// What a command says that is interrupted as soon as `origin` has served somebody.
+fn interrupted(origin: &Origin, arguments: &[&str]) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_plimsoll-bench"))
-        .args(["load", &scenario, "--target", &origin.url(), "--json", &json])
+        .args(arguments)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -69,9 +65,29 @@ fn interrupted_run_tells_what_it_had_measured_and_says_that_it_is_partial() {
     assert!(asked.success());
     let output = run.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(105), "{}", stderr(&output));
-    assert!(stdout(&output).contains("PARTIAL: ended after"), "{}", stdout(&output));
+    stdout(&output)
+}
+
+#[test]
+fn interrupted_run_tells_what_it_had_measured_and_says_that_it_is_partial() {
+    let origin = Origin::start(&["--service-ms=2"]);
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO.replace("duration: 1s", "duration: 10m"));
+    let json = directory.path().join("r.json").to_string_lossy().into_owned();
+    let text = interrupted(&origin, &["load", &scenario, "--target", &origin.url(), "--json", &json]);
+    assert!(text.contains("PARTIAL: ended after"), "{text}");
     let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     assert_eq!(results["partial"], true);
+}
+
+#[test]
+fn interrupted_replay_is_partial_as_well() {
+    let origin = Origin::start(&["--service-ms=2"]);
+    let directory = TempDir::new().unwrap();
+    let line = |minute| format!("h - - [30/Apr/2017:04:{minute:02}:11 +0000] \"GET / HTTP/1.1\" 200 1\n");
+    let log = file(&directory, "access.log", (0..60).map(line).collect::<String>());
+    let text = interrupted(&origin, &["replay", &log, "--target", &origin.url()]);
+    assert!(text.contains("PARTIAL: ended after"), "{text}");
 }
 
 #[test]

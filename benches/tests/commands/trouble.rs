@@ -79,3 +79,50 @@ fn run_without_enough_open_files_is_invalid_and_says_how_to_get_more() {
     let text = stdout(&output);
     assert!(text.contains("may open 30 files") && text.contains("ulimit"), "{text}");
 }
+
+#[test]
+fn every_mistake_of_a_scenario_is_told_with_its_place_and_what_to_write() {
+    let directory = TempDir::new().unwrap();
+    let scenario = SCENARIO.replace("patience", "patiense").replace("50/s", "50");
+    let scenario = file(&directory, "s.yaml", scenario);
+    let output = bench(&["load", &scenario, "--target", "http://127.0.0.1:9"]);
+    assert_eq!(output.status.code(), Some(1));
+    let message = stderr(&output);
+    for told in [
+        "s.yaml:5:1: patiense: unknown key `patiense` (did you mean `patience`?)",
+        "s.yaml:10:39: phases[0].load: `50` is not a load (write it like 4x",
+        "s.yaml:1:1: `patience` is missing (for example `patience: 2s`)",
+    ] {
+        assert!(message.contains(told), "{told} is not in\n{message}");
+    }
+}
+
+#[test]
+fn what_is_no_scenario_is_named_for_what_it_is() {
+    let directory = TempDir::new().unwrap();
+    let prose = file(&directory, "prose.yaml", "once: upon: a time\n");
+    let binary = file(&directory, "binary.yaml", [0xff, 0xfe, 0x00]);
+    for (path, told) in [
+        (directory.path().to_str().unwrap(), "is a directory: name one of the scenarios in it"),
+        ("no-such.yaml", "no-such.yaml: cannot be read"),
+        (&prose, "prose.yaml:1:11: not YAML"),
+        (&binary, "binary.yaml:1:1: not UTF-8"),
+    ] {
+        let output = bench(&["load", path, "--target", "http://127.0.0.1:9"]);
+        assert_eq!(output.status.code(), Some(1), "{path}");
+        assert!(stderr(&output).contains(told), "{path}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn results_that_cannot_be_written_are_missed_before_the_run_and_not_after_it() {
+    let origin = Origin::start(&["--service-ms=1"]);
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO);
+    for option in ["--json", "--html"] {
+        let output = bench(&["load", &scenario, "--target", &origin.url(), option, "/no/such/place"]);
+        assert_eq!(output.status.code(), Some(1), "{option}");
+        assert!(stderr(&output).contains("cannot write /no/such/place"), "{}", stderr(&output));
+    }
+    assert_eq!(origin.stats()["served"], serde_json::json!({}));
+}

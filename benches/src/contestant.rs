@@ -1,4 +1,7 @@
-//! Who is compared: each guards the same shop in its own way.
+//! Who may stand before a shop: nobody, plimsoll, or somebody else's proxy.
+//!
+//! Each guards the same shop in its own way, as its best operator would have it. It
+//! does not say who is put to the test: that is the command's.
 
 use crate::peers::{Blanks, Program};
 use crate::scenario::Scenario;
@@ -8,10 +11,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-const HAPROXY: &str = include_str!("../../peers/haproxy.cfg");
-const NGINX: &str = include_str!("../../peers/nginx.conf");
-const ENVOY_ADAPTIVE: &str = include_str!("../../peers/envoy-adaptive.yaml");
-const ENVOY_ADMISSION: &str = include_str!("../../peers/envoy-admission.yaml");
+const HAPROXY: &str = include_str!("../peers/haproxy.cfg");
+const NGINX: &str = include_str!("../peers/nginx.conf");
+const ENVOY_ADAPTIVE: &str = include_str!("../peers/envoy-adaptive.yaml");
+const ENVOY_ADMISSION: &str = include_str!("../peers/envoy-admission.yaml");
 /// How long HAProxy lets a request wait, as a share of the SLO: what is left is for the service.
 const QUEUE_SHARE: f64 = 0.7;
 
@@ -67,6 +70,14 @@ impl Peer {
 }
 
 impl Contestant {
+    /// Which version of somebody else's proxy it is.
+    pub(crate) fn version(&self) -> Option<String> {
+        match self {
+            Contestant::Direct | Contestant::Plimsoll(_) => None,
+            Contestant::Peer(peer) => peer.program.version(&peer.path),
+        }
+    }
+
     /// Sets it up before the shop at `upstream`; `None` for nobody.
     pub(crate) async fn start(
         &self,
