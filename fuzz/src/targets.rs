@@ -1,9 +1,11 @@
 //! What is read from outside, as functions of bytes that must never panic, and what must hold of the outcome.
 //!
-//! Used by the fuzz targets, and by `tests/fuzz.rs` on a stable toolchain. Scenarios are read by the
-//! harness, which is no library, and are not among them.
+//! Used by the fuzz targets, and by `tests/hygiene/fuzz.rs` on a stable toolchain. Scenarios are read by the
+//! harness, which is no library: `fuzz_targets/scenario.rs` and `benches/src/scenario/fuzz_tests.rs` run them.
 
 use std::fs;
+use std::path::Path;
+use std::sync::LazyLock;
 
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Version};
@@ -11,9 +13,22 @@ use plimsoll::access_log::AccessLog;
 use plimsoll::classify::path::key;
 use plimsoll::config::Config;
 use plimsoll::hygiene::{self, Received, Rules};
-use plimsoll::model::Manifest;
+use plimsoll::model::Scorer;
 use plimsoll::policy::compile::compile;
 use plimsoll::yaml::source::Source;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+/// A bundle whose manifest is written anew for each input.
+static BUNDLE: LazyLock<TempDir> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().expect("there is room for a directory");
+    let write = |name: &str, bytes: &[u8]| {
+        fs::write(directory.path().join(name), bytes).expect("there is room for a file");
+    };
+    write("model.onnx", include_bytes!("../../models/storefront/model.onnx"));
+    write("golden.json", include_bytes!("../../models/storefront/golden.json"));
+    directory
+});
 
 /// A policy: compiled, or every mistake is told in words.
 pub fn policy(bytes: &[u8]) {
@@ -60,6 +75,9 @@ pub fn hygiene(bytes: &[u8]) {
     let Ok(repairs) = hygiene::check(received, &Rules::default()) else { return };
     let Some(repaired) = repairs.target else { return };
     assert!(repaired.starts_with(b"/"), "{repaired:?}");
+    // What the shop reads has the class of what was sent.
+    let (sent, forwarded) = (path_key(target), path_key(&repaired));
+    assert!(target[0] != b'/' || sent == forwarded, "{sent:?} became {forwarded:?}");
     let again = Received { target: &repaired, bytes: None, ..received };
     if let Ok(repairs) = hygiene::check(again, &Rules::default()) {
         assert_eq!(repairs.target, None, "{:?}", String::from_utf8_lossy(&repaired));
@@ -75,9 +93,21 @@ pub fn access_log(bytes: &[u8]) {
     }
 }
 
-/// A bundle's manifest.
+/// A bundle's manifest, sealed, beside a model that is in order.
 pub fn manifest(bytes: &[u8]) {
-    let _ = serde_json::from_slice::<Manifest>(bytes);
+    let directory: &Path = BUNDLE.path();
+    let seal: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    fs::write(directory.join("manifest.json"), bytes).expect("there is room for a file");
+    fs::write(directory.join("manifest.sha256"), seal).expect("there is room for a file");
+    if let Err(error) = Scorer::load(directory) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// The key of the path of a target in origin form.
+fn path_key(target: &[u8]) -> String {
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    key(&String::from_utf8_lossy(path)).into_owned()
 }
 
 trait SplitOnce {
