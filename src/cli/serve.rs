@@ -10,7 +10,7 @@ mod handover;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,7 +27,9 @@ use tokio::task::JoinSet;
 use crate::admin::{Admin, access};
 use crate::cli::model::own_program;
 use crate::cli::serve::handover::{Predecessor, Sockets};
-use crate::config::{AdminPlace, Config, DEFAULT_POOL, JOURNAL_BYTES_MAX, Listener, Pool, ServerTls};
+use crate::config::{
+    AdminPlace, Config, DEFAULT_POOL, Endpoint, JOURNAL_BYTES_MAX, Listener, Pool, ServerTls,
+};
 use crate::journal::writer::JournalSettings;
 use crate::memory;
 use crate::policy::watch::PolicyWatch;
@@ -130,7 +132,7 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
         config.listen = arguments.listen.into_iter().map(Listener::clear).collect();
     }
     if !arguments.upstream.is_empty() {
-        let endpoints = arguments.upstream.iter().map(|name| resolve(name));
+        let endpoints = arguments.upstream.iter().map(|text| endpoint(text));
         config.pools.retain(|pool| pool.name != DEFAULT_POOL);
         config.pools.push(Pool::new(DEFAULT_POOL, endpoints.collect::<anyhow::Result<_>>()?));
     }
@@ -158,12 +160,9 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn resolve(name: &str) -> anyhow::Result<SocketAddr> {
-    let name = name.strip_prefix("http://").unwrap_or(name).trim_end_matches('/');
-    let mut addresses = name
-        .to_socket_addrs()
-        .with_context(|| format!("--upstream {name}: not a host with a port, like 127.0.0.1:3000"))?;
-    addresses.next().with_context(|| format!("--upstream {name}: the name has no address"))
+fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
+    let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    host.parse().with_context(|| format!("--upstream {text}"))
 }
 
 /// Serves until it is told to end, or until a successor serves.
@@ -176,12 +175,12 @@ async fn serve(
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let (stop, stopped) = watch::channel(false);
     memory::recall(&serving);
-    let proxy = Plimsoll::new(serving.clone())?;
+    let proxy = Plimsoll::new(serving.clone()).await?;
     let strain = proxy.strain();
     let metrics = serving.metrics.connections.clone();
     tokio::spawn(strain.clone().watch(serving.config.memory_bytes_max, serving.clock, metrics));
-    for check in proxy.health_checks(&stopped) {
-        tokio::spawn(check);
+    for watch in proxy.watch_endpoints(&stopped) {
+        tokio::spawn(watch);
     }
     for pool in &serving.pools {
         let gate = pool.gate.clone();

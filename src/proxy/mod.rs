@@ -19,6 +19,7 @@ mod failure;
 mod intake;
 mod refuse;
 mod outliers;
+mod endpoints;
 mod upstream;
 mod record;
 pub mod service;

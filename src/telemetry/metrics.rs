@@ -161,6 +161,8 @@ pub struct Metrics {
     pub value_skipped: Counter,
     /// Connections to upstreams that failed.
     pub connect_failures: Counter,
+    /// Names of endpoints that could not be looked up.
+    pub lookup_failures: Counter,
     /// Endpoints left alone for failing.
     pub ejections: Counter,
     reloads: [Counter; 2],
@@ -207,6 +209,7 @@ impl Default for Metrics {
             class_by: Default::default(),
             value_skipped: Counter::default(),
             connect_failures: Counter::default(),
+            lookup_failures: Counter::default(),
             ejections: Counter::default(),
             reloads: Default::default(),
             slo: Family::default(),
@@ -254,6 +257,8 @@ impl Metrics {
         registry.register("value_skipped", "Value head runs nobody needed", self.value_skipped.clone());
         let help = "Connections to upstreams that failed";
         registry.register("connect_failures", help, self.connect_failures.clone());
+        let help = "Names of endpoints that could not be looked up";
+        registry.register("lookup_failures", help, self.lookup_failures.clone());
         let help = "Endpoints left alone, because requests failed there";
         registry.register("ejections", help, self.ejections.clone());
         let by_kind = Family::<KindLabel, Counter>::default();
