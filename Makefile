@@ -6,6 +6,8 @@ RELEASE := $(TARGET)/release
 PYTHON ?= python3
 # Damaged bundles that `make mutations` tries.
 MUTATIONS ?= 1000
+# For how long `make fuzz` digs at each target.
+FUZZ_SECONDS ?= 60
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
 # Where `make peers` puts what no package has.
@@ -15,7 +17,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations upgrades sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations fuzz reloads upgrades sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -126,6 +128,22 @@ replay: ## Decide a million journalled decisions again, and tell how long that t
 
 mutations: ## Try to load a thousand damaged model bundles
 	PLIMSOLL_MUTATIONS=$(MUTATIONS) $(CARGO) test --release --locked -p plimsoll --test model damaged -- --nocapture
+
+# What it finds is kept in the target directory; a crash, in fuzz/artifacts. The lock file is the workspace's.
+fuzz: setup ## Dig for inputs that break what reads from outside, FUZZ_SECONDS each
+	@$(CARGO) +nightly fuzz --version > /dev/null 2>&1 || { \
+	    echo "cargo fuzz is missing: rustup toolchain install nightly; $(CARGO) install --locked cargo-fuzz" >&2; exit 1; }
+	@cp Cargo.lock fuzz/Cargo.lock
+	@for target in path hygiene access_log settings policy:policies scenario:benches/scenarios \
+	    manifest:models/storefront; do \
+	    name=$${target%%:*}; corpus=$${target#*:}; [ -d "$$corpus" ] || corpus=fuzz/corpus/$$name; \
+	    mkdir -p $(TARGET)/fuzz/$$name; echo "fuzz $$name"; \
+	    $(CARGO) +nightly fuzz run $$name $(TARGET)/fuzz/$$name $$corpus -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=5 -print_final_stats=1 || exit 1; \
+	done
+
+reloads: ## A thousand reloads under load
+	PLIMSOLL_RELOADS=1000 $(CARGO) test --locked -p plimsoll --test serve while_policies_come_and_go -- --nocapture
 
 upgrades: ## Upgrade and drain fifty times each under load
 	PLIMSOLL_UPGRADES=50 $(CARGO) test --locked -p plimsoll --test serve under_load -- --nocapture --test-threads=1
