@@ -340,7 +340,7 @@ async fn keep_saving(serving: Arc<Serving>) {
 }
 
 /// Waits until every client has its answer, but not for ever. Seats tell less: they are given back
-/// while slow readers still read.
+/// while slow readers still read. Event streams and WebSockets are waited for only where nobody waits for us.
 async fn drain(serving: &Serving, doors: &ProxyDoors, end: End) {
     let (max, linger) = match end {
         End::Stopped => (serving.config.drain.stop, LINGER),
@@ -352,9 +352,13 @@ async fn drain(serving: &Serving, doors: &ProxyDoors, end: End) {
         let _ = tokio::time::timeout(linger, until(|| doors.connections() == 0)).await;
         doors.close_idle().await;
         until(|| serving.is_idle()).await;
+        // Nor for the end of streams, which have none: they go on for as long as they may.
+        if end == End::Succeeded {
+            until(|| doors.connections() == 0).await;
+        }
     };
     if tokio::time::timeout(max, idle).await.is_err() {
-        log::warn!("requests were still unfinished after {max:?}");
+        log::warn!("requests or streams were still unfinished after {max:?}");
     }
 }
 
