@@ -1,7 +1,7 @@
 //! What is read from outside, as functions of bytes that must never panic, and what must hold of the outcome.
 //!
 //! Used by the fuzz targets, and by `tests/hygiene/fuzz.rs` on a stable toolchain. Scenarios are read by the
-//! harness, which is no library: `fuzz_targets/scenario.rs` and `benches/src/scenario/fuzz_tests.rs` run them.
+//! harness, which is no library: `fuzz_targets/scenario/` and `benches/src/scenario/fuzz_tests.rs` run them.
 
 use std::fs;
 use std::path::Path;

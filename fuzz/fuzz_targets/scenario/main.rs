@@ -3,21 +3,15 @@
 #![no_main]
 #![allow(dead_code, reason = "a scenario is read, not run")]
 
-#[path = "../../benches/src/units.rs"]
+#[path = "../../../benches/src/units.rs"]
 mod units;
-#[path = "../../benches/src/service_time.rs"]
+#[path = "../../../benches/src/service_time.rs"]
 mod service_time;
-mod client {
-    #[path = "../../../benches/src/client/failure.rs"]
-    pub(crate) mod failure;
-}
-#[path = "../../benches/src/tally.rs"]
+mod client;
+#[path = "../../../benches/src/tally.rs"]
 mod tally;
-mod origin {
-    #[path = "../../../benches/src/origin/pages.rs"]
-    pub(crate) mod pages;
-}
-#[path = "../../benches/src/scenario/mod.rs"]
+mod origin;
+#[path = "../../../benches/src/scenario/mod.rs"]
 mod scenario;
 
 use std::path::Path;
