@@ -7,6 +7,7 @@
 //! How the sockets pass to the next process is `handover`'s part.
 
 mod handover;
+mod logging;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -88,7 +89,7 @@ pub struct Arguments {
 /// # Errors
 /// Settings, a policy or an address that cannot be used.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    start_log();
+    logging::start();
     let config = settings(arguments)?;
     let (sockets, predecessor) = Sockets::open(&config)?;
     let admin = sockets.admin.as_ref().map(TcpListener::try_clone).transpose()?;
@@ -109,18 +110,6 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 pub fn complain(error: &anyhow::Error) -> ExitCode {
     eprintln!("plimsoll: {error:#}");
     ExitCode::FAILURE
-}
-
-/// Ours is told from `info` on, until the admin API says otherwise; Pingora's errors only, for it warns of
-/// each client that leaves.
-fn start_log() {
-    let mut log =
-        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("plimsoll=trace,error"));
-    // Started twice only by tests, which have no use for a second log.
-    let _ = log.try_init();
-    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
-        log::set_max_level(log::LevelFilter::Info);
-    }
 }
 
 fn settings(arguments: Arguments) -> anyhow::Result<Config> {
