@@ -6,6 +6,8 @@ RELEASE := $(TARGET)/release
 PYTHON ?= python3
 # Damaged bundles that `make mutations` tries.
 MUTATIONS ?= 1000
+# Requests that `make chaos` makes.
+CHAOS ?= 1000000
 # For how long `make fuzz` digs at each target.
 FUZZ_SECONDS ?= 60
 # The data sets to train on; see models/README.md.
@@ -17,7 +19,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations fuzz reloads upgrades sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations fuzz chaos reloads upgrades sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -137,10 +139,13 @@ fuzz: setup ## Dig for inputs that break what reads from outside, FUZZ_SECONDS e
 	@for target in path hygiene access_log settings policy:policies scenario:benches/scenarios \
 	    manifest:models/storefront; do \
 	    name=$${target%%:*}; corpus=$${target#*:}; [ -d "$$corpus" ] || corpus=fuzz/corpus/$$name; \
-	    mkdir -p $(TARGET)/fuzz/$$name; echo "fuzz $$name"; \
-	    $(CARGO) +nightly fuzz run $$name $(TARGET)/fuzz/$$name $$corpus -- \
+	    found=$(abspath $(TARGET))/fuzz/$$name; mkdir -p $$found; echo "fuzz $$name"; \
+	    $(CARGO) +nightly fuzz run $$name $$found $(CURDIR)/$$corpus -- \
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=5 -print_final_stats=1 || exit 1; \
 	done
+
+chaos: ## A million requests while everything goes wrong at once
+	PLIMSOLL_CHAOS=$(CHAOS) $(CARGO) test --release --locked -p plimsoll --lib proxy::chaos_tests -- --nocapture
 
 reloads: ## A thousand reloads under load
 	PLIMSOLL_RELOADS=1000 $(CARGO) test --locked -p plimsoll --test serve while_policies_come_and_go -- --nocapture

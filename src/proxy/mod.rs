@@ -25,3 +25,5 @@ mod record;
 pub mod service;
 pub mod preface;
 pub mod doors;
+#[cfg(test)]
+mod chaos_tests;
