@@ -6,10 +6,12 @@ RELEASE := $(TARGET)/release
 PYTHON ?= python3
 # Damaged bundles that `make mutations` tries.
 MUTATIONS ?= 1000
-# Requests that `make chaos` makes.
-CHAOS ?= 1000000
 # For how long `make fuzz` digs at each target.
 FUZZ_SECONDS ?= 60
+# How long `make soak` takes.
+SOAK ?= 30m
+# Requests that `make chaos` makes.
+CHAOS ?= 1000000
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
 # Where `make peers` puts what no package has.
@@ -19,7 +21,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations fuzz chaos reloads upgrades sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations fuzz chaos soak slowloris floods reloads upgrades sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -146,6 +148,29 @@ fuzz: setup ## Dig for inputs that break what reads from outside, FUZZ_SECONDS e
 
 chaos: ## A million requests while everything goes wrong at once
 	PLIMSOLL_CHAOS=$(CHAOS) $(CARGO) test --release --locked -p plimsoll --lib proxy::chaos_tests -- --nocapture
+
+soak: build ## Half an hour of a usual day (SOAK=30m): whether memory or descriptors grow
+	@mkdir -p $(BENCH)
+	$(RELEASE)/plimsoll-bench soak --plimsoll $(RELEASE)/plimsoll --for $(SOAK) \
+	    --html $(BENCH)/soak.html --json $(BENCH)/soak.json
+
+# A head that grows by a header line every ten seconds, on five thousand connections.
+slowloris: build ## What normal clients feel of five thousand that never finish their heads
+	@command -v slowhttptest > /dev/null || { \
+	    echo "slowhttptest is missing: install it (Debian: sudo apt-get install slowhttptest)" >&2; exit 1; }
+	$(RELEASE)/plimsoll-bench siege --plimsoll $(RELEASE)/plimsoll -- \
+	    slowhttptest -H -c 5000 -r 1500 -i 10 -l 60 -p 5 -u http://{address}/
+
+$(TARGET)/attacks/bin/python: benches/attacks/requirements.txt
+	$(PYTHON) -m venv $(TARGET)/attacks
+	$(TARGET)/attacks/bin/pip install --quiet --requirement benches/attacks/requirements.txt
+
+floods: build $(TARGET)/attacks/bin/python ## What normal clients feel of HTTP/2 floods, one kind after the other
+	@for flood in rapid-reset made-you-reset continuation settings ping empty-data; do \
+	    echo "$$flood"; \
+	    $(RELEASE)/plimsoll-bench siege --plimsoll $(RELEASE)/plimsoll -- \
+	        $(TARGET)/attacks/bin/python benches/attacks/http2_floods.py $$flood {address} || exit 1; \
+	done
 
 reloads: ## A thousand reloads under load
 	PLIMSOLL_RELOADS=1000 $(CARGO) test --locked -p plimsoll --test serve while_policies_come_and_go -- --nocapture

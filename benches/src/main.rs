@@ -42,9 +42,12 @@ mod demo;
 mod measure;
 mod compare;
 mod cpu_time;
+mod vitals;
 mod affinity;
 mod closed_loop;
 mod overhead;
+mod soak;
+mod siege;
 mod simulate;
 mod export;
 
@@ -68,6 +71,8 @@ enum Command {
     Measure(measure::MeasureArgs),
     Compare(compare::CompareArgs),
     Overhead(overhead::OverheadArgs),
+    Soak(soak::SoakArgs),
+    Siege(siege::SiegeArgs),
     Report(report::command::ReportArgs),
     Claims(report::claims::ClaimsArgs),
     Simulate(simulate::SimulateArgs),
@@ -108,6 +113,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Measure(args) => measure::measure(args).await,
         Command::Compare(args) => compare::compare(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
+        Command::Soak(args) => soak::soak(args).await,
+        Command::Siege(args) => siege::siege(args).await,
         Command::Report(args) => report::command::report(&args),
         Command::Claims(args) => report::claims::claims(&args),
         Command::Simulate(args) => simulate::simulate(&args),

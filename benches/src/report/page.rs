@@ -44,7 +44,7 @@ pub(crate) fn html(record: &Record) -> String {
 }
 
 /// A whole page with this body.
-pub(super) fn document(title: &str, body: &Markup) -> String {
+pub(crate) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -140,7 +140,7 @@ fn css(RGBColor(red, green, blue): RGBColor) -> String {
 }
 
 /// A chart with its caption, and a legend if its lines are not the classes.
-pub(super) fn figure(title: &str, unit: &str, legend: &[(&str, RGBColor)], chart: &Chart) -> Markup {
+pub(crate) fn figure(title: &str, unit: &str, legend: &[(&str, RGBColor)], chart: &Chart) -> Markup {
     html! {
         figure {
             figcaption {

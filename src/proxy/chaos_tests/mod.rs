@@ -208,7 +208,7 @@ async fn chaos() {
     );
     let all = [&seen.served, &seen.refused, &seen.broken, &seen.left].map(count).iter().sum::<u64>();
     assert_eq!(all, total, "requests without an outcome");
-    assert!(count(&seen.served) > total / 4 && injected > 0 && kills > 0 && applied > 0 && rejected > 0);
+    assert!(count(&seen.served) > total / 10 && injected > 0 && kills > 0 && applied > 0 && rejected > 0);
     assert_eq!(count(&others), 0, "panics that nobody asked for");
     proxy.stop.send_replace(true);
     while proxy.accepting.join_next().await.is_some() {}
