@@ -6,7 +6,14 @@ RELEASE := $(TARGET)/release
 PYTHON ?= python3
 # Damaged bundles that `make mutations` tries.
 MUTATIONS ?= 1000
+# Stories that `make soak-sim` tells.
 SEEDS ?= 100000
+# For how long `make fuzz` digs at each target.
+FUZZ_SECONDS ?= 60
+# How long `make soak` takes.
+SOAK ?= 30m
+# Requests that `make chaos` makes.
+CHAOS ?= 1000000
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
 # Where `make peers` puts what no package has.
@@ -16,7 +23,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades generator prove validate sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -150,6 +157,48 @@ mutations: ## Try to load a thousand damaged model bundles
 
 soak-sim: ## Sweep the core's invariants over a hundred thousand random stories (SEEDS=)
 	PLIMSOLL_SEEDS=$(SEEDS) $(CARGO) test --release --locked -p plimsoll-core --test invariants long -- --nocapture
+
+# What it finds is kept in the target directory; a crash, in fuzz/artifacts. The lock file is the workspace's.
+fuzz: setup ## Dig for inputs that break what reads from outside, FUZZ_SECONDS each
+	@$(CARGO) +nightly fuzz --version > /dev/null 2>&1 || { \
+	    echo "cargo fuzz is missing: rustup toolchain install nightly; $(CARGO) install --locked cargo-fuzz" >&2; exit 1; }
+	@cp Cargo.lock fuzz/Cargo.lock
+	@for target in path hygiene access_log settings policy:policies scenario:benches/scenarios \
+	    manifest:models/storefront; do \
+	    name=$${target%%:*}; corpus=$${target#*:}; [ -d "$$corpus" ] || corpus=fuzz/corpus/$$name; \
+	    found=$(abspath $(TARGET))/fuzz/$$name; mkdir -p $$found; echo "fuzz $$name"; \
+	    $(CARGO) +nightly fuzz run $$name $$found $(CURDIR)/$$corpus -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=5 -print_final_stats=1 || exit 1; \
+	done
+
+chaos: ## A million requests while everything goes wrong at once
+	PLIMSOLL_CHAOS=$(CHAOS) $(CARGO) test --release --locked -p plimsoll --lib proxy::chaos_tests -- --nocapture
+
+soak: build ## Half an hour of a usual day (SOAK=30m): whether memory or descriptors grow
+	@mkdir -p $(BENCH)
+	$(RELEASE)/plimsoll-bench soak --plimsoll $(RELEASE)/plimsoll --for $(SOAK) \
+	    --html $(BENCH)/soak.html --json $(BENCH)/soak.json
+
+# A head that grows by a header line every ten seconds, on five thousand connections.
+slowloris: build ## What normal clients feel of five thousand that never finish their heads
+	@command -v slowhttptest > /dev/null || { \
+	    echo "slowhttptest is missing: install it (Debian: sudo apt-get install slowhttptest)" >&2; exit 1; }
+	$(RELEASE)/plimsoll-bench siege --plimsoll $(RELEASE)/plimsoll -- \
+	    slowhttptest -H -c 5000 -r 1500 -i 10 -l 60 -p 5 -u http://{address}/
+
+$(TARGET)/attacks/bin/python: benches/attacks/requirements.txt
+	$(PYTHON) -m venv $(TARGET)/attacks
+	$(TARGET)/attacks/bin/pip install --quiet --requirement benches/attacks/requirements.txt
+
+floods: build $(TARGET)/attacks/bin/python ## What normal clients feel of HTTP/2 floods, one kind after the other
+	@for flood in rapid-reset made-you-reset continuation settings ping empty-data; do \
+	    echo "$$flood"; \
+	    $(RELEASE)/plimsoll-bench siege --plimsoll $(RELEASE)/plimsoll -- \
+	        $(TARGET)/attacks/bin/python benches/attacks/http2_floods.py $$flood {address} || exit 1; \
+	done
+
+reloads: ## A thousand reloads under load
+	PLIMSOLL_RELOADS=1000 $(CARGO) test --locked -p plimsoll --test serve while_policies_come_and_go -- --nocapture
 
 upgrades: ## Upgrade and drain fifty times each under load
 	PLIMSOLL_UPGRADES=50 $(CARGO) test --locked -p plimsoll --test serve under_load -- --nocapture --test-threads=1

@@ -18,7 +18,7 @@ use Imports::{AllBut, Only};
 const LINES_MAX: usize = 500;
 
 /// Everything that is Rust in this repository.
-const TREES: [&str; 8] = [
+const TREES: [&str; 10] = [
     "core/src",
     "core/tests",
     "src",
@@ -27,6 +27,8 @@ const TREES: [&str; 8] = [
     "benches/tests",
     "benches/micro",
     "benches/peers",
+    "fuzz/src",
+    "fuzz/fuzz_targets",
 ];
 
 /// Names that say nothing, so that anything may end up there.

@@ -46,10 +46,13 @@ mod measure;
 mod prove;
 mod compare;
 mod cpu_time;
+mod vitals;
 mod affinity;
 mod closed_loop;
 mod overhead;
 mod generator;
+mod soak;
+mod siege;
 mod simulate;
 mod validate;
 mod export;
@@ -76,6 +79,8 @@ enum Command {
     Compare(compare::CompareArgs),
     Overhead(overhead::OverheadArgs),
     Generator(generator::GeneratorArgs),
+    Soak(soak::SoakArgs),
+    Siege(siege::SiegeArgs),
     Report(report::command::ReportArgs),
     Claims(report::claims::ClaimsArgs),
     Simulate(simulate::SimulateArgs),
@@ -119,6 +124,8 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Compare(args) => compare::compare(args).await,
         Command::Overhead(args) => overhead::overhead(args).await,
         Command::Generator(args) => generator::generator(args).await,
+        Command::Soak(args) => soak::soak(args).await,
+        Command::Siege(args) => siege::siege(args).await,
         Command::Report(args) => report::command::report(&args),
         Command::Claims(args) => report::claims::claims(&args),
         Command::Simulate(args) => simulate::simulate(&args),

@@ -8,7 +8,7 @@ pub(crate) mod claims;
 pub(crate) mod command;
 mod difference;
 pub(crate) mod machine;
-mod page;
+pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod recording;
 

@@ -71,6 +71,8 @@ pub(crate) struct ProxyStage {
     _directory: Option<TempDir>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
+    /// Where its admin API does; peers have none.
+    admin: Option<SocketAddr>,
 }
 
 impl ProxyStage {
@@ -91,7 +93,7 @@ impl ProxyStage {
         arguments.extend(threads.map(|threads| format!("--threads={threads}")));
         let mut server = Server::start("plimsoll", proxy.plimsoll.as_os_str(), arguments)?;
         server.ready(admin, "/readyz").await?;
-        Ok(ProxyStage { server, _directory: None, address })
+        Ok(ProxyStage { server, _directory: None, address, admin: Some(admin) })
     }
 
     /// Starts the bare Pingora proxy, which has no admin address, in front of `upstream`.
@@ -105,17 +107,34 @@ impl ProxyStage {
             [format!("--listen={address}"), format!("--upstream={upstream}"), format!("--threads={threads}")];
         let mut server = Server::start("bare-pingora", binary.as_os_str(), arguments)?;
         server.ready(address, "/").await?;
-        Ok(ProxyStage { server, _directory: None, address })
+        Ok(ProxyStage { server, _directory: None, address, admin: None })
     }
 
     /// A peer that runs with a configuration in `directory`.
     pub(crate) fn of_peer(server: Server, address: SocketAddr, directory: TempDir) -> ProxyStage {
-        ProxyStage { server, _directory: Some(directory), address }
+        ProxyStage { server, _directory: Some(directory), address, admin: None }
     }
 
     /// The process id, while it runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.server.id()
+    }
+
+    /// Fails if it has ended.
+    pub(crate) fn check(&mut self) -> Result<(), StageError> {
+        Ok(self.server.check()?)
+    }
+
+    /// The sum of a metric over all its labels; 0 if there is none.
+    pub(crate) async fn metric(&self, name: &str) -> Result<f64, StageError> {
+        let Some(admin) = self.admin else { return Ok(0.0) };
+        let answer = Client::new(admin).get("/metrics").await?;
+        let text = String::from_utf8_lossy(&answer.body);
+        let of_name = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            rest.starts_with([' ', '{']).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        };
+        Ok(text.lines().filter_map(of_name).sum())
     }
 
     /// Ends it; fails if it had ended before.

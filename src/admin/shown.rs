@@ -133,7 +133,7 @@ fn pool_state(pool: &PoolGate, classes: &[&str]) -> Value {
     });
     json!({
         "pool": pool.pool.name,
-        "endpoints": pool.pool.endpoints,
+        "endpoints": pool.pool.endpoints.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "limit": snapshot.limit,
         "inflight": snapshot.inflight,
         "queued": snapshot.classes.iter().map(|class| class.queued).sum::<u32>(),

@@ -7,10 +7,11 @@
 //! How the sockets pass to the next process is `handover`'s part.
 
 mod handover;
+mod logging;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -27,7 +28,9 @@ use tokio::task::JoinSet;
 use crate::admin::{Admin, access};
 use crate::cli::model::own_program;
 use crate::cli::serve::handover::{Predecessor, Sockets};
-use crate::config::{AdminPlace, Config, DEFAULT_POOL, JOURNAL_BYTES_MAX, Listener, Pool, ServerTls};
+use crate::config::{
+    AdminPlace, Config, DEFAULT_POOL, Endpoint, JOURNAL_BYTES_MAX, Listener, Pool, ServerTls,
+};
 use crate::journal::writer::JournalSettings;
 use crate::memory;
 use crate::policy::watch::PolicyWatch;
@@ -86,7 +89,7 @@ pub struct Arguments {
 /// # Errors
 /// Settings, a policy or an address that cannot be used.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    start_log();
+    logging::start();
     let config = settings(arguments)?;
     let (sockets, predecessor) = Sockets::open(&config)?;
     let admin = sockets.admin.as_ref().map(TcpListener::try_clone).transpose()?;
@@ -109,18 +112,6 @@ pub fn complain(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Ours is told from `info` on, until the admin API says otherwise; Pingora's errors only, for it warns of
-/// each client that leaves.
-fn start_log() {
-    let mut log =
-        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("plimsoll=trace,error"));
-    // Started twice only by tests, which have no use for a second log.
-    let _ = log.try_init();
-    if std::env::var_os(env_logger::DEFAULT_FILTER_ENV).is_none() {
-        log::set_max_level(log::LevelFilter::Info);
-    }
-}
-
 fn settings(arguments: Arguments) -> anyhow::Result<Config> {
     let mut config = match &arguments.config {
         Some(path) => Config::read(path)?,
@@ -130,7 +121,7 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
         config.listen = arguments.listen.into_iter().map(Listener::clear).collect();
     }
     if !arguments.upstream.is_empty() {
-        let endpoints = arguments.upstream.iter().map(|name| resolve(name));
+        let endpoints = arguments.upstream.iter().map(|text| endpoint(text));
         config.pools.retain(|pool| pool.name != DEFAULT_POOL);
         config.pools.push(Pool::new(DEFAULT_POOL, endpoints.collect::<anyhow::Result<_>>()?));
     }
@@ -158,12 +149,9 @@ fn settings(arguments: Arguments) -> anyhow::Result<Config> {
     Ok(config)
 }
 
-fn resolve(name: &str) -> anyhow::Result<SocketAddr> {
-    let name = name.strip_prefix("http://").unwrap_or(name).trim_end_matches('/');
-    let mut addresses = name
-        .to_socket_addrs()
-        .with_context(|| format!("--upstream {name}: not a host with a port, like 127.0.0.1:3000"))?;
-    addresses.next().with_context(|| format!("--upstream {name}: the name has no address"))
+fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
+    let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    host.parse().with_context(|| format!("--upstream {text}"))
 }
 
 /// Serves until it is told to end, or until a successor serves.
@@ -176,12 +164,12 @@ async fn serve(
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let (stop, stopped) = watch::channel(false);
     memory::recall(&serving);
-    let proxy = Plimsoll::new(serving.clone())?;
+    let proxy = Plimsoll::new(serving.clone()).await?;
     let strain = proxy.strain();
     let metrics = serving.metrics.connections.clone();
     tokio::spawn(strain.clone().watch(serving.config.memory_bytes_max, serving.clock, metrics));
-    for check in proxy.health_checks(&stopped) {
-        tokio::spawn(check);
+    for watch in proxy.watch_endpoints(&stopped) {
+        tokio::spawn(watch);
     }
     for pool in &serving.pools {
         let gate = pool.gate.clone();
@@ -341,7 +329,7 @@ async fn keep_saving(serving: Arc<Serving>) {
 }
 
 /// Waits until every client has its answer, but not for ever. Seats tell less: they are given back
-/// while slow readers still read.
+/// while slow readers still read. Event streams and WebSockets are waited for only where nobody waits for us.
 async fn drain(serving: &Serving, doors: &ProxyDoors, end: End) {
     let (max, linger) = match end {
         End::Stopped => (serving.config.drain.stop, LINGER),
@@ -353,9 +341,13 @@ async fn drain(serving: &Serving, doors: &ProxyDoors, end: End) {
         let _ = tokio::time::timeout(linger, until(|| doors.connections() == 0)).await;
         doors.close_idle().await;
         until(|| serving.is_idle()).await;
+        // Nor for the end of streams, which have none: they go on for as long as they may.
+        if end == End::Succeeded {
+            until(|| doors.connections() == 0).await;
+        }
     };
     if tokio::time::timeout(max, idle).await.is_err() {
-        log::warn!("requests were still unfinished after {max:?}");
+        log::warn!("requests or streams were still unfinished after {max:?}");
     }
 }
 

@@ -13,7 +13,8 @@
 //!       clients: { authorities: partners.pem, certificate: requested }
 //! trusted_hops: [10.0.0.0/8]
 //! pools:
-//!   default: { endpoints: [10.0.0.11:3000], timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
+//!   default: { endpoints: [10.0.0.11:3000, shop.internal:3000], resolve_interval: 10s,
+//!              timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
 //!   payments:
 //!     endpoints: [10.0.1.5:3443]
 //!     tls: { server_name: pay.internal, authorities: internal.pem, certificate: us.pem, key: us.key }
@@ -32,6 +33,7 @@
 //! ```
 
 mod admin;
+mod endpoint;
 mod read;
 mod tls;
 
@@ -42,6 +44,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use admin::{AdminPlace, AdminSettings};
+pub use endpoint::{Endpoint, NoEndpoint};
 
 pub use crate::config::tls::{ClientCertificates, Identity, ServerTls, TlsVersions, UpstreamTls};
 use crate::hygiene::Rules;
@@ -168,7 +171,9 @@ pub struct Pool {
     /// What routes call it.
     pub name: String,
     /// Where its endpoints listen.
-    pub endpoints: Vec<SocketAddr>,
+    pub endpoints: Vec<Endpoint>,
+    /// How often the names among them are looked up.
+    pub resolve_interval: Duration,
     /// How they are told apart from whoever else may answer there; without it they are asked in the clear.
     pub tls: Option<UpstreamTls>,
     /// How long they may take.
@@ -179,10 +184,12 @@ pub struct Pool {
 
 impl Pool {
     /// A pool with the default settings.
-    pub fn new(name: &str, endpoints: Vec<SocketAddr>) -> Pool {
+    pub fn new(name: &str, endpoints: Vec<Endpoint>) -> Pool {
         Pool {
             name: name.to_owned(),
             endpoints,
+            // A third of the time that CoreDNS lets its answers be kept for.
+            resolve_interval: Duration::from_secs(10),
             tls: None,
             timeouts: Timeouts::default(),
             health: HealthCheck { path: None, interval: Duration::from_secs(1) },
@@ -291,7 +298,7 @@ journal: { directory: /var/lib/plimsoll/journal, bytes_max: 2097152 }
       clients: { authorities: partners.pem }
 trusted_hops: [10.0.0.0/8, 192.0.2.7]
 pools:
-  default: { endpoints: [10.0.0.11:3000, 10.0.0.12:3000] }
+  default: { endpoints: [10.0.0.11:3000, shop.internal:3000], resolve_interval: 3s }
   payments: { endpoints: [10.0.1.5:3000], timeouts: { total: 20s }, health: { path: /up, interval: 5s },
               tls: { server_name: pay.internal, authorities: ca.pem, certificate: us.pem, key: us.key } }
 admin: { listen: 127.0.0.1:8081 }
@@ -316,7 +323,8 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
         assert_eq!(tls.versions, TlsVersions::Only13);
         assert_eq!(tls.clients, ClientCertificates::Required("partners.pem".into()));
         assert_eq!(config.trusted_hops[1], "192.0.2.7/32".parse().unwrap());
-        assert_eq!(config.pools[0].endpoints.len(), 2);
+        assert_eq!(config.pools[0].endpoints[1].to_string(), "shop.internal:3000");
+        assert_eq!(config.pools[0].resolve_interval, Duration::from_secs(3));
         assert_eq!(config.pools[1].timeouts.total, Duration::from_secs(20));
         let tls = config.pools[1].tls.as_ref().unwrap();
         assert_eq!((tls.server_name.as_str(), tls.authorities.is_some()), ("pay.internal", true));
@@ -350,7 +358,7 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
     fn every_mistake_is_told_with_its_line() {
         let text = "listn: []
 pools:
-  default: { endpoints: [shop.internal:3000], timeouts: { read: 30 } }
+  default: { endpoints: [shop.internal], timeouts: { read: 30 } }
 threads: many
 ";
         let Diagnostics(found) = parse(text).unwrap_err();

@@ -11,7 +11,8 @@ use ipnet::IpNet;
 use super::admin;
 use super::tls::{server_tls, upstream_tls};
 use super::{
-    Config, Connections, DEFAULT_POOL, Drain, HealthCheck, JOURNAL_BYTES_MAX, Listener, Pool, Timeouts,
+    Config, Connections, DEFAULT_POOL, Drain, Endpoint, HealthCheck, JOURNAL_BYTES_MAX, Listener, Pool,
+    Timeouts,
 };
 use crate::hygiene::{Leniency, Rules};
 use crate::journal::writer::JournalSettings;
@@ -92,7 +93,9 @@ fn pool(name: &str, field: &Field<'_>) -> Option<Pool> {
     let endpoints = section.require("endpoints", "`endpoints: [127.0.0.1:3000]`");
     let endpoints = endpoints.map(|field| endpoint_list(&field)).unwrap_or_default();
     let defaults = Pool::new(name, endpoints);
+    let resolve_interval = section.get("resolve_interval").and_then(|field| field.parsed(positive_duration));
     let pool = Pool {
+        resolve_interval: resolve_interval.unwrap_or(defaults.resolve_interval),
         timeouts: section.get("timeouts").map_or(defaults.timeouts, |field| timeouts(&field)),
         health: section.get("health").map_or(defaults.health, |field| health(&field)),
         tls: section.get("tls").and_then(|field| upstream_tls(&field)),
@@ -102,8 +105,8 @@ fn pool(name: &str, field: &Field<'_>) -> Option<Pool> {
     Some(pool)
 }
 
-fn endpoint_list(field: &Field<'_>) -> Vec<SocketAddr> {
-    let endpoints: Vec<_> = field.list().iter().filter_map(|item| item.parsed(socket_address)).collect();
+fn endpoint_list(field: &Field<'_>) -> Vec<Endpoint> {
+    let endpoints: Vec<_> = field.list().iter().filter_map(|item| item.parsed(endpoint)).collect();
     if endpoints.len() > ENDPOINTS_MAX {
         field.report(Mistake::new(format!("{} endpoints", endpoints.len())).hint("at most 1024"));
     }
@@ -232,7 +235,15 @@ fn positive_duration(text: &str) -> Result<Duration, Mistake> {
     }
 }
 
-/// An address and a port. Names are not resolved here: what they mean may change while we run.
+/// Names are not looked up here: what they mean may change while we run.
+fn endpoint(text: &str) -> Result<Endpoint, Mistake> {
+    text.parse().map_err(|_| {
+        Mistake::new(format!("`{text}` is not a host with a port"))
+            .hint("write it like 127.0.0.1:3000 or shop.internal:3000")
+    })
+}
+
+/// An address and a port.
 pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Mistake> {
     text.parse().map_err(|_| {
         Mistake::new(format!("`{text}` is not an address with a port"))

@@ -4,7 +4,7 @@
 //! that leaves, a task that is dropped, a panic), dropping the context gives the
 //! seat back. Everything else in it is for the log and for the answer.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,8 +94,8 @@ pub struct Context {
     pub(super) body_bytes: u64,
     /// The memory that the beginning of its body takes.
     pub(super) taken: Option<Taken>,
-    /// The index of the endpoint that was tried last.
-    pub(super) endpoint: Option<usize>,
+    /// The endpoint that was tried last.
+    pub(super) endpoint: Option<SocketAddr>,
     /// How often an upstream was tried.
     pub(super) tries: usize,
     /// Whether its response has no end: events, or an upgraded connection.

@@ -19,8 +19,11 @@ mod failure;
 mod intake;
 mod refuse;
 mod outliers;
+mod endpoints;
 mod upstream;
 mod record;
 pub mod service;
 pub mod preface;
 pub mod doors;
+#[cfg(test)]
+mod chaos_tests;

@@ -10,6 +10,8 @@
 //! Half of a pool stays whatever happens: a rule that could eject all of it would
 //! close the shop. It reads no clock and asks nobody.
 
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,29 +40,38 @@ struct Endpoint {
     ejected_until: Time,
 }
 
-/// The endpoints of one pool, by their index.
-#[derive(Debug)]
+/// The endpoints of one pool, by their address.
+#[derive(Debug, Default)]
 pub(super) struct Outliers {
-    /// Held to look at one endpoint, or to note how a request fared there.
-    endpoints: Mutex<Vec<Endpoint>>,
+    /// Held to look at one endpoint, to note how a request fared there, or when some come and go.
+    endpoints: Mutex<HashMap<SocketAddr, Endpoint>>,
 }
 
 impl Outliers {
-    /// None of `count` endpoints is ejected.
-    pub(super) fn new(count: usize) -> Outliers {
-        Outliers { endpoints: Mutex::new(vec![Endpoint::default(); count]) }
+    /// From now on these are the endpoints. What is known of those that stay is kept.
+    pub(super) fn keep(&self, addresses: &BTreeSet<SocketAddr>) {
+        let mut endpoints = self.lock();
+        endpoints.retain(|address, _| addresses.contains(address));
+        for address in addresses {
+            endpoints.entry(*address).or_default();
+        }
     }
 
     /// Whether an endpoint is to be left alone at `now`.
-    pub(super) fn is_ejected(&self, index: usize, now: Time) -> bool {
-        self.lock()[index].is_ejected(now)
+    pub(super) fn is_ejected(&self, address: SocketAddr, now: Time) -> bool {
+        self.lock().get(&address).is_some_and(|endpoint| endpoint.is_ejected(now))
     }
 
-    /// Notes how a request fared. `true` if the endpoint was ejected for it.
-    pub(super) fn observe(&self, index: usize, fared: Fared, now: Time) -> bool {
+    /// Notes how a request fared. `true` if the endpoint was ejected for it. Nothing is noted of one that is
+    /// gone.
+    pub(super) fn observe(&self, address: SocketAddr, fared: Fared, now: Time) -> bool {
         let mut endpoints = self.lock();
-        let may_eject = endpoints.iter().filter(|one| one.is_ejected(now)).count() < endpoints.len() / 2;
-        let endpoint = &mut endpoints[index];
+        let may_eject = || {
+            let ejected = endpoints.values().filter(|one| one.is_ejected(now)).count();
+            ejected < endpoints.len() / 2
+        };
+        let may_eject = fared == Fared::Failed && may_eject();
+        let Some(endpoint) = endpoints.get_mut(&address) else { return false };
         match fared {
             Fared::Answered => {
                 // Back and well: the next time it fails it is given more credit.
@@ -81,7 +92,7 @@ impl Outliers {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Endpoint>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SocketAddr, Endpoint>> {
         // Nothing panics half way through a change, so a poisoned one is whole.
         self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,48 +118,74 @@ mod tests {
         Time::from_millis(seconds * 1_000)
     }
 
-    fn fail(outliers: &Outliers, index: usize, times: u32, now: Time) -> bool {
-        (0..times).fold(false, |_, _| outliers.observe(index, Fared::Failed, now))
+    fn endpoint(number: u8) -> SocketAddr {
+        SocketAddr::from(([192, 0, 2, number], 80))
+    }
+
+    fn outliers(count: u8) -> Outliers {
+        let outliers = Outliers::default();
+        outliers.keep(&(0..count).map(endpoint).collect());
+        outliers
+    }
+
+    fn fail(outliers: &Outliers, number: u8, times: u32, now: Time) -> bool {
+        (0..times).fold(false, |_, _| outliers.observe(endpoint(number), Fared::Failed, now))
     }
 
     #[test]
     fn the_fifth_failure_in_a_row_ejects_for_half_a_minute() {
-        let outliers = Outliers::new(2);
+        let outliers = outliers(2);
         assert!(!fail(&outliers, 0, 4, at(1)));
-        outliers.observe(0, Fared::Answered, at(1));
+        outliers.observe(endpoint(0), Fared::Answered, at(1));
         assert!(!fail(&outliers, 0, 4, at(1)), "an answer begins the row anew");
         assert!(fail(&outliers, 0, 1, at(1)));
-        assert!(outliers.is_ejected(0, at(30)) && !outliers.is_ejected(0, at(31)));
-        assert!(!outliers.is_ejected(1, at(1)));
+        assert!(outliers.is_ejected(endpoint(0), at(30)) && !outliers.is_ejected(endpoint(0), at(31)));
+        assert!(!outliers.is_ejected(endpoint(1), at(1)));
     }
 
     #[test]
     fn each_ejection_in_a_row_takes_longer_up_to_a_bound() {
-        let outliers = Outliers::new(2);
+        let outliers = outliers(2);
         let mut now = at(0);
         for expected in [30, 60, 90, 120, 150, 180, 210, 240, 270, 300, 300] {
             assert!(fail(&outliers, 0, FAILURES_MAX, now));
             let back = now.after(Duration::from_secs(expected));
-            assert!(outliers.is_ejected(0, now.after(Duration::from_secs(expected - 1))), "{expected}");
-            assert!(!outliers.is_ejected(0, back), "{expected}");
+            assert!(
+                outliers.is_ejected(endpoint(0), now.after(Duration::from_secs(expected - 1))),
+                "{expected}"
+            );
+            assert!(!outliers.is_ejected(endpoint(0), back), "{expected}");
             now = back;
         }
         for _ in 0..11 {
-            outliers.observe(0, Fared::Answered, now);
+            outliers.observe(endpoint(0), Fared::Answered, now);
         }
         assert!(fail(&outliers, 0, FAILURES_MAX, now));
-        assert!(!outliers.is_ejected(0, now.after(EJECTION)), "what answered for long has credit again");
+        assert!(
+            !outliers.is_ejected(endpoint(0), now.after(EJECTION)),
+            "what answered for long has credit again"
+        );
     }
 
     #[test]
     fn at_most_half_of_a_pool_is_ejected() {
         for (count, ejected) in [(1, 0), (2, 1), (3, 1), (4, 2)] {
-            let outliers = Outliers::new(count);
+            let outliers = outliers(count);
             for index in 0..count {
                 fail(&outliers, index, 100, at(1));
             }
-            let found = (0..count).filter(|index| outliers.is_ejected(*index, at(2))).count();
+            let found = (0..count).filter(|index| outliers.is_ejected(endpoint(*index), at(2))).count();
             assert_eq!(found, ejected, "of {count}");
         }
+    }
+
+    #[test]
+    fn what_is_known_of_an_endpoint_goes_with_it_and_stays_with_those_that_stay() {
+        let outliers = outliers(4);
+        assert!(fail(&outliers, 0, FAILURES_MAX, at(1)) && fail(&outliers, 1, FAILURES_MAX, at(1)));
+        outliers.keep(&[1, 2].map(endpoint).into());
+        assert!(!outliers.is_ejected(endpoint(0), at(2)) && outliers.is_ejected(endpoint(1), at(2)));
+        assert!(!fail(&outliers, 0, FAILURES_MAX, at(2)), "it is gone");
+        assert_eq!(outliers.lock().len(), 2);
     }
 }

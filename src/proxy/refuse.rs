@@ -74,6 +74,9 @@ impl<'r> Refused<'r> {
         session.write_response_header(Box::new(header), !sends_body).await?;
         if sends_body {
             session.write_response_body(Some(Bytes::from(body.1)), true).await?;
+        } else if session.is_http2() {
+            // The end of the head is none there; dropped without an end, the stream would be reset.
+            session.as_downstream_mut().finish_body().await?;
         }
         Ok(())
     }

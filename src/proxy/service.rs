@@ -22,6 +22,7 @@ use plimsoll_core::time::Time;
 use tokio::sync::{Semaphore, watch};
 
 use super::context::{Context, Fate};
+use super::endpoints::SystemResolver;
 use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
@@ -59,14 +60,21 @@ pub struct Plimsoll {
 }
 
 impl Plimsoll {
-    /// A proxy before the pools of `serving`.
+    /// A proxy before the pools of `serving`, whose endpoints' names are looked up for the first time. A name
+    /// that cannot be found yet is told in the log, and is no error: a shop opens without its payments, too.
     ///
     /// # Errors
     /// If a pool cannot be used.
-    pub fn new(serving: Arc<Serving>) -> Result<Plimsoll, UpstreamError> {
-        let upstreams = serving.pools.iter().map(|pool| Upstreams::new(&pool.pool).map(Arc::new));
+    pub async fn new(serving: Arc<Serving>) -> Result<Plimsoll, UpstreamError> {
+        let mut upstreams = Vec::new();
+        for pool in &serving.pools {
+            let failures = serving.metrics.lookup_failures.clone();
+            let pool = Upstreams::new(&pool.pool, Box::new(SystemResolver), failures)?;
+            pool.look_up().await;
+            upstreams.push(Arc::new(pool));
+        }
         Ok(Plimsoll {
-            upstreams: upstreams.collect::<Result<_, UpstreamError>>()?,
+            upstreams,
             streams: Arc::new(Semaphore::new(serving.config.streams_max.unwrap_or(STREAMS_MAX))),
             room: Room::new(
                 serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX),
@@ -82,13 +90,13 @@ impl Plimsoll {
         self.strain.clone()
     }
 
-    /// The health checks of all pools; they run until `shutdown`.
-    pub fn health_checks(
+    /// Checks the endpoints of each pool, and looks their names up, until `shutdown`.
+    pub fn watch_endpoints(
         &self,
         shutdown: &watch::Receiver<bool>,
     ) -> Vec<impl Future<Output = ()> + Send + 'static> {
-        let check = |upstreams: &Arc<Upstreams>| upstreams.clone().run_checks(shutdown.clone());
-        self.upstreams.iter().map(check).collect()
+        let watch = |upstreams: &Arc<Upstreams>| upstreams.clone().watch(shutdown.clone());
+        self.upstreams.iter().map(watch).collect()
     }
 
     fn upstreams(&self, ctx: &Context) -> &Upstreams {
@@ -177,8 +185,8 @@ impl Plimsoll {
     }
 
     fn observe_endpoint(&self, ctx: &Context, fared: Fared, now: Time) {
-        if let Some(index) = ctx.endpoint
-            && self.upstreams(ctx).observe(index, fared, now)
+        if let Some(endpoint) = ctx.endpoint
+            && self.upstreams(ctx).observe(endpoint, fared, now)
         {
             self.serving.metrics.ejections.inc();
         }
@@ -235,8 +243,8 @@ impl ProxyHttp for Plimsoll {
         }
         ctx.tries += 1;
         let next = self.upstreams(ctx).next(left, now);
-        let (index, mut peer) = next.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
-        ctx.endpoint = Some(index);
+        let (endpoint, mut peer) = next.ok_or_else(|| Error::new(ErrorType::HTTPStatus(503)).into_up())?;
+        ctx.endpoint = Some(endpoint);
         // Before HTTP/1 clients the deadline does it, with an answer and without a timer for each read. An
         // HTTP/2 stream can only be dropped by it: Pingora's timeout comes first, but where silence was
         // asked for.

@@ -163,6 +163,8 @@ pub struct Metrics {
     pub connect_failures: Counter,
     /// Requests tried at another endpoint after one of these.
     pub retries: Counter,
+    /// Names of endpoints that could not be looked up.
+    pub lookup_failures: Counter,
     /// Endpoints left alone for failing.
     pub ejections: Counter,
     reloads: [Counter; 2],
@@ -210,6 +212,7 @@ impl Default for Metrics {
             value_skipped: Counter::default(),
             connect_failures: Counter::default(),
             retries: Counter::default(),
+            lookup_failures: Counter::default(),
             ejections: Counter::default(),
             reloads: Default::default(),
             slo: Family::default(),
@@ -259,6 +262,8 @@ impl Metrics {
         registry.register("connect_failures", help, self.connect_failures.clone());
         let help = "Requests tried at another endpoint after the first could not be connected";
         registry.register("retries", help, self.retries.clone());
+        let help = "Names of endpoints that could not be looked up";
+        registry.register("lookup_failures", help, self.lookup_failures.clone());
         let help = "Endpoints left alone, because requests failed there";
         registry.register("ejections", help, self.ejections.clone());
         let by_kind = Family::<KindLabel, Counter>::default();

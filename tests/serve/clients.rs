@@ -1,5 +1,7 @@
 //! Clients that leave, dawdle or make no sense: nothing is held for them, nothing leaks.
 
+use std::collections::BTreeMap;
+
 use tokio::net::TcpSocket;
 
 use crate::harness::process::{Process, Setup};
@@ -213,4 +215,23 @@ async fn a_connection_reset_by_its_client_while_it_is_served_holds_nothing() {
     let clients = proxy.fill().await;
     clients.into_iter().for_each(Wire::reset);
     proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn nobody_fills_the_log_with_heads_that_break_off() {
+    const HEADS: usize = 500;
+    let proxy = Process::before(upstream::echo().await).await;
+    for _ in 0..HEADS {
+        let mut client = proxy.client().await;
+        client.send("GET / HTTP/1.1\r\nHost: sho").await;
+    }
+    until("all to be gone", async || proxy.metric("plimsoll_connections").await == 0.0).await;
+    proxy.log.contain(" pingora").await;
+    let log = proxy.log.text();
+    let mut of_second = BTreeMap::<&str, usize>::new();
+    for line in log.lines().filter(|line| line.contains(" pingora")) {
+        *of_second.entry(line.split(' ').next().unwrap()).or_default() += 1;
+    }
+    // Ten in each second of the log's own, which begins anywhere.
+    assert!(of_second.values().all(|lines| *lines <= 20), "{of_second:?}");
 }

@@ -68,14 +68,14 @@ async fn attack(proxy: &Process, what: &str, round: impl Fn(u32) -> Vec<u8>) -> 
         }
         kinds
     });
-    let mut rounds = 0..ROUNDS_MAX;
     let cut_off = async {
-        for number in rounds.by_ref() {
+        for number in 0..ROUNDS_MAX {
             if answers.is_finished() || writer.write_all(&round(2 * number + 1)).await.is_err() {
                 return;
             }
         }
-        panic!("{what}: not cut off after {ROUNDS_MAX} rounds");
+        // What was sent is read at the proxy's pace: it may be far behind.
+        until(what, async || answers.is_finished()).await;
     };
     bounded(what, cut_off).await;
     drop(writer);

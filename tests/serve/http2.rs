@@ -11,10 +11,11 @@ use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
+use tokio::process::Command;
 use tokio::sync::mpsc;
 
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{Stalled, dripping_head, echo};
+use crate::harness::upstream::{Stalled, dripping_head, echo, resetting};
 use crate::harness::{bounded, until};
 
 async fn connect<B>(proxy: &Process) -> SendRequest<B>
@@ -179,5 +180,43 @@ async fn a_refusal_leaves_the_connection_to_other_streams() {
     proxy.until_pool("inflight", 0).await;
     let answer = bounded("an answer", client.send_request(request("GET", "/hasty", ""))).await.unwrap();
     assert_eq!(text(answer).await, "late");
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_answer_of_ours_without_a_body_has_an_end() {
+    let proxy = Process::before(resetting().await).await;
+    let mut client = connect(&proxy).await;
+    for method in ["GET", "HEAD", "POST"] {
+        let answer = client.send_request(request(method, "/", "")).await.unwrap();
+        assert_eq!(answer.status(), 502);
+        let body = bounded("the end", answer.into_body().collect()).await.unwrap();
+        assert!(body.to_bytes().is_empty());
+    }
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+#[expect(clippy::print_stdout, reason = "what is skipped is told")]
+async fn a_client_of_others_is_served_without_an_error() {
+    let shop = echo().await;
+    // Observed: how fast this machine is does not matter here.
+    let policy = "version: 1\nmode: observe\nclasses: { all: {} }\n";
+    let proxy = Setup::before(&[shop]).policy(policy).start().await;
+    let target = format!("http://{}/", proxy.address);
+    let body = proxy.file("body");
+    std::fs::write(&body, vec![b'x'; 100_000]).unwrap();
+    let upload = format!("--data={}", body.display());
+    for more in [vec!["-m", "50"], vec!["-m", "10", &upload], vec!["--h1"]] {
+        let mut command = Command::new("h2load");
+        command.args(["-n", "2000", "-c", "10"]).args(&more).arg(&target).kill_on_drop(true);
+        let Ok(output) = bounded("h2load", command.output()).await else {
+            println!("skipped: h2load is not installed");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("2000 succeeded, 0 failed, 0 errored, 0 timeout"), "{more:?}: {said}");
+        assert!(said.contains("status codes: 2000 2xx"), "{more:?}: {said}");
+    }
     proxy.until_idle().await;
 }

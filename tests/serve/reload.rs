@@ -1,8 +1,11 @@
 //! A policy changes while it is in force: at a signal, a call or an edit; whole, or not at all.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::process::{Process, Setup};
 use crate::harness::until;
@@ -125,31 +128,53 @@ async fn a_bad_bundle_leaves_policy_and_model_in_force() {
     assert_eq!(proxy.state().await["model"]["usable"], true);
 }
 
+/// Reloads in a test; `make reloads` asks for a thousand.
+fn reloads() -> u64 {
+    std::env::var("PLIMSOLL_RELOADS").map_or(50, |count| count.parse().unwrap())
+}
+
+/// The class of the policy that is the `generation`-th to be applied.
+fn class_of(generation: u64) -> &'static str {
+    if generation.is_multiple_of(2) { "even" } else { "odd" }
+}
+
+/// Asks until it is over. Each answer tells the class and the generation under which it was decided.
+async fn ask_until(over: Arc<AtomicBool>, address: SocketAddr) -> u64 {
+    let mut client = Wire::connect(address).await;
+    for request in 0.. {
+        if over.load(Ordering::Relaxed) {
+            return request;
+        }
+        let answer = client.exchange("GET /", "").await;
+        assert_eq!(answer.status(), 200, "request {request}: {answer:?}");
+        let told = answer.header("x-plimsoll-decision").unwrap();
+        let (class, rest) = told.split_once("; ").unwrap();
+        let (_, generation) = rest.split_once("generation=").unwrap();
+        let generation = generation.split(';').next().unwrap().parse().unwrap();
+        assert_eq!(class, class_of(generation), "decided under two generations: {told}");
+    }
+    unreachable!("it is over some day")
+}
+
 #[tokio::test]
-async fn no_request_fails_while_policies_come_and_go() {
-    const RELOADS: u64 = 50;
+async fn no_request_fails_or_is_decided_under_two_generations_while_policies_come_and_go() {
     // Observed: how fast this machine is does not matter here.
-    let policy = |class: &str| policy(class) + "mode: observe\n";
+    let policy = |generation| policy(class_of(generation)) + "mode: observe\n";
     let shop = answering(response("200 OK", "", b"ok")).await;
-    let proxy = Setup::before(&[shop]).policy(&policy("before")).start().await;
-    let clients = (0..4).map(|_| {
-        let address = proxy.address;
-        tokio::spawn(async move {
-            let mut client = Wire::connect(address).await;
-            for request in 0..200 {
-                let answer = client.exchange("GET /", "").await;
-                assert_eq!(answer.status(), 200, "request {request}: {answer:?}");
-            }
-        })
-    });
+    let proxy = Setup::before(&[shop]).policy(&policy(1)).start().await;
+    let over = Arc::new(AtomicBool::new(false));
+    let clients = (0..4).map(|_| tokio::spawn(ask_until(over.clone(), proxy.address)));
     let clients: Vec<_> = clients.collect();
-    for number in 1..=RELOADS {
-        replace(&proxy.file("policy.yaml"), &policy(if number % 2 == 0 { "even" } else { "odd" }));
+    for number in 1..=reloads() {
+        replace(&proxy.file("policy.yaml"), &policy(number + 1));
         assert_eq!(proxy.admin("POST /v1/reload").await.status(), 200);
     }
+    over.store(true, Ordering::Relaxed);
+    let mut asked = 0;
     for client in clients {
-        client.await.unwrap();
+        asked += client.await.unwrap();
     }
-    assert!(proxy.state().await["generation"].as_u64().unwrap() > RELOADS);
+    assert!(asked > reloads(), "{asked} requests during {} reloads", reloads());
+    assert_eq!(proxy.state().await["generation"].as_u64().unwrap(), reloads() + 1);
     proxy.until_idle().await;
 }

@@ -196,6 +196,38 @@ async fn drains_under_load_drop_no_request() {
 }
 
 #[tokio::test]
+async fn an_event_stream_outlives_the_upgrade() {
+    let shop = scripted(|mut wire| async move {
+        while let Ok(request) = wire.message().await {
+            if !request.start.contains("/events") {
+                wire.send(response("200 OK", "", b"ok")).await;
+                continue;
+            }
+            wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await;
+            // Until its reader leaves.
+            while wire.try_send("data: 1\n\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
+    });
+    let settings = "connections: { idle: 300ms }\n";
+    let mut proxy = Setup::before(&[shop.await]).policy(POLICY).config(settings).start().await;
+    let mut reader = proxy.client().await;
+    reader.ask("GET /events", "").await;
+    assert_eq!(reader.head().await.unwrap().status(), 200);
+    let mut idle = proxy.client().await;
+    assert_eq!(idle.exchange("GET /", "").await.status(), 200);
+    proxy.upgrade().await;
+    // The old process has closed what was idle, and has waited for as long as it waits for anybody's next request.
+    idle.rest().await;
+    for _ in 0..100 {
+        reader.bytes(9).await.unwrap();
+    }
+    drop(reader);
+    assert!(proxy.end().await.success());
+}
+
+#[tokio::test]
 async fn a_successor_that_cannot_start_changes_nothing() {
     let mut proxy = Setup::before(&[echo().await]).config("threads: 2\n").start().await;
     let mut client = proxy.client().await;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::process::{Process, Setup};
+use crate::harness::until;
 use crate::harness::upstream::{self, DRIP, answering, response, scripted};
 
 fn impatient(timeouts: &str, upstream: std::net::SocketAddr) -> Setup {
@@ -257,4 +258,133 @@ async fn of_two_upstreams_one_dead_the_other_answers_everything() {
     assert!(failures > 0.0);
     assert_eq!(proxy.metric("plimsoll_retries_total").await, failures, "each was tried at the other one");
     proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn two_upstreams_that_are_both_dead_are_a_bad_gateway() {
+    let ((_one, first), (_other, second)) = (upstream::refusing(), upstream::refusing());
+    let proxy = Setup::before(&[first, second]).start().await;
+    assert_answered(&proxy, 502).await;
+    assert_eq!(proxy.metric("plimsoll_connect_failures_total").await, 2.0);
+}
+
+#[tokio::test]
+async fn an_upstream_that_half_closes_is_read_to_its_end_or_a_bad_gateway() {
+    for (answer, status) in
+        [("", 502), ("HTTP/1.1 200 OK\r\n", 502), ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 200)]
+    {
+        let shop = scripted(move |mut wire| async move {
+            wire.message().await.unwrap();
+            wire.send(answer).await;
+            wire.half_close().await;
+            // It still reads.
+            wire.rest().await;
+        });
+        let proxy = Process::before(shop.await).await;
+        assert_eq!(proxy.ask("GET /", "").await.status(), status, "{answer:?}");
+        proxy.until_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_floods_with_interim_answers_is_a_gateway_timeout() {
+    let shop = scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        let flood = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(100);
+        while wire.try_send(&flood).await.is_ok() {}
+    });
+    let proxy = impatient("{ read: 300ms }", shop.await).start().await;
+    let mut client = proxy.client().await;
+    client.ask("GET /", "").await;
+    let last = loop {
+        let Ok(head) = client.message().await else { break None };
+        if head.status() != 103 {
+            break Some(head.status());
+        }
+    };
+    // Whoever reads more slowly than it floods finds the connection closed.
+    assert!(matches!(last, None | Some(502 | 504)), "{last:?}");
+    proxy.until_idle().await;
+    assert_eq!(proxy.metric("plimsoll_connections").await, 0.0);
+}
+
+#[tokio::test]
+async fn an_answer_of_two_lengths_is_passed_on_as_one_or_not_at_all() {
+    for head in ["Content-Length: 2\r\nContent-Length: 5", "Content-Length: 2\r\nTransfer-Encoding: chunked"]
+    {
+        let shop = answering(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n2\r\nok\r\n0\r\n\r\n"));
+        let proxy = Process::before(shop.await).await;
+        let mut client = proxy.client().await;
+        client.ask("GET /", "Connection: close\r\n").await;
+        let answer = client.head().await.unwrap();
+        let lengths = [answer.header("content-length"), answer.header("transfer-encoding")];
+        let is_one =
+            lengths.iter().flatten().count() == 1 && !lengths.iter().flatten().any(|one| one.contains(','));
+        assert!(is_one, "{head:?}: {answer:?}");
+        proxy.until_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_comes_and_goes_costs_no_answer_while_another_is_well() {
+    let alive = answering(response("200 OK", "", b"ok")).await;
+    let (flapping, address) = upstream::refusing();
+    drop(flapping);
+    let proxy = Setup::before(&[address, alive]).start().await;
+    for round in 0..6 {
+        let listener = (round % 2 == 0).then(|| upstream::answering_at(address));
+        let mut client = proxy.client().await;
+        for _ in 0..10 {
+            let answer = client.exchange("GET /", "").await;
+            assert_eq!(answer.status(), 200, "round {round}: {answer:?}");
+        }
+        drop(listener);
+        proxy.until_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_may_be_named() {
+    let shop = answering(response("200 OK", "", b"ok")).await;
+    let named = format!("localhost:{}", shop.port());
+    let pool = format!("pools: {{ default: {{ endpoints: [\"{named}\"], resolve_interval: 20ms }} }}\n");
+    let proxy = Setup::before(&[]).config(&pool).start().await;
+    for _ in 0..10 {
+        assert_eq!(proxy.ask("GET /", "").await.status(), 200);
+    }
+    assert_eq!(proxy.metric("plimsoll_lookup_failures_total").await, 0.0);
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_knows_is_asked_for_again_and_its_requests_are_refused() {
+    let pool = "pools: { default: { endpoints: [\"shop.invalid:80\"], resolve_interval: 20ms } }\n";
+    let proxy = Setup::before(&[]).config(pool).start().await;
+    assert_answered(&proxy, 503).await;
+    let failures = async || proxy.metric("plimsoll_lookup_failures_total").await;
+    until("another look", async || failures().await > 2.0).await;
+    assert!(proxy.log.text().contains("shop.invalid:80 cannot be looked up"), "{}", proxy.log.text());
+}
+
+#[tokio::test]
+async fn whatever_an_upstream_does_wrong_opens_the_breaker_of_the_class() {
+    let policy = "version: 1
+classes: { all: { breaker: { window: 10s, failure_ratio: 50%, min_requests: 5, open_for: 60s, probes: 1 } } }
+";
+    let (_socket, refusing) = upstream::refusing();
+    let broken = [
+        refusing,
+        upstream::resetting().await,
+        answering("220 smtp.test ready\r\n").await,
+        answering("HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n").await,
+        upstream::dripping_head().await,
+    ];
+    for shop in broken {
+        let proxy = impatient("{ read: 100ms }", shop).policy(policy).start().await;
+        for _ in 0..5 {
+            assert!(matches!(proxy.ask("GET /", "").await.status(), 500 | 502 | 504));
+        }
+        proxy.until_idle().await;
+        assert_eq!(proxy.state().await["pools"][0]["classes"][0]["breaker"], "open", "{shop}");
+        assert_eq!(proxy.ask("GET /", "").await.status(), 503);
+    }
 }

@@ -7,6 +7,7 @@ use crate::cpu_time;
 use crate::peers::{Blanks, OwnProxy, Places, Program};
 use crate::stage::{ProxyArgs, ProxyStage, StageError};
 use crate::terminal;
+use crate::vitals::resident_kib;
 use anyhow::Context;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -118,9 +119,9 @@ impl Running {
 
     /// KiB of memory per connection in which nothing happens.
     pub(super) async fn idle_kib(&self, path: &str, connections: u32) -> anyhow::Result<f64> {
-        let before = idle::resident_kib(self.id()?)?;
+        let before = resident_kib(self.id()?)?;
         let clients = idle::open(self.stage.address, path, connections).await?;
-        let after = idle::resident_kib(self.id()?)?;
+        let after = resident_kib(self.id()?)?;
         Ok(after.saturating_sub(before) as f64 / clients.len() as f64)
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn html(record: &Record) -> String {
 }
 
 /// A whole page with this body.
-pub(super) fn document(title: &str, body: &Markup) -> String {
+pub(crate) fn document(title: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -159,7 +159,7 @@ fn css(RGBColor(red, green, blue): RGBColor) -> String {
 }
 
 /// A chart with its caption and legend.
-pub(super) fn figure(title: &str, unit: &str, legend: &[(&str, RGBColor)], chart: &Chart) -> Markup {
+pub(crate) fn figure(title: &str, unit: &str, legend: &[(&str, RGBColor)], chart: &Chart) -> Markup {
     html! {
         figure {
             figcaption {

@@ -302,3 +302,5 @@ fn read_phases(field: &Field<'_>, known: &Known<'_>) -> Vec<Phase> {
 #[cfg(test)]
 #[path = "scenario_tests.rs"]
 mod tests;
+#[cfg(test)]
+mod fuzz_tests;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 
 use super::wire::Wire;
 
@@ -110,6 +111,27 @@ pub(crate) fn refusing() -> (TcpSocket, SocketAddr) {
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = socket.local_addr().unwrap();
     (socket, address)
+}
+
+/// A shop at this address, which ends with what is returned.
+pub(crate) fn answering_at(address: SocketAddr) -> JoinSet<()> {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    let listener = socket.listen(64).unwrap();
+    let mut shop = JoinSet::new();
+    shop.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut wire = Wire::over(stream);
+                while wire.message().await.is_ok() {
+                    let _ = wire.try_send(response("200 OK", "", b"back")).await;
+                }
+            });
+        }
+    });
+    shop
 }
 
 /// A response with its length.

@@ -117,6 +117,11 @@ impl Wire {
         rest
     }
 
+    /// Says that nothing more will come.
+    pub(crate) async fn half_close(&mut self) {
+        self.0.get_mut().shutdown().await.unwrap();
+    }
+
     /// Resets the connection.
     pub(crate) fn reset(self) {
         self.0.get_ref().set_zero_linger().unwrap();

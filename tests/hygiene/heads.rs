@@ -1,8 +1,6 @@
 //! What a head may be like, both sides of every rule; and that, whatever path a client sends, the origin
 //! gets one that is classified as the one that was sent.
 
-#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
-
 use http::request::Parts;
 use http::{Request, Version};
 use plimsoll::classify::path::key;
