@@ -15,7 +15,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations upgrades sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations reloads upgrades sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -126,6 +126,9 @@ replay: ## Decide a million journalled decisions again, and tell how long that t
 
 mutations: ## Try to load a thousand damaged model bundles
 	PLIMSOLL_MUTATIONS=$(MUTATIONS) $(CARGO) test --release --locked -p plimsoll --test model damaged -- --nocapture
+
+reloads: ## Reload a thousand times under load, every tenth time something invalid
+	PLIMSOLL_RELOADS=1000 $(CARGO) test --release --locked --workspace --test serve come_and_go -- --nocapture
 
 upgrades: ## Upgrade and drain fifty times each under load
 	PLIMSOLL_UPGRADES=50 $(CARGO) test --locked -p plimsoll --test serve under_load -- --nocapture --test-threads=1

@@ -1,8 +1,12 @@
 //! A policy changes while it is in force: at a signal, a call or an edit; whole, or not at all.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::harness::process::{Process, Setup};
 use crate::harness::until;
@@ -125,31 +129,59 @@ async fn a_bad_bundle_leaves_policy_and_model_in_force() {
     assert_eq!(proxy.state().await["model"]["usable"], true);
 }
 
+/// Reloads in a test; `make reloads` asks for a thousand.
+fn reloads() -> u64 {
+    std::env::var("PLIMSOLL_RELOADS").map_or(60, |count| count.parse().unwrap())
+}
+
+/// Asks until it is told that it is over. Returns how often, and every pair of a class and a generation that
+/// an answer told.
+async fn ask_on(address: SocketAddr, over: Arc<AtomicBool>) -> (u64, BTreeSet<(String, u64)>) {
+    let (mut client, mut count, mut told) = (Wire::connect(address).await, 0, BTreeSet::new());
+    while !over.load(Ordering::Relaxed) {
+        let answer = client.exchange("GET /", "").await;
+        assert_eq!(answer.status(), 200, "request {count}: {answer:?}");
+        let header = answer.header("x-plimsoll-decision").unwrap();
+        let (class, rest) = header.split_once("; ").unwrap();
+        let (_, generation) = rest.split_once("generation=").unwrap();
+        told.insert((class.to_owned(), generation.split(';').next().unwrap().parse().unwrap()));
+        count += 1;
+    }
+    (count, told)
+}
+
 #[tokio::test]
-async fn no_request_fails_while_policies_come_and_go() {
-    const RELOADS: u64 = 50;
+async fn no_request_fails_or_mixes_generations_while_policies_come_and_go() {
     // Observed: how fast this machine is does not matter here.
     let policy = |class: &str| policy(class) + "mode: observe\n";
     let shop = answering(response("200 OK", "", b"ok")).await;
-    let proxy = Setup::before(&[shop]).policy(&policy("before")).start().await;
-    let clients = (0..4).map(|_| {
-        let address = proxy.address;
-        tokio::spawn(async move {
-            let mut client = Wire::connect(address).await;
-            for request in 0..200 {
-                let answer = client.exchange("GET /", "").await;
-                assert_eq!(answer.status(), 200, "request {request}: {answer:?}");
-            }
-        })
-    });
-    let clients: Vec<_> = clients.collect();
-    for number in 1..=RELOADS {
-        replace(&proxy.file("policy.yaml"), &policy(if number % 2 == 0 { "even" } else { "odd" }));
-        assert_eq!(proxy.admin("POST /v1/reload").await.status(), 200);
+    let proxy = Setup::before(&[shop]).policy(&policy("odd")).start().await;
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..4).map(|_| tokio::spawn(ask_on(proxy.address, over.clone()))).collect();
+    let mut applied = BTreeSet::from([("odd".to_owned(), 1)]);
+    let mut is_even = false;
+    for number in 1..=reloads() {
+        let is_bad = number % 10 == 0;
+        is_even ^= !is_bad;
+        let class = if is_even { "even" } else { "odd" };
+        let text = if is_bad { policy("other") + "rutes: []\n" } else { policy(class) };
+        replace(&proxy.file("policy.yaml"), &text);
+        let answer = proxy.admin("POST /v1/reload").await;
+        assert_eq!(answer.status(), if is_bad { 422 } else { 200 }, "{}", answer.text());
+        if !is_bad {
+            let answer: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            applied.insert((class.to_owned(), answer["generation"].as_u64().unwrap()));
+        }
     }
+    over.store(true, Ordering::Relaxed);
+    let (mut asked, mut told) = (0, BTreeSet::new());
     for client in clients {
-        client.await.unwrap();
+        let (count, pairs) = client.await.unwrap();
+        asked += count;
+        told.extend(pairs);
     }
-    assert!(proxy.state().await["generation"].as_u64().unwrap() > RELOADS);
+    println!("{asked} requests over {} reloads, {} generations seen", reloads(), told.len());
+    assert_eq!(told.difference(&applied).next(), None, "a class of one generation with another's number");
+    assert!(told.len() > 2 && asked > reloads(), "{asked} requests, {told:?}");
     proxy.until_idle().await;
 }
