@@ -45,7 +45,7 @@ model: { min_confidence: 0.5, best_class: browse }
 canary: 5%
 schedules:
   sale: { zone: Europe/Berlin, from: 10:00, to: 12:00, days: [fri], dates: [2026-11-27],
-          classes: { checkout: { floor: 40%, mode: enforce }, browse: { ceiling: 60% } } }
+          classes: { checkout: { floor: 40% }, browse: { ceiling: 60% } } }
 "#;
 
 fn mistakes(text: &str) -> Vec<Diagnostic> {
