@@ -33,6 +33,9 @@ pub struct Explanation {
     pub value: f32,
     /// What the model makes of it, by class; null without a model.
     pub scores: Json,
+    /// The schedule that holds, and where it stands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
     /// The rank of its class.
     pub rank: u8,
     /// Its standing.
@@ -72,6 +75,10 @@ pub fn explain(generation: &Generation, head: &Head<'_>, loads: &[f64]) -> Expla
         class_by: judgement.class_by.name(),
         value,
         scores,
+        schedule: generation
+            .policy
+            .schedule()
+            .map(|schedule| format!("{} ({})", schedule.name, schedule.defined_at)),
         rank: class.rank,
         standing: standing(class, Value::new(value), Tenure::Fresh, 0).0,
         forecasts: forecasts(&generation.policy, judgement.class, value, loads),

@@ -8,6 +8,7 @@
 //! It admits nobody and remembers nobody: sessions and seats outlive it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll_core::policy::{ClassId, Mode};
 use plimsoll_core::time::Time;
@@ -81,7 +82,32 @@ impl Generation {
     pub fn in_mode(self, mode: Mode) -> Generation {
         let mut policy = CompiledPolicy::clone(&self.policy);
         policy.core = Arc::new(policy.core.in_mode(mode));
+        policy.base = Arc::new(policy.base.in_mode(mode));
         Generation { policy: Arc::new(policy), observes: Some(mode == Mode::Observe), ..self }
+    }
+
+    /// The same as its schedules have it at this time, since 1970 in UTC.
+    pub fn at(self, wall: Duration) -> Generation {
+        let scheduled = self.policy.scheduled_at(wall);
+        if scheduled == self.policy.scheduled {
+            return self;
+        }
+        let mut policy = CompiledPolicy::clone(&self.policy);
+        policy.scheduled = scheduled;
+        let by_schedule = policy.schedule().map(|schedule| match self.observes {
+            Some(_) => Arc::new(schedule.core.in_mode(policy.base.mode())),
+            None => schedule.core.clone(),
+        });
+        policy.core = by_schedule.unwrap_or_else(|| policy.base.clone());
+        Generation { policy: Arc::new(policy), ..self }
+    }
+
+    /// The same, deciding under the very core policy of another one, which is equal to its own.
+    pub fn sharing_core_with(self, other: &Generation) -> Generation {
+        let mut policy = CompiledPolicy::clone(&self.policy);
+        policy.core = other.policy.core.clone();
+        policy.scheduled = other.policy.scheduled;
+        Generation { policy: Arc::new(policy), ..self }
     }
 
     /// What it is made of.
@@ -130,8 +156,10 @@ impl Generation {
         }
         let rules = &self.policy.model;
         let guess = if rules.decides_unrouted { self.guess(head, key, operation, clock) } else { None };
-        match guess.and_then(|guess| self.class_of[guess.class as usize]) {
-            Some(class) => (class, ClassBy::Model, None, guess),
+        let sure = guess.filter(|guess| guess.confidence >= rules.confidence_min);
+        match sure.and_then(|guess| self.class_of[guess.class as usize]) {
+            // Better classes have lower places.
+            Some(class) => (class.max(rules.best), ClassBy::Model, None, guess),
             None => (rules.fallback, ClassBy::Fallback, None, guess),
         }
     }

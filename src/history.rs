@@ -40,6 +40,8 @@ pub enum Cause {
     AutomaticRollback,
     /// Somebody set the mode.
     Mode,
+    /// Somebody was content with it as a canary.
+    Promotion,
 }
 
 impl Cause {
@@ -51,6 +53,7 @@ impl Cause {
             Cause::Rollback => "rollback",
             Cause::AutomaticRollback => "automatic_rollback",
             Cause::Mode => "mode",
+            Cause::Promotion => "promotion",
         }
     }
 }
@@ -94,6 +97,13 @@ pub struct Applied<'g> {
 struct Index {
     generations: Vec<Entry>,
     held: Vec<Contents>,
+    /// The highest number that a canary has had.
+    #[serde(default, skip_serializing_if = "is_none")]
+    reserved: u64,
+}
+
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Debug)]
@@ -108,6 +118,7 @@ struct Kept {
 pub struct History {
     kept: VecDeque<Kept>,
     held: Vec<Contents>,
+    reserved: u64,
     store: Option<Store>,
 }
 
@@ -121,11 +132,11 @@ impl History {
         let store = Store::open(directory)?;
         let index = store.read_index()?;
         let kept = index.generations.into_iter().map(|entry| Kept { entry, generation: None });
-        Ok(History { kept: kept.collect(), held: index.held, store: Some(store) })
+        Ok(History { kept: kept.collect(), held: index.held, reserved: index.reserved, store: Some(store) })
     }
 
     /// The entries, the latest last.
-    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + Clone {
         self.kept.iter().map(|kept| &kept.entry)
     }
 
@@ -136,7 +147,25 @@ impl History {
 
     /// The number of the next one.
     pub fn next_number(&self) -> u64 {
-        self.latest().map_or(1, |entry| entry.number + 1)
+        self.latest().map_or(1, |entry| entry.number + 1).max(self.reserved + 1)
+    }
+
+    /// A number for a canary, which no other generation gets.
+    pub fn reserve_number(&mut self) -> u64 {
+        self.reserved = self.next_number();
+        if let Err(error) = self.write_index() {
+            log::error!("the number of the canary is not kept over a restart: {error}");
+        }
+        self.reserved
+    }
+
+    /// Holds off contents that were never in force as a whole: a canary's.
+    ///
+    /// # Errors
+    /// That is kept in memory, but not on disk.
+    pub fn hold_off(&mut self, contents: &Contents) -> Result<(), HistoryError> {
+        self.hold(by_file(contents));
+        self.write_index()
     }
 
     /// Whether a file may not bring these contents back by itself: somebody went back from them.
@@ -174,7 +203,7 @@ impl History {
     /// It is kept in memory, but not on disk.
     pub fn record(&mut self, applied: &Applied<'_>) -> Result<(), HistoryError> {
         match (applied.cause, self.latest().map(|entry| by_file(&entry.contents))) {
-            (Cause::Start | Cause::Reload, _) => self.held.clear(),
+            (Cause::Start | Cause::Reload | Cause::Promotion, _) => self.held.clear(),
             (Cause::Rollback | Cause::AutomaticRollback, Some(left))
                 if left != by_file(&applied.generation.contents()) =>
             {
@@ -188,9 +217,14 @@ impl History {
         }
         let Some(store) = &self.store else { return Ok(()) };
         store.keep(applied.generation, applied.bundle)?;
-        let index = Index { generations: self.entries().cloned().collect(), held: self.held.clone() };
-        store.write_index(&index)?;
-        store.forget_all_but(&index.generations)
+        self.write_index()?;
+        store.forget_all_but(self.entries())
+    }
+
+    fn write_index(&self) -> Result<(), HistoryError> {
+        let Some(store) = &self.store else { return Ok(()) };
+        let (held, reserved) = (self.held.clone(), self.reserved);
+        store.write_index(&Index { generations: self.entries().cloned().collect(), held, reserved })
     }
 
     /// Keeps in memory what the process started with, which the index names already.

@@ -5,6 +5,7 @@
 //! writer  one thread, takes the buffers and writes files that are rotated and bounded in all
 //! files   names, headers, frames; what a reader of them sees
 //! replay  a controller driven by a journal: the same decisions, or the first that differs
+//! rerun   the requests of a journal (its recollection) under another policy
 //! ```
 //!
 //! The core is a function of its events, so that is enough to decide again bit for bit. The format is
@@ -17,3 +18,5 @@ pub mod tap;
 pub mod files;
 pub mod writer;
 pub mod replay;
+pub mod recollection;
+pub mod rerun;

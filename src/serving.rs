@@ -7,7 +7,9 @@
 //! It speaks no HTTP.
 
 mod applying;
+pub mod canary;
 mod loading;
+pub mod timetable;
 pub mod vigil;
 
 use std::sync::{Arc, Mutex};
@@ -25,10 +27,12 @@ use crate::generation::Generation;
 use crate::history::History;
 use crate::journal::writer::{Journal, JournalSettings, Tapped};
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::{ClassMeters, Metrics};
+use crate::telemetry::meters::{ClassMeters, Side};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 pub use applying::{Applying, Outcome};
-use applying::{first_generation, stamp_of};
+use applying::{First, first_generation, stamp_of};
+use canary::Canary;
 pub use loading::ReloadError;
 pub(crate) use loading::{load_model, read_policy};
 
@@ -38,9 +42,15 @@ pub struct Running {
     /// Policy and model.
     pub generation: Generation,
     /// Its hard limits.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// The counters of its classes, in their order.
     pub meters: Vec<ClassMeters>,
+    /// The generation beside it.
+    pub canary: Option<Arc<Canary>>,
+    /// Which of two it is, if there are two.
+    side: Option<Side>,
+    /// Counts up with every change of what the gates decide under.
+    swap: u64,
 }
 
 /// One pool and the gate before it.
@@ -83,7 +93,7 @@ pub struct Serving {
     running: ArcSwap<Running>,
     /// Each unfinished request holds one more of it.
     unfinished: Arc<()>,
-    /// The number of the latest generation that all gates decide under.
+    /// The latest [`Running::swap`] that all gates decide under.
     applied: watch::Sender<u64>,
     /// What was applied. Locked while something is, so that two do not apply in the wrong order.
     history: Mutex<History>,
@@ -100,14 +110,15 @@ impl Serving {
         config.pools.sort_by_key(|pool| pool.name != DEFAULT_POOL);
         let clock = Clock::start();
         let mut history = History::open(config.state_dir.as_deref())?;
-        let generation = first_generation(&config, &mut history, &clock)?;
+        let First { generation, has_canary } = first_generation(&config, &mut history, &clock)?;
+        let generation = generation.at(Clock::wall());
         let metrics = Metrics::default();
         let policy = &generation.policy;
         let gate = |pool: &Pool| PoolGate { pool: pool.clone(), gate: Gate::new(policy.core.clone(), clock) };
         let pools: Vec<PoolGate> = config.pools.iter().map(gate).collect();
         let journal = config.journal.clone();
         let journal = journal.map(|settings| start_journal(settings, &pools, &generation, &metrics, clock));
-        Ok(Arc::new(Serving {
+        let serving = Arc::new(Serving {
             journal: journal.transpose()?,
             clock,
             hops: TrustedHops::new(config.trusted_hops.clone()),
@@ -116,13 +127,18 @@ impl Serving {
             refusals: Refusals::default(),
             access_log: AccessLog::start(config.access_log_millionths, metrics.access_log_dropped.clone()),
             pools,
-            applied: watch::Sender::new(generation.number),
+            applied: watch::Sender::new(0),
             running: ArcSwap::from_pointee(Running::new(generation, &metrics)),
             metrics,
             config,
             unfinished: Arc::new(()),
             history: Mutex::new(history),
-        }))
+        });
+        if has_canary {
+            // What is wrong with it is logged, and is no reason not to serve.
+            _ = serving.reload(Applying::Changed);
+        }
+        Ok(serving)
     }
 
     /// Writes the rest of the journal. What happens afterwards is not in it.
@@ -145,7 +161,7 @@ impl Serving {
     /// Waits until all gates decide under the generation in force: for requests that a reload caught.
     pub async fn applied(&self) {
         let mut applied = self.applied.subscribe();
-        let is_applied = |number: &u64| *number >= self.running().generation.number;
+        let is_applied = |swap: &u64| *swap >= self.running().swap;
         applied.wait_for(is_applied).await.expect("the sender lives as long as this");
     }
 
@@ -198,9 +214,31 @@ fn start_journal(
 impl Running {
     fn new(generation: Generation, metrics: &Metrics) -> Running {
         Running {
-            limits: Limits::new(&generation.policy.clients.limits),
-            meters: metrics.class_meters(&generation.policy.core),
+            limits: Arc::new(Limits::new(&generation.policy.clients.limits)),
+            meters: metrics.class_meters(&generation.policy.core, None),
             generation: generation.timed_by(metrics.model_time.clone()),
+            canary: None,
+            side: None,
+            swap: 0,
+        }
+    }
+
+    /// The same as one side of two, which are counted apart.
+    fn on_side(self, side: Side, metrics: &Metrics) -> Running {
+        let meters = metrics.class_meters(&self.generation.policy.core, Some(side));
+        Running { meters, side: Some(side), ..self }
+    }
+
+    /// The same with this canary beside it, or without one.
+    fn beside(&self, canary: Option<Arc<Canary>>, metrics: &Metrics) -> Running {
+        let side = canary.is_some().then_some(Side::Rest);
+        Running {
+            generation: self.generation.clone(),
+            limits: self.limits.clone(),
+            meters: metrics.class_meters(&self.generation.policy.core, side),
+            canary,
+            side,
+            swap: self.swap,
         }
     }
 }

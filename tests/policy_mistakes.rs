@@ -70,6 +70,50 @@ fn mistakes_in_the_file_are_found() {
     ]);
 }
 
+fn schedule(keys: &str) -> String {
+    good_but(&format!("schedules:\n  sale: {{ {keys} }}"))
+}
+
+#[test]
+fn mistakes_in_a_schedule_or_a_canary_are_found() {
+    let hours = "zone: UTC, from: 10:00, to: 12:00";
+    let floors = format!("{hours}, classes: {{ checkout: {{ floor: 50% }}, browse: {{ floor: 60% }} }}");
+    check_rows([
+        row(good_but("canary: 51%"), (5, 9), "canary", "no share for a canary", "up to 50%"),
+        row(good_but("canary: 0%"), (5, 9), "canary", "no share for a canary", "up to 50%"),
+        row(
+            schedule("zone: Europe/Berlni, from: 10:00, to: 12:00, classes: { browse: { floor: 1% } }"),
+            (6, 17),
+            "schedules.sale.zone",
+            "unknown time zone",
+            "`Europe/Berlin`",
+        ),
+        row(
+            schedule("zone: UTC, from: 24:00, to: 12:00, classes: { browse: { floor: 1% } }"),
+            (6, 28),
+            "schedules.sale.from",
+            "`24:00` is not a time of day",
+            "like 10:00",
+        ),
+        row(
+            schedule("zone: UTC, from: 10:00, to: 10:00, classes: { browse: { floor: 1% } }"),
+            (6, 3),
+            "schedules.sale",
+            "ends when it begins",
+            "two times",
+        ),
+        row(schedule(hours), (6, 3), "schedules.sale", "`classes` is missing", "floor: 40%"),
+        row(
+            schedule(&format!("{hours}, classes: {{ brows: {{ floor: 1% }} }}")),
+            (6, 57),
+            "schedules.sale.classes.brows",
+            "unknown class `brows`",
+            "`browse`",
+        ),
+        row(schedule(&floors), (6, 3), "schedules.sale", "floors add up to 110%", "100% at most"),
+    ]);
+}
+
 fn class(keys: &str) -> String {
     good_but(&format!("  cart: {{ {keys} }}"))
 }

@@ -110,6 +110,8 @@ fn what_the_schema_refuses_the_reader_refuses_too() {
         "version: 1\nclasses: { a: {} }\ntests: [{ request: /a, expect: { class: a } }]",
         "version: 1\nclasses: { a: {} }\ntests: [{ request: GET /a, load: 4, expect: {} }]",
         "version: 1\nclasses: []",
+        "version: 1\nclasses: { a: {} }\ncanary: 5",
+        "version: 1\nclasses: { a: {} }\nschedules: { s: { zone: UTC, from: 25:00, to: 12:00, classes: { a: { floor: 1% } } } }",
     ];
     assert!(bad.iter().all(|text| refused(text)), "{:?}", bad.iter().find(|text| !refused(text)));
     let Some(objections) = objections(&[&[good], &bad[..]].concat()) else { return };

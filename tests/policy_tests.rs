@@ -180,3 +180,74 @@ fn an_explanation_tells_what_becomes_of_a_request_at_a_load() {
     assert!(json["forecasts"][0]["load"] == 3.0 && served < 0.2, "{json}");
     assert!(!explain(&["--json"]).contains("forecasts"));
 }
+
+#[test]
+fn a_policy_is_laid_out_once_and_a_check_tells_whether_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("shop.yaml");
+    fs::write(&path, "version:  1   # the first\nclasses:\n    a: {rank: 0}\n").unwrap();
+    let checked = plimsoll(directory.path(), &["policy", "fmt", "--check", "."]);
+    assert_eq!((checked.status.code(), text(&checked.stdout).trim()), (Some(1), "./shop.yaml"));
+    assert!(plimsoll(directory.path(), &["policy", "fmt", "."]).status.success());
+    let laid_out = fs::read_to_string(&path).unwrap();
+    assert!(
+        laid_out.starts_with("version: 1") && laid_out.ends_with("classes:\n  a: { rank: 0 }\n"),
+        "{laid_out}"
+    );
+    assert!(laid_out.contains("# the first"), "{laid_out}");
+    let again = plimsoll(directory.path(), &["policy", "fmt", "--check", "shop.yaml"]);
+    assert!(again.status.success() && again.stdout.is_empty(), "{again:?}");
+    fs::write(&path, "version: &x 1\n").unwrap();
+    let refused = plimsoll(directory.path(), &["policy", "fmt", "shop.yaml"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("shop.yaml:1: anchors"), "{refused:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "version: &x 1\n");
+}
+
+#[test]
+fn an_explanation_names_the_schedule_of_its_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let sale = "schedules:\n  sale: { zone: Europe/Berlin, from: 10:00, to: 12:00, classes: { beacon: { mode: observe } } }\n";
+    fs::write(directory.path().join("shop.yaml"), format!("{POLICY}{sale}")).unwrap();
+    let explain = |at: &str| {
+        let arguments = ["explain", "--policy", "shop.yaml", "--at", at, "POST", "/collect"];
+        text(&plimsoll(directory.path(), &arguments).stdout)
+    };
+    assert!(explain("2026-11-27T10:30:00+01:00").contains("schedule  sale (shop.yaml:14)"));
+    assert!(!explain("2026-11-27T12:00:00+01:00").contains("schedule"));
+}
+
+#[test]
+fn a_model_gives_no_better_class_than_it_may_and_none_that_it_is_unsure_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let explain = |rules: &str, target: &str| {
+        let text = format!(
+            "version: 1\nclasses: {{ checkout: {{}}, cart: {{}}, browse: {{}} }}\nmodel: {{ {rules} }}\n"
+        );
+        fs::write(directory.path().join("shop.yaml"), text).unwrap();
+        let arguments = ["explain", "--policy", "shop.yaml", "--json", "POST", target];
+        let output = plimsoll(directory.path(), &arguments);
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (told["class"].as_str().unwrap().to_owned(), told["class_by"].as_str().unwrap().to_owned())
+    };
+    let told = |class: &str, by: &str| (class.to_owned(), by.to_owned());
+    assert_eq!(explain("", "/checkout/pay"), told("checkout", "model"));
+    assert_eq!(explain("best_class: cart", "/checkout/pay"), told("cart", "model"));
+    assert_eq!(explain("min_confidence: 1", "/xyzzy/1").1, "fallback");
+}
+
+#[test]
+fn a_route_may_ask_for_cookies_by_their_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy =
+        POLICY.replace("routes:\n", "routes:\n  - { cookies: [\"cart_*\", loyalty], class: checkout }\n");
+    fs::write(directory.path().join("shop.yaml"), policy).unwrap();
+    for (cookies, class) in
+        [("loyalty=1; cart_token=x", "checkout"), ("loyalty=1", "browse"), ("cart=1; loyalty=2", "browse")]
+    {
+        let header = format!("Cookie: {cookies}");
+        let arguments = ["explain", "--policy", "shop.yaml", "GET", "/any", "-H", &header];
+        let told = text(&plimsoll(directory.path(), &arguments).stdout);
+        assert!(told.contains(&format!("class     {class} ")), "{cookies}: {told}");
+    }
+}

@@ -32,6 +32,7 @@ fn a_route_that_an_earlier_one_covers_is_unreachable() {
         "  - { headers: { x-app: 'ios*' }, class: cart }\n  - { headers: { x-app: 'IOS 17' }, class: browse }\n",
         "  - { graphql: ['cart*'], class: cart }\n  - { graphql: [cartAdd, cartSet], class: browse }\n",
         "  - { host: '*.test', class: cart }\n  - { host: shop.test, path: /, class: browse }\n",
+        "  - { cookies: ['cart_*'], class: cart }\n  - { cookies: [cart_token, vip], class: browse }\n",
     ] {
         assert_eq!(with_routes(routes), [(5, "unreachable-route")], "{routes}");
     }
@@ -41,6 +42,7 @@ fn a_route_that_an_earlier_one_covers_is_unreachable() {
 fn a_route_that_takes_anything_of_its_own_is_not() {
     for routes in [
         "  - { path: /cart/*, class: cart }\n  - { path: /cart/**, class: browse }\n",
+        "  - { cookies: [vip], class: cart }\n  - { cookies: ['v*'], class: browse }\n",
         "  - { methods: [GET], class: cart }\n  - { path: /a, class: browse }\n",
         "  - { methods: [HEAD], path: /a, class: cart }\n  - { methods: [GET], path: /a, class: browse }\n",
         "  - { query: { a: b }, class: cart }\n  - { query: { a: }, class: browse }\n",
@@ -69,6 +71,21 @@ fn a_payment_that_goes_before_a_search_is_at_risk() {
     let ranks =
         "version: 1\nclasses:\n  search: { visit: search }\n  checkout:\n    rank: 5\n    visit: checkout\n";
     assert_eq!(warnings(ranks), [(5, "payment-at-risk")]);
+}
+
+#[test]
+fn a_condition_that_holds_for_no_request_of_the_tests_is_never_true() {
+    let policy = |when: &str, tests: &str| {
+        let routes = format!("routes:\n  - {{ when: '{when}', class: a }}\n");
+        warnings(&format!(
+            "version: 1\nclasses: {{ a: {{}}, b: {{}} }}\nmodel: {{ fallback_class: b }}\n{routes}{tests}"
+        ))
+    };
+    let tests = "tests: [{ request: GET /cart?step=pay, session: cart, expect: { class: a } }]\n";
+    assert_eq!(policy("request.query.step == \"pya\"", tests), [(5, "never-true")]);
+    assert_eq!(policy("session.stage == \"checkout\"", tests), [(5, "never-true")]);
+    assert_eq!(policy("request.query.step == \"pay\" && session.stage == \"cart\"", tests), []);
+    assert_eq!(policy("request.query.step == \"pya\"", ""), [], "nothing is known of its requests");
 }
 
 fn with_class(keys: &str) -> Vec<(usize, &'static str)> {

@@ -12,8 +12,10 @@ mod page;
 mod slope;
 
 use crate::clock::Clock;
+use crate::director::Director;
 use crate::gauges::Gauges;
 use crate::load;
+use crate::results::write_json;
 use crate::scenario::Scenario;
 use crate::stage::{OriginStage, ProxyArgs, ProxyStage};
 use crate::target::Target;
@@ -78,7 +80,8 @@ struct Soaked {
 pub(crate) async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
     let mut scenario = Scenario::read_for_sockets(&args.scenario)?;
     stretch(&mut scenario, args.length)?;
-    let origin = OriginStage::start(&scenario.origin, scenario.seed).await?;
+    let origin = OriginStage::start(scenario.seed).await?;
+    let director = Director::of(&scenario, Some(origin.control))?;
     let proxy = ProxyStage::start(&args.proxy, origin.address, None).await?;
     let id = proxy.id().context("the proxy has ended")?;
     let target = Target::local(proxy.address);
@@ -86,7 +89,7 @@ pub(crate) async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
     let mut vitals = Vec::new();
     let never = std::future::pending();
     let harvest = tokio::select! {
-        harvest = load::conduct(&scenario, scenario.seed, &target, None, &gauges, never) => harvest?,
+        harvest = load::conduct(&scenario, scenario.seed, &target, director.as_ref(), &gauges, never) => harvest?,
         Err(error) = watch(id, &mut vitals) => return Err(error.into()),
     };
     proxy.stop().await?;
@@ -145,7 +148,7 @@ fn tell(soaked: &Soaked, args: &SoakArgs) -> anyhow::Result<ExitCode> {
         terminal::line("too short to judge a slope by: ten minutes are needed after the warm-up");
     }
     if let Some(path) = &args.json {
-        load::write_json(path, soaked)?;
+        write_json(path, soaked)?;
     }
     if let Some(path) = &args.html {
         let page = page::html(soaked, &summary(soaked));

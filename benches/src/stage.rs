@@ -4,6 +4,7 @@
 //! helps or hurts the next.
 
 use crate::children::{ChildError, Server, free_address};
+use crate::client::{Client, ClientError};
 use crate::origin::STATS_PATH;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,8 @@ pub(crate) struct ProxyArgs {
 pub(crate) enum StageError {
     #[error(transparent)]
     Child(#[from] ChildError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
     #[error("cannot find this program's own file: {0}")]
     OwnProgram(std::io::Error),
     #[error("cannot write a configuration: {0}")]

@@ -15,10 +15,12 @@
 //! ignored, and so is an arrival told twice. An arrival under a slot that is
 //! still held tells that its holder is gone: no permit is ever lost.
 
+mod capacity;
 pub mod memory;
 mod snapshot;
 mod state;
 
+pub use capacity::Capacity;
 pub use snapshot::{ClassSnapshot, Snapshot};
 
 use crate::admission::{Load, SeatsToExpect};
@@ -28,7 +30,7 @@ use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
 use crate::requests::{Phase, Request, Requests};
-use crate::seats::{Seats, ceiling};
+use crate::seats::{Seats, ceiling, observed_rings};
 use crate::standing::{Tenure, Value, restand, ring_of, standing};
 use crate::succession::Succession;
 use crate::time::Time;
@@ -264,7 +266,7 @@ impl Controller {
     }
 
     fn enqueue(&mut self, request: Request, wait: Duration, now: Time) {
-        if self.policy.mode() == Mode::Observe {
+        if self.policy.mode_of(request.class) == Mode::Observe {
             return self.admit(request, Decision::Admit, now);
         }
         self.answer(&request, Decision::Queue, wait);
@@ -358,9 +360,13 @@ impl Controller {
     /// Who has the next free seat: first those of classes below their floor, then by standing.
     fn next_ring(&self, now: Time) -> Option<Ring> {
         let waiting = self.queue.occupied();
-        if waiting.is_empty() || self.policy.mode() == Mode::Observe {
-            // Those who waited when observing began wait no longer.
-            return waiting.first();
+        if waiting.is_empty() {
+            return None;
+        }
+        // Those who waited when observing began wait no longer.
+        let observed = waiting.and(observed_rings(&self.policy)).first();
+        if observed.is_some() {
+            return observed;
         }
         if self.is_saturated() {
             return None;
@@ -432,7 +438,7 @@ impl Controller {
     }
 
     fn refuse(&mut self, request: Request, reason: Reason, wait: Duration, now: Time) {
-        if self.policy.mode() == Mode::Observe {
+        if self.policy.mode_of(request.class) == Mode::Observe {
             return self.admit(request, Decision::AdmitObserved(reason), now);
         }
         self.return_probe(&request);

@@ -58,6 +58,12 @@ impl ClassSet {
         ClassSet(self.0 | other.0)
     }
 
+    /// These without one.
+    #[must_use]
+    pub fn without(self, class: ClassId) -> ClassSet {
+        ClassSet(self.0 & !(1 << class.index()))
+    }
+
     /// Whether a class is among them.
     pub fn contains(self, class: ClassId) -> bool {
         self.0 & 1 << class.index() != 0
@@ -209,6 +215,8 @@ pub enum PolicyError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     mode: Mode,
+    /// The classes that are observed whatever the mode is.
+    observed: ClassSet,
     classes: Vec<Class>,
 }
 
@@ -228,12 +236,13 @@ impl Policy {
         if floors > u64::from(Share::ALL.0) {
             return Err(PolicyError::FloorsAboveAll);
         }
-        Ok(Policy { mode, classes })
+        Ok(Policy { mode, observed: ClassSet::EMPTY, classes })
     }
 
     /// Appends it as bytes, for [`Policy::from_image`].
     pub fn write_image(&self, out: &mut Vec<u8>) {
         self.mode.write(out);
+        self.observed.write(out);
         self.classes.write(out);
     }
 
@@ -244,16 +253,31 @@ impl Policy {
     }
 
     fn read(input: &mut &[u8]) -> Option<Policy> {
-        let (mode, classes) = (Image::read(input)?, Image::read(input)?);
-        Policy::new(mode, classes).ok()
+        let (mode, observed, classes) = (Image::read(input)?, Image::read(input)?, Image::read(input)?);
+        Policy::new(mode, classes).ok().map(|policy| policy.observing(observed))
     }
 
     /// The same classes, with decisions carried out or not.
     pub fn in_mode(&self, mode: Mode) -> Policy {
-        Policy { mode, classes: self.classes.clone() }
+        Policy { mode, ..self.clone() }
     }
 
-    /// Whether decisions are carried out.
+    /// The same, with these classes observed whatever the mode is.
+    pub fn observing(self, observed: ClassSet) -> Policy {
+        Policy { observed, ..self }
+    }
+
+    /// The classes that are observed whatever the mode is.
+    pub fn observed(&self) -> ClassSet {
+        self.observed
+    }
+
+    /// Whether decisions about a class are carried out.
+    pub fn mode_of(&self, class: ClassId) -> Mode {
+        if self.observed.contains(self.nearest(class)) { Mode::Observe } else { self.mode }
+    }
+
+    /// Whether decisions are carried out where a class says nothing else.
     pub fn mode(&self) -> Mode {
         self.mode
     }

@@ -7,7 +7,7 @@
 //! It hands out nothing; the controller does.
 
 use crate::image::image;
-use crate::policy::{CLASSES_MAX, ClassId, ClassSet, Policy, Share};
+use crate::policy::{CLASSES_MAX, ClassId, ClassSet, Mode, Policy, Share};
 use crate::queue::RingSet;
 
 /// What a class that is slow by itself may hold, if its floor is not more: whatever it waits for, most of
@@ -64,6 +64,14 @@ impl Seats {
     pub(crate) fn below_floor(&self, policy: &Policy, limit: u32) -> RingSet {
         rings_of(policy.ids().filter(|id| self.taken_by(*id) < policy.class(*id).floor.seats(limit)))
     }
+}
+
+/// The rings of classes that are observed: seats are nothing that they wait for.
+pub(crate) fn observed_rings(policy: &Policy) -> RingSet {
+    if policy.mode() == Mode::Enforce && policy.observed() == ClassSet::EMPTY {
+        return RingSet::EMPTY;
+    }
+    rings_of(policy.ids().filter(|id| policy.mode_of(*id) == Mode::Observe))
 }
 
 fn rings_of(classes: impl Iterator<Item = ClassId>) -> RingSet {

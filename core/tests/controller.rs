@@ -3,7 +3,9 @@
 use plimsoll_core::breaker::{BreakerState, Forced};
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, Reason, RequestId};
-use plimsoll_core::policy::{BreakerPolicy, Class, ClassId, Mode, Policy, QueueOrder, QueuePolicy, Share};
+use plimsoll_core::policy::{
+    BreakerPolicy, Class, ClassId, ClassSet, Mode, Policy, QueueOrder, QueuePolicy, Share,
+};
 use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 use std::sync::Arc;
@@ -380,6 +382,26 @@ fn observing_lets_those_in_who_already_wait() {
     let waiter = pool.ask(CHECKOUT, at(0));
     pool.change_policy(Mode::Observe, &[class("checkout", 0)], at(1));
     assert_eq!(pool.last(waiter), Decision::Admit);
+}
+
+#[test]
+fn a_class_that_is_observed_is_never_refused_while_the_others_are() {
+    let mut pool = Pool::enforcing(&[class("checkout", 0), with_breaker(class("browse", 1))]);
+    let observed = ClassSet::EMPTY.with(ClassId::new(BROWSE).expect("few classes"));
+    pool.fill(BROWSE, at(0));
+    let waiters = [CHECKOUT, BROWSE].map(|class| pool.ask(class, at(0)));
+    let policy = Policy::clone(pool.controller.policy()).observing(observed);
+    pool.tell(Event::PolicyChanged(Arc::new(policy)), at(1));
+    assert_eq!(waiters.map(|waiter| pool.last(waiter)), [Decision::Queue, Decision::Admit]);
+    let later = [CHECKOUT, BROWSE].map(|class| pool.ask(class, at(1)));
+    assert_eq!(later.map(|asked| pool.last(asked)), [Decision::Queue, Decision::Admit]);
+    let forced = Event::BreakerForced {
+        class: ClassId::new(BROWSE).expect("few classes"),
+        forced: Some(Forced::Open),
+    };
+    pool.tell(forced, at(2));
+    let refused = pool.ask(BROWSE, at(2));
+    assert_eq!(pool.last(refused), Decision::AdmitObserved(Reason::BreakerOpen));
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod routes;
 mod shown;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -40,11 +41,23 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The admin API of one process.
-#[derive(Debug)]
 pub struct Admin {
     serving: Arc<Serving>,
+    /// Reads certificates anew; what is wrong with them is logged and counted there.
+    read_certificates: Box<dyn Fn() + Send + Sync>,
     ready: AtomicBool,
     draining: AtomicBool,
+}
+
+impl fmt::Debug for Admin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Admin { serving, read_certificates: _, ready, draining } = self;
+        f.debug_struct("Admin")
+            .field("serving", serving)
+            .field("ready", ready)
+            .field("draining", draining)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An answer.
@@ -61,9 +74,10 @@ impl Refused {
 }
 
 impl Admin {
-    /// An admin API that is not ready yet.
-    pub fn new(serving: Arc<Serving>) -> Arc<Admin> {
-        Arc::new(Admin { serving, ready: AtomicBool::new(false), draining: AtomicBool::new(false) })
+    /// An admin API that is not ready yet, and which is told how to read certificates anew.
+    pub fn new(serving: Arc<Serving>, read_certificates: impl Fn() + Send + Sync + 'static) -> Arc<Admin> {
+        let (ready, draining) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Admin { serving, read_certificates: Box::new(read_certificates), ready, draining })
     }
 
     /// Says on `/readyz` whether new requests should come.

@@ -29,6 +29,8 @@ pub(super) enum Order {
     SetBreaker,
     Reload,
     RollBack,
+    PromoteCanary,
+    AbortCanary,
     SetMode,
     SetDrain,
     Explain,
@@ -94,6 +96,8 @@ impl Admin {
             Order::SetBreaker => self.set_breaker(&parse(body)?),
             Order::Reload => self.reload(query),
             Order::RollBack => self.roll_back(query),
+            Order::PromoteCanary => self.end_canary(self.serving.promote_canary()),
+            Order::AbortCanary => self.end_canary(self.serving.abort_canary()),
             Order::SetMode => Ok(self.set_mode(&parse(body)?)),
             Order::SetDrain => Ok(self.set_drain(&parse(body)?)),
             Order::Explain => self.explain(&parse(body)?),
@@ -129,9 +133,14 @@ impl Admin {
             "again=true" => Applying::Again,
             _ => return Err(Refused::unprocessable("`again=true` is all that may be asked for")),
         };
+        (self.read_certificates)();
         match self.serving.reload(applying) {
             Ok(Outcome::Applied(number)) => Ok(json!({ "generation": number, "changed": true })),
             Ok(Outcome::Unchanged(number)) => Ok(json!({ "generation": number, "changed": false })),
+            Ok(Outcome::Canary(number)) => {
+                let running = self.serving.running().generation.number;
+                Ok(json!({ "generation": running, "changed": true, "canary": number }))
+            }
             Err(error) => Err(rejected(&error)),
         }
     }
@@ -146,6 +155,10 @@ impl Admin {
             Ok(_) => Ok(self.generations()),
             Err(error) => Err(rejected(&error)),
         }
+    }
+
+    fn end_canary(&self, ended: Result<u64, ReloadError>) -> Result<Value, Refused> {
+        ended.map(|_| self.generations()).map_err(|error| rejected(&error))
     }
 
     fn set_mode(&self, order: &ModeOrder) -> Value {
@@ -195,7 +208,7 @@ fn request(order: &ExplainOrder) -> Result<Request<()>, http::Error> {
 /// What was rolled back from is in conflict with what is asked for; all else is wrong by itself.
 fn rejected(error: &ReloadError) -> Refused {
     match error {
-        ReloadError::Held { .. } | ReloadError::NothingBefore => {
+        ReloadError::Held { .. } | ReloadError::NothingBefore | ReloadError::NoCanary => {
             Refused(StatusCode::CONFLICT, error.to_string())
         }
         _ => Refused::unprocessable(error),

@@ -19,7 +19,7 @@ pub(super) enum Action {
 }
 
 /// Every method and path.
-const ROUTES: [(&str, &str, Action); 19] = [
+const ROUTES: [(&str, &str, Action); 22] = [
     ("GET", "/healthz", Action::Alive),
     ("GET", "/readyz", Action::Ready),
     ("GET", "/metrics", Action::Metrics),
@@ -31,6 +31,9 @@ const ROUTES: [(&str, &str, Action); 19] = [
     ("GET", "/v1/generations", Action::Show(Shown::Generations)),
     ("POST", "/v1/reload", Action::Order(Order::Reload)),
     ("POST", "/v1/rollback", Action::Order(Order::RollBack)),
+    ("GET", "/v1/canary", Action::Show(Shown::Canary)),
+    ("POST", "/v1/canary/promote", Action::Order(Order::PromoteCanary)),
+    ("POST", "/v1/canary/abort", Action::Order(Order::AbortCanary)),
     ("GET", "/v1/mode", Action::Show(Shown::Mode)),
     ("PUT", "/v1/mode", Action::Order(Order::SetMode)),
     ("GET", "/v1/drain", Action::Show(Shown::Drain)),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::Admin;
 use crate::policy::settings::ClassSettings;
 use crate::serving::PoolGate;
-use crate::telemetry::metrics::ClassMeters;
+use crate::telemetry::meters::ClassMeters;
 
 /// What to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub(super) enum Shown {
     Classes,
     Breakers,
     Generations,
+    Canary,
     Mode,
     Drain,
     Refusals,
@@ -35,6 +36,7 @@ impl Admin {
             Shown::Classes => self.classes(),
             Shown::Breakers => self.breakers(),
             Shown::Generations => self.generations(),
+            Shown::Canary => self.canary(),
             Shown::Mode => self.mode(),
             Shown::Drain => json!({ "draining": self.draining.load(Ordering::Relaxed) }),
             Shown::Refusals => json!({ "refusals": self.serving.refusals.recent() }),
@@ -51,6 +53,7 @@ impl Admin {
             "generation": generation.number,
             "policy": generation.policy.source,
             "contents": generation.contents(),
+            "schedule": generation.policy.schedule().map(|schedule| &schedule.name),
             "model": generation.model.as_ref().map(|model| json!({
                 "name": model.manifest().name,
                 "usable": generation.is_model_usable(),
@@ -92,6 +95,23 @@ impl Admin {
         json!({ "running": running, "generations": self.serving.generations() })
     }
 
+    fn canary(&self) -> Value {
+        let running = self.serving.running_for_long();
+        let Some(canary) = &running.canary else { return json!({ "canary": null }) };
+        let generation = &canary.running.generation;
+        let names = generation.policy.core.classes().iter().map(|class| &class.name);
+        let sides = names.zip(canary.running.meters.iter().zip(&running.meters));
+        let class = |(name, (of_canary, of_rest)): (&String, (&ClassMeters, &ClassMeters))| json!({ "class": name, "canary": side_state(of_canary), "rest": side_state(of_rest) });
+        json!({ "canary": {
+            "generation": generation.number,
+            "running": running.generation.number,
+            "policy": generation.policy.source,
+            "share": part(canary.share),
+            "began": canary.began,
+            "classes": sides.map(class).collect::<Vec<_>>(),
+        } })
+    }
+
     pub(super) fn mode(&self) -> Value {
         let running = self.serving.running();
         json!({
@@ -116,6 +136,17 @@ fn class_state(class: &Class, settings: &ClassSettings, meters: &ClassMeters) ->
         "shed": meters.shed.iter().map(|counter| counter.get()).sum::<u64>(),
         "slo_kept": meters.slo_kept.get(),
         "slo_missed": meters.slo_missed.get(),
+    })
+}
+
+fn side_state(meters: &ClassMeters) -> Value {
+    meters.side.as_ref().map_or(Value::Null, |side| {
+        json!({
+            "admitted": side.admitted.get(),
+            "shed": side.shed.get(),
+            "slo_kept": side.slo_kept.get(),
+            "slo_missed": side.slo_missed.get(),
+        })
     })
 }
 

@@ -8,7 +8,7 @@ use http::header::{COOKIE, SET_COOKIE};
 use super::glob::{Case, Glob};
 
 /// The names of a policy's session cookies, `*` allowed: the first present one is the session.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CookieNames {
     globs: Vec<Glob>,
 }

@@ -76,6 +76,18 @@ fn first(path: &PathGlob) -> &str {
 }
 
 impl Conditions {
+    /// Whether the two demand the same, so that they take the same requests.
+    pub fn demands_the_same_as(&self, other: &Conditions) -> bool {
+        let has_paths_of = |one: &Conditions, other: &Conditions| {
+            one.paths.is_empty() == other.paths.is_empty()
+                && other.paths.iter().all(|path| one.has_path_over(path))
+        };
+        self.demands_no_more_than(other)
+            && other.demands_no_more_than(self)
+            && has_paths_of(self, other)
+            && has_paths_of(other, self)
+    }
+
     fn has_path_over(&self, path: &PathGlob) -> bool {
         self.paths.is_empty() || self.paths.iter().any(|own| own.covers(path))
     }
@@ -94,6 +106,7 @@ impl Conditions {
             && self.query.iter().all(|(key, value)| {
                 other.query.iter().any(|(theirs, narrower)| theirs == key && value.covers(narrower))
             })
+            && self.cookies.iter().all(|name| other.cookies.iter().any(|narrower| name.covers(narrower)))
             && (self.operations.is_empty()
                 || (!other.operations.is_empty()
                     && other

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use plimsoll_core::policy::ClassId;
 
+use super::cookies;
 use super::glob::{Glob, PathGlob, segments};
 use super::head::Head;
 use super::preflight::Preflight;
@@ -36,6 +37,8 @@ pub struct Conditions {
     pub headers: Vec<(HeaderName, Glob)>,
     /// All of these query keys, each with a value that matches.
     pub query: Vec<(String, Glob)>,
+    /// All of these cookies, by their names.
+    pub cookies: Vec<Glob>,
     /// Any of these GraphQL operations.
     pub operations: Vec<Glob>,
     /// This expression over the request and its session.
@@ -188,6 +191,7 @@ impl<'a> Request<'a> {
             && conditions.host.as_ref().is_none_or(|host| host.matches(self.head.host()))
             && conditions.headers.iter().all(|(name, value)| self.has_header(name, value))
             && conditions.query.iter().all(|(key, value)| self.has_query(key, value))
+            && conditions.cookies.iter().all(|name| self.has_cookie(name))
             && self.has_operation(&conditions.operations)
             && conditions.when.as_ref().is_none_or(|when| self.makes_true(when, conditions))
     }
@@ -223,6 +227,11 @@ impl<'a> Request<'a> {
                 .get_all(name)
                 .iter()
                 .any(|field| field.to_str().is_ok_and(|text| value.matches(text)))
+    }
+
+    fn has_cookie(&self, name: &Glob) -> bool {
+        // A preflight carries none, and does not announce them: the request behind it may have any.
+        self.preflight.is_some() || cookies::names(self.head.headers).any(|cookie| name.matches(cookie))
     }
 
     fn has_query(&self, key: &str, value: &Glob) -> bool {

@@ -49,6 +49,11 @@ impl SessionKey {
     pub fn from_cookie(&self) -> bool {
         self.cookie.is_some()
     }
+
+    /// What stays the same for as long as its cookie does: that, or its address.
+    pub fn sticky(&self) -> u64 {
+        self.cookie.unwrap_or(self.address)
+    }
 }
 
 /// A session as a decision may see it.

@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 
 use crate::classify::head::Head;
 use crate::cli::past;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::explanation::{Explanation, Forecast, explain};
 use crate::generation::Generation;
@@ -32,6 +33,9 @@ pub struct Arguments {
     /// Forecast what becomes of it while the shop is offered so many times what it can carry (repeatable)
     #[arg(long, value_name = "2x", value_parser = crate::cli::policy::load)]
     load: Vec<f64>,
+    /// Explain it at this time, like 2026-11-27T10:30:00Z: the schedule of then holds; now if absent
+    #[arg(long, value_name = "TIME")]
+    at: Option<jiff::Timestamp>,
     /// Explain a request of the past: the id in X-Plimsoll-Decision, or the X-Request-Id it was given
     #[arg(long, value_name = "ID", requires = "journal")]
     id: Option<String>,
@@ -73,7 +77,8 @@ fn generation(arguments: &Arguments) -> anyhow::Result<Generation> {
         Config { policy: arguments.policy.clone(), model: arguments.model.clone(), ..Config::default() };
     let policy = read_policy(&config)?;
     let model = load_model(&policy, &config)?;
-    Ok(Generation::new(1, policy, Some(model)))
+    let at = arguments.at.map_or_else(|| Ok(Clock::wall()), |at| at.as_duration().try_into());
+    Ok(Generation::new(1, policy, Some(model)).at(at.context("a time before 1970")?))
 }
 
 fn request(arguments: &Arguments) -> anyhow::Result<Request<()>> {
@@ -106,6 +111,9 @@ fn text(explanation: &Explanation) -> String {
         explanation.value,
         explanation.standing,
     );
+    if let Some(schedule) = &explanation.schedule {
+        text.push_str(&format!("schedule  {schedule}\n"));
+    }
     if let Json::Object(scores) = &explanation.scores {
         let mut scores: Vec<_> =
             scores.iter().filter_map(|(name, score)| Some((name, score.as_f64()?))).collect();

@@ -40,7 +40,7 @@ pub(super) fn explain(id: &str, journal: &Path, as_json: bool) -> anyhow::Result
     let trace =
         trace.with_context(|| format!("`{id}` is no id: 16 hexadecimal digits, or 32 of a request's"))?;
     let mut past: Option<Past> = None;
-    let replays = replay(journal, |entry, replay| look(entry, replay, trace, &mut past))?;
+    let replays = replay(journal, |_, entry, replay| look(entry, replay, trace, &mut past))?;
     let Some(past) = past else { bail!("no request {id} in {}", journal.display()) };
     let difference = replays.values().find_map(Replay::difference);
     if as_json {
@@ -88,7 +88,7 @@ impl Past {
 
     /// The line of the route that took it, as the policy of then has it.
     fn route(&self) -> Option<String> {
-        let policy = self.policy()?;
+        let policy = self.policy().filter(|_| !self.judged.by_canary)?;
         let route = policy.routes.routes().get(self.judged.route? as usize)?;
         Some(route.defined_at.to_string())
     }
@@ -99,6 +99,9 @@ impl Past {
     }
 
     fn class_by(&self) -> &'static str {
+        if self.judged.by_canary {
+            return "a canary beside it";
+        }
         DECIDERS.get(usize::from(self.judged.class_by)).copied().unwrap_or("unknown")
     }
 }

@@ -1,7 +1,11 @@
 //! `plimsoll replay JOURNAL`: every decision of a journal made again by the core of this binary.
 //!
 //! Files are read in the order in which they were begun, each pool by itself. What is the same is
-//! counted; the first decision that differs is named.
+//! counted; the first decision that differs is named. With `--policy` the same requests are asked again under
+//! another policy (`what_if`), once it is certain that the journal is what this core decides.
+
+mod translation;
+mod what_if;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +22,9 @@ use crate::journal::replay::Replay;
 pub struct Arguments {
     /// A journal: its directory, or one file of it
     journal: PathBuf,
+    /// Tell what would have become of the same requests under this policy, a file or a directory
+    #[arg(long, value_name = "FILE|DIR")]
+    policy: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -29,9 +36,12 @@ pub(super) type Replays = BTreeMap<String, Replay>;
 /// Replays it.
 ///
 /// # Errors
-/// The journal cannot be read.
+/// The journal cannot be read, or the policy has mistakes.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let mut replays = replay(&arguments.journal, |_, _| Flow::More)?;
+    if let Some(policy) = &arguments.policy {
+        return what_if::run(&arguments.journal, policy, arguments.json);
+    }
+    let mut replays = replay(&arguments.journal, |_, _, _| Flow::More)?;
     replays.values_mut().for_each(Replay::end);
     if arguments.json {
         println!("{:#}", json!({ "pools": replays.iter().map(report).collect::<Vec<_>>() }));
@@ -42,11 +52,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Replays the journal at `path`, showing each record to `look` before the core is told. A pool that
+/// Replays the journal at `path`, showing each record of a pool to `look` before the core is told. A pool that
 /// differs is not replayed further; `look` may end all.
 pub(super) fn replay(
     path: &Path,
-    mut look: impl FnMut(&Entry, &Replay) -> Flow,
+    mut look: impl FnMut(&str, &Entry, &Replay) -> Flow,
 ) -> Result<Replays, JournalError> {
     let mut replays = Replays::new();
     let mut is_over = false;
@@ -58,7 +68,7 @@ pub(super) fn replay(
         }
         replay.begin(&file.header);
         file.each(|entry| {
-            is_over = look(&entry, replay) == Flow::Stop;
+            is_over = look(&file.header.pool, &entry, replay) == Flow::Stop;
             if is_over { Flow::Stop } else { replay.take(&entry) }
         })?;
     }

@@ -37,7 +37,7 @@ use crate::policy::watch::PolicyWatch;
 use crate::proxy::doors::Doors;
 use crate::proxy::preface::EitherHttp;
 use crate::proxy::service::Plimsoll;
-use crate::serving::{Applying, Serving, vigil};
+use crate::serving::{Applying, Serving, timetable, vigil};
 
 /// How long connections that wait for a request are kept after SIGTERM: clients that are busy send their
 /// next one within this, and a process that has nothing to do ends within a second.
@@ -180,13 +180,15 @@ async fn serve(
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     let (doors, mut accepting) =
         Doors::open(http(proxy, serving.clone()), serving.clone(), listeners, strain, &stopped)?;
-    let api = Admin::new(serving.clone());
+    let reading = doors.clone();
+    let api = Admin::new(serving.clone(), move || reading.reload_certificates());
     let mut admin_api = JoinSet::new();
     for bound in admin {
         let (listener, access) = bound.into_listener()?;
         admin_api.spawn(api.clone().serve(listener, access));
     }
     tokio::spawn(vigil::keep(serving.clone()));
+    tokio::spawn(timetable::keep(serving.clone()));
     for address in addresses {
         let source = &serving.running().generation.policy.source;
         let number = serving.running().generation.number;

@@ -154,8 +154,11 @@ impl Store {
     }
 
     /// Deletes what no entry is made of.
-    pub(super) fn forget_all_but(&self, entries: &[Entry]) -> Result<(), HistoryError> {
-        let contents = entries.iter().map(|entry| &entry.contents);
+    pub(super) fn forget_all_but<'e>(
+        &self,
+        entries: impl Iterator<Item = &'e Entry> + Clone,
+    ) -> Result<(), HistoryError> {
+        let contents = entries.map(|entry| &entry.contents);
         let named = contents.clone().map(|one| self.policy(&one.policy));
         let named =
             named.chain(contents.filter_map(|one| one.bundle.as_deref()).map(|seal| self.bundle(seal)));

@@ -22,6 +22,8 @@ pub struct Judged {
     pub trace: u64,
     /// Who decided its class: 0 a route, 1 the model, 2 the fallback.
     pub class_by: u8,
+    /// Whether a canary judged it: a policy that is not in the journal.
+    pub by_canary: bool,
     /// The place of the route that took it, among those of the policy.
     pub route: Option<u32>,
     /// The model's confidence in the class it gave, 0 if it was not asked.
@@ -83,6 +85,8 @@ const WOKEN: u8 = 7;
 const DECIDED: u8 = 8;
 const DROPPED: u8 = 9;
 
+/// Added to who decided a class, if a canary judged the request.
+const BY_CANARY: u8 = 4;
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failed, Outcome::Overloaded];
 const FORCED: [Option<Forced>; 3] = [None, Some(Forced::Open), Some(Forced::Closed)];
 /// Codes of decisions: those without a reason, then admitted ones by reason, then shed ones.
@@ -151,7 +155,7 @@ impl Encoder {
         out.extend([class.index() as u8, value.step(), tenure, usage_penalty, lot]);
         put_signed(out, difference(arrival.deadline, at));
         out.extend(judged.trace.to_le_bytes());
-        out.push(judged.class_by);
+        out.push(judged.class_by | if judged.by_canary { BY_CANARY } else { 0 });
         put(out, judged.route.map_or(0, |route| u64::from(route) + 1));
         out.extend(judged.confidence.to_le_bytes());
     }
@@ -300,10 +304,11 @@ fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Judged)> {
         deadline: shifted(at, input.signed()?),
     };
     let trace = u64::from_le_bytes(input.array()?);
-    let class_by = input.byte()?;
+    let by = input.byte()?;
+    let (class_by, by_canary) = (by & !BY_CANARY, by & BY_CANARY != 0);
     let route = input.small()?.checked_sub(1);
     let confidence = f32::from_le_bytes(input.array()?);
-    Some((arrival, Judged { trace, class_by, route, confidence }))
+    Some((arrival, Judged { trace, class_by, by_canary, route, confidence }))
 }
 
 fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {

@@ -101,6 +101,11 @@ impl Replay {
         &self.stamp
     }
 
+    /// Whether a state after so many events continues what it has seen: nothing is missing between.
+    pub fn goes_on_at(&self, events: u64) -> bool {
+        self.controller.is_some() && self.told == events
+    }
+
     /// The controller as it is now, once there was a state to begin with.
     pub fn controller(&self) -> Option<&Controller> {
         self.controller.as_ref()

@@ -3,7 +3,7 @@
 //! It looks twenty times a second, so nobody has to wake it from the request path. What it cannot write (a
 //! full disk) is lost and said so; it then begins a new file, with a state, as soon as that works.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,7 +67,8 @@ impl Journal {
         fs::create_dir_all(&settings.directory)?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let mut writer = Writer { settings, started, files_begun: 0, meters, pools: Vec::new() };
+        let process = std::process::id();
+        let mut writer = Writer { settings, started, process, files_begun: 0, meters, pools: Vec::new() };
         writer.pools.extend(pools.into_iter().map(|(name, tapped)| Stream::new(name, tapped)));
         let thread = thread::Builder::new().name("journal".into()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
@@ -123,6 +124,7 @@ impl Stream {
 struct Writer {
     settings: JournalSettings,
     started: u64,
+    process: u32,
     files_begun: u64,
     meters: JournalMeters,
     pools: Vec<Stream>,
@@ -168,10 +170,14 @@ impl Writer {
     fn begin_file(&mut self, index: usize) -> io::Result<()> {
         self.make_room()?;
         let seconds = self.started / 1_000_000_000;
-        let name = format!("{seconds:011}-{:08}-{index}.{EXTENSION}", self.files_begun);
+        let name = format!("{seconds:011}-{:010}-{:08}-{index}.{EXTENSION}", self.process, self.files_begun);
         self.files_begun += 1;
         let stream = &mut self.pools[index];
-        let mut file = File::create(self.settings.directory.join(name))?;
+        // Two processes share the directory during an upgrade: neither writes over the other's files, and
+        // the lock keeps them from deleting one that is being written. Where there are no locks, a journal is
+        // better than none.
+        let mut file = File::create_new(self.settings.directory.join(name))?;
+        let _ = file.try_lock();
         let version = env!("CARGO_PKG_VERSION").to_owned();
         file.write_all(&begin(&Header { pool: stream.name.clone(), version, started: self.started }))?;
         stream.file = Some(file);
@@ -190,8 +196,10 @@ impl Writer {
             if bytes <= bytes_max {
                 break;
             }
-            bytes -= length(file);
-            remove(file)?;
+            if !is_being_written(file) {
+                bytes -= length(file);
+                remove(file)?;
+            }
         }
         Ok(())
     }
@@ -209,6 +217,11 @@ impl Writer {
         let mut between = Vec::new();
         stream.tapped.take(&mut between, Next::Begin);
     }
+}
+
+/// Whether a process, this one or another, has it locked.
+fn is_being_written(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

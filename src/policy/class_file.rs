@@ -26,6 +26,8 @@ const VALUE: f32 = 0.5;
 pub(super) struct ClassEntry<'n> {
     pub(super) field: Field<'n>,
     pub(super) rank: Option<Field<'n>>,
+    /// Whether it is observed whatever the policy's mode is.
+    pub(super) is_observed: bool,
     pub(super) class: Class,
     pub(super) settings: ClassSettings,
 }
@@ -47,6 +49,8 @@ pub(super) fn read<'n>(name: &str, position: u8, field: Field<'n>) -> Option<Cla
         queue: queue(&section, patience),
         breaker: breaker(&section, patience),
     };
+    let modes = [("enforce", false), ("observe", true)];
+    let is_observed = section.get("mode").and_then(|field| field.choice(&modes)).unwrap_or(false);
     let settings = ClassSettings {
         objective,
         visit: section.get("visit").and_then(|field| field.choice(&VISITS)).unwrap_or_default(),
@@ -55,7 +59,7 @@ pub(super) fn read<'n>(name: &str, position: u8, field: Field<'n>) -> Option<Cla
         refusal: refusal(&section),
     };
     section.close();
-    Some(ClassEntry { field, rank, class, settings })
+    Some(ClassEntry { field, rank, is_observed, class, settings })
 }
 
 const VISITS: [(&str, Visit); 5] = [

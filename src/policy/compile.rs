@@ -6,14 +6,16 @@
 
 use std::sync::Arc;
 
-use plimsoll_core::policy::{Class, ClassId, Policy, Share};
+use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy, Share};
 
 use super::cases::PolicyTest;
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
-use super::file::{self, PolicyFile, RollbackEntry};
+use super::file::{self, ModelEntry, PolicyFile, RollbackEntry};
 use super::lint::{self, RoutePlace, Whole};
 use super::route_file::RouteEntry;
+use super::schedule::Schedule;
+use super::schedule_file::ScheduleEntry;
 use super::settings::{ClassSettings, ModelRules, RollbackRules};
 use super::test_file::{LoadEntry, TestEntry};
 use crate::classify::routes::{Route, RouteTable};
@@ -42,6 +44,8 @@ pub fn compile(source: &Source) -> Result<CompiledPolicy, Diagnostics> {
 fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<CompiledPolicy> {
     let PolicyFile {
         mode,
+        canary,
+        schedules,
         sessions,
         mut classes,
         carry,
@@ -55,31 +59,39 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
     check_classes(&classes);
     classes.sort_by_key(|entry| entry.class.rank);
     let names: Vec<&str> = classes.iter().map(|entry| entry.class.name.as_str()).collect();
-    let least = ClassId::new(names.len().checked_sub(1)?)?;
-    let fallback = model.fallback.as_ref().and_then(|named| class_named(named, &names));
-    let model = ModelRules {
-        bundle: model.bundle,
-        decides_unrouted: model.decides_unrouted,
-        fallback: fallback.unwrap_or(least),
-        time_budget: model.time_budget,
-    };
+    let model = model_rules(model, &names)?;
     let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
         (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &names)).unzip();
     let carry = carried(&carry, &names);
+    let schedules: Vec<_> = schedules.iter().filter_map(|entry| changed(entry, &classes, &names)).collect();
     let rollback = rollback_rules(rollback, &classes, &names);
-    let tests = tests.into_iter().map(|entry| test(entry, &names)).collect();
+    let tests: Vec<PolicyTest> = tests.into_iter().map(|entry| test(entry, &names)).collect();
     if mistakes.has_errors() {
         return None;
     }
-    lint::warn(&Whole { classes: &classes, routes: &routes, places: &places, model: &model, carry: &carry });
+    lint::warn(&Whole {
+        classes: &classes,
+        routes: &routes,
+        places: &places,
+        model: &model,
+        carry: &carry,
+        tests: &tests,
+    });
+    let observed = observed_of(&classes);
     let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
         classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
     let refused = |error| root.report(Mistake::new(format!("the core refuses it: {error:?}")));
     let core = Policy::new(mode, core).map_err(refused).ok()?;
+    let core = Arc::new(core.observing(observed));
+    let schedules = schedules.into_iter().filter_map(|changed| schedule(changed, mode)).collect();
     Some(CompiledPolicy {
-        core: Arc::new(core),
+        core: core.clone(),
+        base: core,
+        schedules,
+        scheduled: None,
         classes,
         routes: RouteTable::new(routes),
+        canary,
         sessions,
         model,
         clients,
@@ -91,6 +103,71 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         source: source.name.clone(),
         warnings: Diagnostics(Vec::new()),
         carry,
+    })
+}
+
+/// A schedule, and the classes as they are then.
+struct Changed<'e, 'n> {
+    entry: &'e ScheduleEntry<'n>,
+    classes: Vec<Class>,
+    observed: ClassSet,
+}
+
+/// The classes as the schedule has them; what concerns several of them is checked as it is without it.
+fn changed<'e, 'n>(
+    entry: &'e ScheduleEntry<'n>,
+    classes: &[ClassEntry<'n>],
+    names: &[&str],
+) -> Option<Changed<'e, 'n>> {
+    let mut observed = observed_of(classes);
+    let mut classes: Vec<Class> = classes.iter().map(|entry| entry.class.clone()).collect();
+    for change in &entry.changes {
+        let id = class_named(&change.class, names)?;
+        let class = &mut classes[id.index()];
+        class.floor = change.floor.unwrap_or(class.floor);
+        class.ceiling = change.ceiling.unwrap_or(class.ceiling);
+        check_share(&change.class.field, class);
+        observed = match change.is_observed {
+            Some(true) => observed.with(id),
+            Some(false) => observed.without(id),
+            None => observed,
+        };
+    }
+    let floors: u32 = classes.iter().map(|class| class.floor.millionths()).sum();
+    if floors > Share::ALL.millionths() {
+        let percent = floors.div_ceil(10_000);
+        let mistake = Mistake::new(format!("in this schedule floors add up to {percent}%"));
+        entry
+            .field
+            .report(mistake.hint("floors add up to 100% at most, those that it leaves as they are included"));
+    }
+    Some(Changed { entry, classes, observed })
+}
+
+/// The schedule, unless a mistake is on record, which has kept its policy from being made.
+fn schedule(changed: Changed<'_, '_>, mode: Mode) -> Option<Schedule> {
+    let Changed { entry, classes, observed } = changed;
+    let core = Policy::new(mode, classes).ok()?.observing(observed);
+    let (name, hours, defined_at) = (entry.name.into(), entry.hours.clone(), entry.field.place().into());
+    Some(Schedule { name, hours, core: Arc::new(core), defined_at })
+}
+
+fn observed_of(classes: &[ClassEntry<'_>]) -> ClassSet {
+    let observed = classes.iter().enumerate().filter(|(_, entry)| entry.is_observed);
+    observed.filter_map(|(index, _)| ClassId::new(index)).fold(ClassSet::EMPTY, ClassSet::with)
+}
+
+/// The rules of a model, unless there is no class at all.
+fn model_rules(entry: ModelEntry<'_>, names: &[&str]) -> Option<ModelRules> {
+    let least = ClassId::new(names.len().checked_sub(1)?)?;
+    let named = |named: &Option<Named<'_>>| named.as_ref().and_then(|named| class_named(named, names));
+    Some(ModelRules {
+        confidence_min: entry.confidence_min,
+        best: named(&entry.best).or_else(|| ClassId::new(0))?,
+        fallback: named(&entry.fallback).unwrap_or(least),
+        bundle: entry.bundle,
+        decides_unrouted: entry.decides_unrouted,
+        time_budget: entry.time_budget,
     })
 }
 
@@ -110,7 +187,7 @@ fn rollback_rules(entry: RollbackEntry<'_>, classes: &[ClassEntry<'_>], names: &
 fn check_classes(classes: &[ClassEntry<'_>]) {
     for (index, entry) in classes.iter().enumerate() {
         check_rank(entry, &classes[..index], classes);
-        check_share(entry);
+        check_share(&entry.field, &entry.class);
     }
     check_floors(classes);
 }
@@ -127,14 +204,14 @@ fn check_rank(entry: &ClassEntry<'_>, earlier: &[ClassEntry<'_>], all: &[ClassEn
     entry.rank.as_ref().unwrap_or(&entry.field).report(mistake);
 }
 
-fn check_share(entry: &ClassEntry<'_>) {
-    let Class { floor, ceiling, .. } = entry.class;
+fn check_share(field: &Field<'_>, class: &Class) {
+    let Class { floor, ceiling, .. } = *class;
     if ceiling == Share::NONE {
         let mistake = Mistake::new("a ceiling of 0% refuses the class altogether");
-        entry.field.report(mistake.hint("leave `ceiling` out, or write at least 1%"));
+        field.report(mistake.hint("leave `ceiling` out, or write at least 1%"));
     } else if ceiling < floor {
         let mistake = Mistake::new("the ceiling is below the floor");
-        entry.field.report(mistake.hint("raise `ceiling` or lower `floor`"));
+        field.report(mistake.hint("raise `ceiling` or lower `floor`"));
     }
 }
 

@@ -1,10 +1,12 @@
 //! A policy ready to decide under: everything resolved, nothing left to fail.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plimsoll_core::policy::{ClassId, Policy, Share};
 
 use super::cases::PolicyTest;
+use super::schedule::Schedule;
 use super::settings::{ClassSettings, ClientRules, ModelRules, RollbackRules, SessionRules};
 use crate::classify::routes::RouteTable;
 use crate::classify::session::Stage;
@@ -14,10 +16,18 @@ use crate::yaml::source::Source;
 /// A checked, immutable policy.
 #[derive(Clone, Debug)]
 pub struct CompiledPolicy {
-    /// What the core decides under.
+    /// What the core decides under now.
     pub core: Arc<Policy>,
+    /// What it decides under where no schedule holds.
+    pub base: Arc<Policy>,
+    /// Hours at which it decides under something else: the first that holds counts.
+    pub schedules: Vec<Schedule>,
+    /// The one that holds now, by its place.
+    pub scheduled: Option<usize>,
     /// What the shell knows of each class, in the core's order.
     pub classes: Vec<ClassSettings>,
+    /// The share of sessions it decides for, until somebody is content with it; `None` for all.
+    pub canary: Option<Share>,
     /// The routes.
     pub routes: RouteTable,
     /// Which sessions there are.
@@ -44,6 +54,16 @@ pub struct CompiledPolicy {
 }
 
 impl CompiledPolicy {
+    /// The place of the schedule that holds at this time, since 1970 in UTC.
+    pub fn scheduled_at(&self, wall: Duration) -> Option<usize> {
+        self.schedules.iter().position(|schedule| schedule.hours.hold_at(wall))
+    }
+
+    /// The schedule that holds now.
+    pub fn schedule(&self) -> Option<&Schedule> {
+        self.schedules.get(self.scheduled?)
+    }
+
     /// The settings of a class; those of the least important one if there is no such class.
     pub fn settings(&self, class: ClassId) -> &ClassSettings {
         &self.classes[self.core.nearest(class).index()]

@@ -9,13 +9,14 @@ use plimsoll_core::policy::{CLASSES_MAX, Mode, Share};
 
 use super::class_file::{self, ClassEntry};
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
+use super::schedule_file::{self, SCHEDULES_MAX, ScheduleEntry};
 use super::settings::{BundleSource, ClientRules, LimitKey, RateLimit, SessionRules};
 use super::test_file::{self, TESTS_MAX, TestEntry};
 use crate::classify::cookies::CookieNames;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Named, Section};
-use crate::yaml::units::{DURATION, Kind, RATE, SHARE, duration};
+use crate::yaml::units::{DURATION, Kind, RATE, SHARE, duration, share};
 
 /// The session cookies of well-known shops, where a policy names none.
 const COOKIES: [&str; 8] = [
@@ -38,6 +39,8 @@ const ROLLBACK_WINDOW: Duration = Duration::from_secs(300);
 /// A policy as its files describe it.
 pub(super) struct PolicyFile<'n> {
     pub(super) mode: Mode,
+    pub(super) canary: Option<Share>,
+    pub(super) schedules: Vec<ScheduleEntry<'n>>,
     pub(super) sessions: SessionRules,
     pub(super) classes: Vec<ClassEntry<'n>>,
     pub(super) carry: Vec<(Stage, Named<'n>)>,
@@ -53,6 +56,8 @@ pub(super) struct PolicyFile<'n> {
 pub(super) struct ModelEntry<'n> {
     pub(super) bundle: BundleSource,
     pub(super) decides_unrouted: bool,
+    pub(super) confidence_min: f32,
+    pub(super) best: Option<Named<'n>>,
     pub(super) fallback: Option<Named<'n>>,
     pub(super) time_budget: Duration,
 }
@@ -74,8 +79,10 @@ pub(super) fn read(root: Field<'_>) -> Option<PolicyFile<'_>> {
     let classes = policy.require("classes", "`classes: { checkout: { rank: 0 } }`");
     let file = PolicyFile {
         mode: policy.get("mode").and_then(|field| field.choice(&modes)).unwrap_or(Mode::Enforce),
+        canary: policy.get("canary").and_then(|field| canary(&field)),
         sessions: sessions(policy.get("sessions")),
         classes: classes.map(|field| read_classes(&field)).unwrap_or_default(),
+        schedules: policy.get("schedules").map(|field| schedules(&field)).unwrap_or_default(),
         carry: policy.get("carry").map(|field| carry(&field)).unwrap_or_default(),
         routes: policy.get("routes").map(|field| routes(&field)).unwrap_or_default(),
         model: model(policy.get("model")),
@@ -92,6 +99,21 @@ fn check_version(field: &Field<'_>) {
     if let Some(text) = field.text_unless("1") {
         let mistake = Mistake::new(format!("version `{text}` is unknown"));
         field.report(mistake.hint("this plimsoll reads `version: 1`"));
+    }
+}
+
+fn canary(field: &Field<'_>) -> Option<Share> {
+    if field.is_word("off") { None } else { field.read_as(&CANARY) }
+}
+
+/// A share of the sessions: some, and not most.
+const CANARY: Kind<Share> = Kind { pattern: SHARE.pattern, read: canary_share };
+
+fn canary_share(text: &str) -> Result<Share, Mistake> {
+    let half = Share::from_percent(50).expect("a half is a share");
+    match share(text)? {
+        share if share > Share::NONE && share <= half => Ok(share),
+        _ => Err(Mistake::new(format!("`{text}` is no share for a canary")).hint("up to 50%, or `off`")),
     }
 }
 
@@ -120,6 +142,15 @@ fn read_classes<'n>(field: &Field<'n>) -> Vec<ClassEntry<'n>> {
     }
     let read = |(position, (name, field))| class_file::read(name, position, field);
     (0..=u8::MAX).zip(entries).filter_map(read).collect()
+}
+
+fn schedules<'n>(field: &Field<'n>) -> Vec<ScheduleEntry<'n>> {
+    let entries = field.entries().unwrap_or_default();
+    if entries.len() > SCHEDULES_MAX {
+        let mistake = Mistake::new(format!("{} schedules", entries.len()));
+        field.report(mistake.hint(format!("at most {SCHEDULES_MAX}")));
+    }
+    entries.into_iter().filter_map(|(name, field)| schedule_file::read(name, field)).collect()
 }
 
 fn carry<'n>(field: &Field<'n>) -> Vec<(Stage, Named<'n>)> {
@@ -151,6 +182,8 @@ fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
     let mut entry = ModelEntry {
         bundle: BundleSource::Embedded,
         decides_unrouted: true,
+        confidence_min: 0.0,
+        best: None,
         fallback: None,
         time_budget: TIME_BUDGET,
     };
@@ -163,6 +196,9 @@ fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
         let choices = may_decide.list().into_iter().filter_map(|item| item.choice(&[("unrouted", true)]));
         entry.decides_unrouted = choices.count() > 0;
     }
+    let confidence_min = model.get("min_confidence").and_then(|field| field.number(0.0..=1.0));
+    entry.confidence_min = confidence_min.unwrap_or(entry.confidence_min);
+    entry.best = model.get("best_class").and_then(Field::named);
     entry.fallback = model.get("fallback_class").and_then(Field::named);
     entry.time_budget =
         model.get("time_budget").and_then(|field| field.read_as(&DURATION)).unwrap_or(TIME_BUDGET);

@@ -6,12 +6,16 @@
 
 use plimsoll_core::policy::{BreakerPolicy, ClassId};
 
+use super::cases::PolicyTest;
 use super::class_file::ClassEntry;
 use super::settings::ModelRules;
 use crate::classify::cover::{Covered, covered};
 use crate::classify::glob::Glob;
+use crate::classify::head::Head;
+use crate::classify::path;
 use crate::classify::routes::{Conditions, Route};
 use crate::classify::session::Visit;
+use crate::classify::when::{Facts, When};
 use crate::model::ModelClass;
 use crate::yaml::diagnostic::{Mistake, Rule};
 use crate::yaml::field::Field;
@@ -31,6 +35,10 @@ const IDLE_BREAKER: Rule = Rule { name: "idle-breaker", means: "The breaker can 
 const UNUSED_CLASS: Rule = Rule { name: "unused-class", means: "No request ever gets this class." };
 /// A value that another one always overrides.
 const VOID_VALUE: Rule = Rule { name: "void-value", means: "Another value makes this one meaningless." };
+
+/// A condition that nothing known meets.
+const NEVER_TRUE: Rule =
+    Rule { name: "never-true", means: "The condition holds for no request of the policy's tests." };
 
 /// Words of paths, queries and operations by which shops and payment providers name a payment.
 const PAYMENT_WORDS: [&str; 12] = [
@@ -65,12 +73,15 @@ pub(super) struct Whole<'a, 'n> {
     pub(super) places: &'a [RoutePlace<'n>],
     pub(super) model: &'a ModelRules,
     pub(super) carry: &'a [Option<ClassId>],
+    /// The requests that are known to come.
+    pub(super) tests: &'a [PolicyTest],
 }
 
 /// Reports everything that is odd about `policy`.
 pub(super) fn warn(policy: &Whole<'_, '_>) {
     warn_of_covered(policy);
     warn_of_payments(policy);
+    warn_of_conditions(policy);
     for (index, entry) in policy.classes.iter().enumerate() {
         warn_of_times(entry);
         warn_of_breaker(entry);
@@ -98,6 +109,23 @@ fn warn_of_covered(policy: &Whole<'_, '_>) {
             field.warn(mistake.hint(format!("{} takes them all", policy.routes[*by].defined_at)));
         }
     }
+}
+
+/// A policy without tests knows of no request.
+fn warn_of_conditions(policy: &Whole<'_, '_>) {
+    for (route, place) in policy.routes.iter().zip(policy.places).filter(|_| !policy.tests.is_empty()) {
+        let Some(when) = &route.conditions.when else { continue };
+        if !policy.tests.iter().any(|test| holds_for(when, test)) {
+            let mistake = Mistake::of(NEVER_TRUE, "no request of this policy's tests makes `when` true");
+            place.field.warn(mistake.hint("correct the expression, or add a test whose request it is for"));
+        }
+    }
+}
+
+fn holds_for(when: &When, test: &PolicyTest) -> bool {
+    let request = &test.request;
+    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers() };
+    when.holds(&Facts::of(&head, head.method.as_str(), &path::key(head.path()), test.stage))
 }
 
 fn warn_of_payments(policy: &Whole<'_, '_>) {

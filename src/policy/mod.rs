@@ -10,6 +10,8 @@
 pub mod settings;
 mod class_file;
 mod route_file;
+pub mod schedule;
+mod schedule_file;
 pub mod cases;
 mod test_file;
 mod file;

@@ -38,6 +38,7 @@ pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
         headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
         when: route.get("when").and_then(|field| field.read_as(&WHEN)).map(Arc::new),
+        cookies: values(all_of(&route, "cookies", &COOKIE)),
         operations: values(all_of(&route, "graphql", &OPERATION)),
     };
     let class = route.require("class", "`class: checkout`").and_then(Field::named);
@@ -65,6 +66,9 @@ const PATH: Kind<PathGlob> = Kind { pattern: "^/[^?]*$", read: path };
 /// An expression; only its compilation tells whether it is one.
 const WHEN: Kind<When> = Kind { pattern: "", read: when };
 const OPERATION: Kind<Glob> = Kind { pattern: "", read: operation };
+
+/// The name of a cookie, with stars.
+const COOKIE: Kind<Glob> = Kind { pattern: "", read: operation };
 
 fn operation(text: &str) -> Result<Glob, Mistake> {
     Ok(Glob::new(text, Case::Sensitive))

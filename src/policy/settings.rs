@@ -50,7 +50,7 @@ pub enum RefusalBody {
 }
 
 /// Which sessions there are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionRules {
     /// The cookies that carry a session.
     pub cookies: CookieNames,
@@ -68,12 +68,16 @@ pub enum BundleSource {
 }
 
 /// What the model may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ModelRules {
     /// Where it comes from.
     pub bundle: BundleSource,
     /// Whether it gives a class to requests that no route takes.
     pub decides_unrouted: bool,
+    /// How sure it must be of a class, from 0 to 1.
+    pub confidence_min: f32,
+    /// The best class that it may give: what it takes for better gets this one.
+    pub best: ClassId,
     /// The class of requests that neither a route nor the model decides.
     pub fallback: ClassId,
     /// How long one inference may take; slower ones count towards disabling it.

@@ -135,9 +135,13 @@ fn clean(rules: &Rules, session: &mut Session) -> Result<Result<(), Flaw>> {
     Ok(Ok(()))
 }
 
-/// Finds out what the request is, under the generation in force.
+/// Finds out what the request is, under the generation in force or the canary beside it.
 fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
-    let running = serving.running_for_long();
+    let in_force = serving.running_for_long();
+    let cookies = &in_force.generation.policy.sessions.cookies;
+    let client = ctx.client.expect("the client is known before its request is judged");
+    let session_key = serving.sessions.identify(&Head::of(session.req_header()), cookies, client);
+    let running = in_force.for_session(&session_key);
     let generation = &running.generation;
     let policy = &generation.policy;
     let header = session.req_header();
@@ -149,8 +153,6 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
         None if policy.routes.wants_operation(&head, &key) || key.ends_with("graphql") => in_body(),
         None => None,
     };
-    let client = ctx.client.expect("the client is known before its request is judged");
-    let session_key = serving.sessions.identify(&head, &policy.sessions.cookies, client);
     let known = serving.sessions.view(&session_key, ctx.received);
     let judgement = generation.judge(&head, &key, operation.as_deref(), known.view.stage, &serving.clock);
     serving.metrics.classified(judgement.class_by);
@@ -176,7 +178,7 @@ fn is_of_lower_half(ctx: &Context) -> bool {
 fn check_limits(serving: &Serving, ctx: &Context) -> Result<(), Duration> {
     let (Some(judged), Some(client)) = (&ctx.judged, ctx.client) else { return Ok(()) };
     let checked = judged.running.limits.check(judged.known.hash, client);
-    if judged.running.generation.policy.core.mode() == Mode::Observe {
+    if judged.running.generation.policy.core.mode_of(judged.class) == Mode::Observe {
         if checked.is_err() {
             serving.metrics.reject(Rejection::RateLimited);
         }
@@ -211,6 +213,7 @@ fn ask(serving: &Serving, ctx: &Context) -> Asked {
         judged: entry::Judged {
             trace: ctx.bits,
             class_by: judged.class_by as u8,
+            by_canary: judged.running.is_canary(),
             route: judged.route,
             confidence: judged.confidence,
         },
@@ -254,14 +257,10 @@ fn settle(ctx: &mut Context, answer: Answer) -> Passage {
     if !ctx.waited.is_zero() {
         observe(&meters.queue_wait, ctx.waited);
     }
-    match answer.decision {
-        Decision::Shed(reason) => {
-            meters.shed[reason.index()].inc();
-            return Passage::Refused;
-        }
-        Decision::AdmitObserved(_) => meters.observed.inc(),
-        Decision::Admit | Decision::Queue => meters.admitted.inc(),
-    };
+    meters.count_decision(answer.decision);
+    if matches!(answer.decision, Decision::Shed(_)) {
+        return Passage::Refused;
+    }
     ctx.permit = answer.permit;
     Passage::Seated
 }

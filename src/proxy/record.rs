@@ -63,10 +63,8 @@ pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>
             hundreds @ 1..=5 => meters.statuses[hundreds - 1].inc(),
             _ => meters.left.inc(),
         };
-        match has_kept_slo(serving, judged, status, ctx) {
-            Some(true) => drop(meters.slo_kept.inc()),
-            Some(false) => drop(meters.slo_missed.inc()),
-            None => {}
+        if let Some(is_kept) = has_kept_slo(serving, judged, status, ctx) {
+            meters.count_slo(is_kept);
         }
         note_refusal(serving, session, judged, ctx);
     }

@@ -20,7 +20,7 @@ use super::loading::{
 use super::{Running, Serving};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::generation::{Contents, Generation};
+use crate::generation::Generation;
 use crate::history::{Applied, Cause, Entry, History};
 use crate::journal::entry::Stamp;
 use crate::policy::compiled::CompiledPolicy;
@@ -41,6 +41,8 @@ pub enum Outcome {
     Applied(u64),
     /// The files say what is in force already, as this generation.
     Unchanged(u64),
+    /// A generation of this number decides for a share of the sessions from now on.
+    Canary(u64),
 }
 
 impl Serving {
@@ -51,7 +53,7 @@ impl Serving {
     pub fn reload(&self, applying: Applying) -> Result<Outcome, ReloadError> {
         let result = self.apply_files(applying);
         match &result {
-            Ok(Outcome::Applied(_)) => self.metrics.reloaded(true),
+            Ok(Outcome::Applied(_) | Outcome::Canary(_)) => self.metrics.reloaded(true),
             Ok(Outcome::Unchanged(number)) => log::info!("nothing has changed: generation {number} stays"),
             // A watcher may ask any number of times, and nothing is wrong.
             Err(error @ ReloadError::Held { .. }) => log::warn!("nothing is applied: {error}"),
@@ -69,14 +71,23 @@ impl Serving {
         let model = load_model(&policy, &self.config)?;
         let generation = Generation::new(history.next_number(), policy, Some(model));
         let contents = generation.contents();
-        let running = self.running();
+        let running = self.running_for_long();
         if contents == running.generation.contents() && running.generation.is_model_usable() {
+            self.end_canary("the files say again what is in force");
             return Ok(Outcome::Unchanged(running.generation.number));
+        }
+        if let Some(canary) =
+            running.canary.as_ref().filter(|one| one.running.generation.contents() == contents)
+        {
+            return Ok(Outcome::Unchanged(canary.running.generation.number));
         }
         if applying == Applying::Changed && history.is_held(&contents) {
             return Err(ReloadError::Held { files: generation.policy.source.clone() });
         }
         check_tests(&generation, &self.clock)?;
+        if let Some(share) = generation.policy.canary {
+            return self.begin_canary(&mut history, generation, bundle, share);
+        }
         let number = self.put(&mut history, generation, bundle.as_deref(), (Cause::Reload, None));
         Ok(Outcome::Applied(number))
     }
@@ -130,27 +141,37 @@ impl Serving {
     }
 
     /// Puts `generation` into force under the next number.
-    fn put(
+    pub(super) fn put(
         &self,
         history: &mut History,
         generation: Generation,
         bundle: Option<&Path>,
         (cause, restores): (Cause, Option<u64>),
     ) -> u64 {
-        let generation = generation.numbered(history.next_number());
-        let (number, core) = (generation.number, generation.policy.core.clone());
-        let stamp = stamp_of(&generation);
-        self.running.store(Arc::new(Running::new(generation.clone(), &self.metrics)));
-        for pool in &self.pools {
-            pool.gate.change_policy(core.clone(), &stamp);
+        if !matches!(cause, Cause::Reload | Cause::Promotion) {
+            self.hold_canary(history);
         }
-        self.applied.send_replace(number);
+        let generation = generation.numbered(history.next_number()).at(Clock::wall());
+        let number = generation.number;
+        self.swap(Running::new(generation.clone(), &self.metrics), &stamp_of(&generation));
         log::info!("generation {number} is in force ({}): {}", cause.name(), generation.policy.source);
         note(history, &Applied { generation: &generation, bundle, cause, restores, wall: Clock::wall() });
         number
     }
 
-    fn history(&self) -> MutexGuard<'_, History> {
+    /// Lets requests be judged by `running` from now on, and every gate decide under it. Called by whoever
+    /// holds the history.
+    pub(super) fn swap(&self, running: Running, stamp: &Arc<Stamp>) {
+        let swap = self.running().swap + 1;
+        let core = running.generation.policy.core.clone();
+        self.running.store(Arc::new(Running { swap, ..running }));
+        for pool in &self.pools {
+            pool.gate.change_policy(core.clone(), stamp);
+        }
+        self.applied.send_replace(swap);
+    }
+
+    pub(super) fn history(&self) -> MutexGuard<'_, History> {
         // An entry is pushed whole, so a lock that a panic left poisoned guards a whole history.
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -164,38 +185,52 @@ pub(super) fn stamp_of(generation: &Generation) -> Arc<Stamp> {
     Arc::new(Stamp { generation: generation.number, policy: contents.policy, bundle, text })
 }
 
-/// The generation that a process starts with.
+/// What a process starts with.
+pub(super) struct First {
+    /// Its generation.
+    pub(super) generation: Generation,
+    /// Whether the files hold a canary, to be begun beside it.
+    pub(super) has_canary: bool,
+}
+
+/// The generation that a process starts with: what the files hold, or what was in force last if they hold
+/// what was rolled back from, or a canary.
 pub(super) fn first_generation(
     config: &Config,
     history: &mut History,
     clock: &Clock,
-) -> Result<Generation, ReloadError> {
+) -> Result<First, ReloadError> {
     let (policy, bundle) = from_files(config)?;
     let model = load_model(&policy, config);
     let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
     let generation = Generation::new(history.next_number(), policy, model.ok());
     let contents = generation.contents();
-    if let Some(restored) = held(&contents, config, history) {
-        return Ok(restored);
+    if history.is_held(&contents)
+        && let Some(generation) = latest(config, history, "the files hold what was rolled back from")
+    {
+        return Ok(First { generation, has_canary: false });
     }
     check_tests(&generation, clock)?;
     if let Some(latest) = history.latest().filter(|latest| latest.contents == contents) {
         let generation = generation.numbered(latest.number);
         history.resume(&generation);
-        return Ok(generation);
+        return Ok(First { generation, has_canary: false });
+    }
+    if generation.policy.canary.is_some() {
+        if let Some(generation) = latest(config, history, "the files hold a canary") {
+            return Ok(First { generation, has_canary: true });
+        }
+        log::warn!("the canary is in force as a whole: no generation is kept to compare it with");
     }
     let bundle = bundle.as_deref();
     let applied =
         Applied { generation: &generation, bundle, cause: Cause::Start, restores: None, wall: Clock::wall() };
     note(history, &applied);
-    Ok(generation)
+    Ok(First { generation, has_canary: false })
 }
 
-/// What was in force last, if somebody went back to it from `contents`, which the files still hold.
-fn held(contents: &Contents, config: &Config, history: &mut History) -> Option<Generation> {
-    if !history.is_held(contents) {
-        return None;
-    }
+/// What was in force last, which is kept for a reason; `None` if there is nothing, or nothing usable.
+fn latest(config: &Config, history: &mut History, reason: &str) -> Option<Generation> {
     let number = history.latest()?.number;
     let restored = history.restore(number).map_err(ReloadError::from);
     let restored = restored.and_then(|generation| {
@@ -204,12 +239,12 @@ fn held(contents: &Contents, config: &Config, history: &mut History) -> Option<G
     });
     match restored {
         Ok(generation) => {
-            log::warn!("generation {number} stays in force: the files hold what was rolled back from");
+            log::warn!("generation {number} stays in force: {reason}");
             history.resume(&generation);
             Some(generation)
         }
         Err(error) => {
-            log::error!("what was rolled back from is in force, for generation {number} is lost: {error}");
+            log::error!("what the files hold is in force, for generation {number} is lost: {error}");
             None
         }
     }

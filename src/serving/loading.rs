@@ -46,6 +46,22 @@ pub enum ReloadError {
         /// The file or directory.
         files: String,
     },
+    /// The policy cannot be a canary.
+    #[error(
+        "no canary beside generation {number}, with which it shares its seats and queues: {}; a canary may change \
+         routes, model, values, refusals and limits (`plimsoll replay JOURNAL --policy FILE` tells what the rest \
+         would do)",
+        obstacles.join("; ")
+    )]
+    Canary {
+        /// What is in force.
+        number: u64,
+        /// What differs.
+        obstacles: Vec<String>,
+    },
+    /// There is none to promote or abort.
+    #[error("there is no canary")]
+    NoCanary,
     /// The journal cannot be begun.
     #[error("journal: {}: {source}", directory.display())]
     Journal {

@@ -52,6 +52,8 @@ impl Course {
 struct Vigil {
     courses: HashMap<String, Course>,
     generation: u64,
+    /// The place of the schedule that holds.
+    scheduled: Option<usize>,
     /// Slices until the present generation is trusted.
     looks_left: usize,
 }
@@ -90,7 +92,8 @@ fn announce(number: u64, class: &str, worse: Worsened) {
 impl Vigil {
     fn begin(running: &Running) -> Vigil {
         let generation = running.generation.number;
-        let mut vigil = Vigil { courses: HashMap::new(), generation, looks_left: 0 };
+        let scheduled = running.generation.policy.scheduled;
+        let mut vigil = Vigil { courses: HashMap::new(), generation, scheduled, looks_left: 0 };
         vigil.sample(running);
         vigil
     }
@@ -101,9 +104,17 @@ impl Vigil {
         self.sample(&running);
         if running.generation.number != self.generation {
             self.generation = running.generation.number;
+            self.scheduled = running.generation.policy.scheduled;
             self.courses.values_mut().for_each(Course::turn);
-            let is_watched = serving.latest_cause() == Some(Cause::Reload);
+            let is_watched = matches!(serving.latest_cause(), Some(Cause::Reload | Cause::Promotion));
             self.looks_left = if is_watched { SLICES } else { 0 };
+            return None;
+        }
+        if running.generation.policy.scheduled != self.scheduled {
+            // What gets worse by a schedule is not the file's doing, and neither is what it hides.
+            self.scheduled = running.generation.policy.scheduled;
+            self.courses.values_mut().for_each(Course::turn);
+            self.looks_left = 0;
             return None;
         }
         if self.looks_left == 0 {

@@ -24,6 +24,7 @@ use crate::history::Cause;
 use crate::hygiene::Flaw;
 use crate::journal::writer::JournalMeters;
 use crate::telemetry::connections::ConnectionMetrics;
+use crate::telemetry::meters::{ClassMeters, Side, SideMeters};
 
 /// Seconds, from what the proxy itself takes to what a shopper will not wait for.
 const BUCKETS: [f64; 14] =
@@ -64,6 +65,13 @@ struct StatusLabels {
 struct SloLabels {
     class: String,
     kept: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SideLabels {
+    side: &'static str,
+    class: String,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -121,29 +129,6 @@ impl Rejection {
     }
 }
 
-/// The counters of one class, resolved.
-#[derive(Clone, Debug)]
-pub struct ClassMeters {
-    /// Requests admitted.
-    pub admitted: Counter,
-    /// Requests admitted in observe mode that enforcing would have refused.
-    pub observed: Counter,
-    /// Requests refused, by [`Reason::index`].
-    pub shed: [Counter; Reason::ALL.len()],
-    /// Clients that left before their answer.
-    pub left: Counter,
-    /// Time spent waiting for a seat, of those who waited.
-    pub queue_wait: Histogram,
-    /// Time to the upstream's first byte.
-    pub upstream: Histogram,
-    /// Answers by hundreds of status: index 0 is 1xx.
-    pub statuses: [Counter; 5],
-    /// Requests answered well and within the SLO's latency.
-    pub slo_kept: Counter,
-    /// Requests refused, answered with 5xx, or too late.
-    pub slo_missed: Counter,
-}
-
 /// All metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -169,6 +154,7 @@ pub struct Metrics {
     pub ejections: Counter,
     reloads: [Counter; 2],
     slo: Family<SloLabels, Counter>,
+    sides: Family<SideLabels, Counter>,
     rollbacks: Family<KindLabel, Counter>,
     /// What is written of the journal.
     pub journal: JournalMeters,
@@ -216,6 +202,7 @@ impl Default for Metrics {
             ejections: Counter::default(),
             reloads: Default::default(),
             slo: Family::default(),
+            sides: Family::default(),
             rollbacks: Family::default(),
             journal: JournalMeters::default(),
             limit: Family::default(),
@@ -284,6 +271,8 @@ impl Metrics {
         }
         registry.register("reloads", "Reloads of policy and model, by result", by_result);
         registry.register("slo", "Requests whose class's SLO was kept, or was not", self.slo.clone());
+        let help = "Requests since the canary began, by side, class and result";
+        registry.register("canary_requests", help, self.sides.clone());
         registry.register("journal_lost", "Events that the journal lacks", self.journal.lost.clone());
         let help = "Bytes of the journal that were written";
         registry.register_with_unit("journal", help, Unit::Bytes, self.journal.bytes.clone());
@@ -312,12 +301,30 @@ impl Metrics {
         registry.register("model_drift", help, self.model_drift.clone());
     }
 
-    /// The counters of the classes of `policy`, in its order.
-    pub fn class_meters(&self, policy: &Policy) -> Vec<ClassMeters> {
-        policy.classes().iter().map(|class| self.meters_of(&class.name)).collect()
+    /// The counters of the classes of `policy`, in its order, with those of a side if there are two.
+    pub fn class_meters(&self, policy: &Policy, side: Option<Side>) -> Vec<ClassMeters> {
+        policy.classes().iter().map(|class| self.meters_of(&class.name, side)).collect()
     }
 
-    fn meters_of(&self, class: &str) -> ClassMeters {
+    /// Counts the sides from zero.
+    pub fn begin_canary(&self) {
+        self.sides.clear();
+    }
+
+    fn side_meters(&self, class: &str, side: Side) -> SideMeters {
+        let result = |result| {
+            let labels = SideLabels { side: side.name(), class: class.to_owned(), result };
+            self.sides.get_or_create(&labels).clone()
+        };
+        SideMeters {
+            admitted: result("admitted"),
+            shed: result("shed"),
+            slo_kept: result("slo_kept"),
+            slo_missed: result("slo_missed"),
+        }
+    }
+
+    fn meters_of(&self, class: &str, side: Option<Side>) -> ClassMeters {
         let decision = |decision, reason| {
             let labels = DecisionLabels { class: class.to_owned(), decision, reason };
             self.decisions.get_or_create(&labels).clone()
@@ -338,6 +345,7 @@ impl Metrics {
             statuses: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(status),
             slo_kept: slo("yes"),
             slo_missed: slo("no"),
+            side: side.map(|side| self.side_meters(class, side)),
         }
     }
 

@@ -4,6 +4,7 @@
 //! address becomes one. Nothing here decides anything.
 
 pub mod connections;
+pub mod meters;
 pub mod metrics;
 pub mod access_log;
 pub mod refusals;

@@ -149,7 +149,7 @@ impl Mistake {
 }
 
 /// The known name that `name` is likely a slip of.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     /// Below this similarity a suggestion confuses more than it helps.
     const SIMILARITY_MIN: f64 = 0.75;
     let scored = known.iter().map(|known| (strsim::jaro_winkler(name, known), *known));

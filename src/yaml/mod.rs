@@ -12,6 +12,7 @@ pub(crate) mod document;
 pub mod units;
 pub mod outline;
 pub mod field;
+pub mod format;
 
 use diagnostic::{Diagnostics, Mistakes};
 use field::Field;

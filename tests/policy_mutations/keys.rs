@@ -90,6 +90,7 @@ impl Reader<'_> {
     fn key(&mut self, parent: &str, parent_line: usize) {
         let key = self.scalar();
         let is_free = parent == "classes" || parent.ends_with(".headers") || parent.ends_with("[].headers");
+        let is_free = is_free || parent == "schedules" || parent == "schedules.*.classes";
         let is_free = is_free || parent.ends_with(".query") || parent.ends_with("[].query");
         let name = if is_free { "*" } else { key.text.as_str() };
         let path = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };

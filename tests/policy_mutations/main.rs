@@ -31,6 +31,7 @@ routes:
     host: "*.shop.test"
     headers: { x-app: "ios*" }
     query: { step: pay }
+    cookies: [loyalty]
     graphql: ["checkout*"]
     when: session.stage == "cart"
     class: checkout
@@ -40,6 +41,11 @@ clients:
   limits:
     - { key: [session, address], rate: 30/s, burst: 90 }
 headers: { decision: on }
+model: { min_confidence: 0.5, best_class: browse }
+canary: 5%
+schedules:
+  sale: { zone: Europe/Berlin, from: 10:00, to: 12:00, days: [fri], dates: [2026-11-27],
+          classes: { checkout: { floor: 40% }, browse: { ceiling: 60% } } }
 "#;
 
 fn mistakes(text: &str) -> Vec<Diagnostic> {

@@ -52,6 +52,33 @@ async fn a_journal_is_decided_again_and_explains_a_refusal() {
     assert_eq!(pool["decisions"], seats + 1, "{report}");
     assert_eq!((&pool["missing"], &pool["difference"]), (&Value::from(0), &Value::Null));
 
+    // The same requests, under a policy that lets one wait: the shop has no more seats than it had.
+    let patient = proxy.file("patient.yaml");
+    fs::write(&patient, POLICY.replace("max_wait: 0ms", "max_wait: 500ms")).unwrap();
+    let arguments = ["replay", "--json", "--policy", patient.to_str().unwrap(), directory];
+    let rerun = bounded("the rerun", plimsoll(&arguments).output()).await.unwrap();
+    assert!(rerun.status.success(), "{rerun:?}");
+    let report: Value = serde_json::from_slice(&rerun.stdout).unwrap();
+    let shop = &report["pools"][0]["classes"]["shop"];
+    assert_eq!(
+        (&shop["then"]["requests"], &shop["then"]["shed"]),
+        (&(seats + 1).into(), &1.into()),
+        "{report}"
+    );
+    assert_eq!(
+        (&shop["again"]["requests"], &shop["again"]["shed"]),
+        (&(seats + 1).into(), &1.into()),
+        "{report}"
+    );
+    assert_eq!(
+        (&shop["new"]["requests"], &report["pools"][0]["without_route"]),
+        (&(seats + 1).into(), &0.into())
+    );
+    let broken = proxy.file("broken.yaml");
+    fs::write(&broken, "version: 1\n").unwrap();
+    let message = complaint(&["replay", "--policy", broken.to_str().unwrap(), directory]).await;
+    assert!(message.contains("`classes` is missing"), "{message}");
+
     for id in [id.as_str(), request_id.as_str()] {
         let arguments = ["explain", "--json", "--journal", directory, "--id", id];
         let explained = bounded("the explanation", plimsoll(&arguments).output()).await.unwrap();

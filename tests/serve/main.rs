@@ -30,6 +30,7 @@ mod identity;
 mod privacy;
 mod reload;
 mod generations;
+mod canary;
 mod admin;
 mod journal;
 mod shutdown;

@@ -22,6 +22,7 @@ use crate::harness::upstream::echo;
 use crate::harness::{bounded, until};
 
 const REJECTED: &str = "plimsoll_certificate_reloads_total{kind=\"rejected\"}";
+const APPLIED: &str = "plimsoll_certificate_reloads_total{kind=\"applied\"}";
 const HANDSHAKES: &str = "plimsoll_connections_refused_total{kind=\"handshake\"}";
 
 /// A proxy that shows these certificates, in `directory`, with more settings of its listener's TLS.
@@ -125,6 +126,10 @@ async fn a_renewed_certificate_is_shown_and_nobody_is_cut_off() {
         is_shown(&proxy, &authority.client(&[&TLS13], &[], None), &new).await
     })
     .await;
+    // A call reads them as well, and has by the time it answers.
+    let read = proxy.metric(APPLIED).await;
+    assert_eq!(proxy.admin("POST /v1/reload").await.status(), 200);
+    assert!(proxy.metric(APPLIED).await > read);
     assert!(ask(before).await.contains("x-forwarded-proto"));
     proxy.until_idle().await;
 }

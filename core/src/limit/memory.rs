@@ -29,6 +29,12 @@ impl Limit {
         // The first answers are the quick ones: they are waited out.
         self.begin_settling(now);
     }
+
+    /// Is `seats` from now on, until an answer moves it.
+    pub(crate) fn hold(&mut self, seats: u32, is_found: bool) {
+        self.limit = f64::from(seats.clamp(1, LIMIT_MAX));
+        self.phase = if is_found { Phase::Steady } else { Phase::Warming };
+    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     if arguments.json {
         print!("{answer}");
     } else {
-        print!("{}", table(&parse(&answer)?));
+        print!("{}", shown(&answer)?);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -48,8 +48,13 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
 pub(super) fn roll_back(arguments: &RollbackArguments) -> anyhow::Result<ExitCode> {
     let query = arguments.number.map(|number| format!("?to={number}")).unwrap_or_default();
     let answer = arguments.reach.call(&Call::post(&format!("/v1/rollback{query}")))?;
-    print!("{}", table(&parse(&answer)?));
+    print!("{}", shown(&answer)?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The table of what the admin API answered.
+pub(super) fn shown(answer: &str) -> anyhow::Result<String> {
+    Ok(table(&parse(answer)?))
 }
 
 fn parse(answer: &str) -> anyhow::Result<Generations> {

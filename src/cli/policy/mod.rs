@@ -3,6 +3,8 @@
 mod test;
 mod diff;
 mod generations;
+mod canary;
+mod fmt;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,6 +27,11 @@ pub enum Command {
     List(generations::ListArguments),
     /// Bring a generation back, at once and whole
     Rollback(generations::RollbackArguments),
+    /// Lay policies out in one way, comments kept
+    Fmt(fmt::Arguments),
+    /// Look at the canary, put it into force or give it up
+    #[command(subcommand)]
+    Canary(canary::Command),
 }
 
 /// Does it.
@@ -37,6 +44,8 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Diff(arguments) => diff::run(arguments),
         Command::List(arguments) => generations::list(arguments),
         Command::Rollback(arguments) => generations::roll_back(arguments),
+        Command::Canary(command) => canary::run(command),
+        Command::Fmt(arguments) => fmt::run(arguments),
     }
 }
 

@@ -42,13 +42,24 @@ struct Traffic {
     vacant: Vec<RequestId>,
     slots: u32,
     arrivals: u32,
+    told: u64,
 }
 
 impl Traffic {
     fn new(seed: u64, tap: Tap) -> Traffic {
         let controller = Controller::new(policy(&["checkout", "browse"]));
         let (held, vacant) = (Vec::new(), Vec::new());
-        Traffic { controller, tap, random: seed, now: Time::ZERO, held, vacant, slots: 0, arrivals: 0 }
+        Traffic {
+            controller,
+            tap,
+            random: seed,
+            now: Time::ZERO,
+            held,
+            vacant,
+            slots: 0,
+            arrivals: 0,
+            told: 0,
+        }
     }
 
     fn random(&mut self, below: u64) -> u64 {
@@ -58,6 +69,7 @@ impl Traffic {
     }
 
     fn tell(&mut self, event: Event, judged: Judged) {
+        self.told += 1;
         self.tap.event(&self.controller, &event, &judged, self.now);
         self.controller.handle(event, self.now);
         while let Some(effect) = self.controller.poll_effect() {
@@ -95,8 +107,13 @@ impl Traffic {
                 lot: self.random(256) as u8,
                 deadline: self.now.after(Duration::from_secs(2)),
             };
-            let judged =
-                Judged { trace: u64::from(self.arrivals), class_by: 1, route: Some(3), confidence: 0.5 };
+            let judged = Judged {
+                trace: u64::from(self.arrivals),
+                class_by: 1,
+                by_canary: self.arrivals.is_multiple_of(7),
+                route: Some(3),
+                confidence: 0.5,
+            };
             return self.tell(Event::Arrived(arrival), judged);
         }
         let index = self.random(self.held.len() as u64) as usize;
@@ -223,6 +240,39 @@ fn files_are_bounded_and_each_decides_by_itself() {
     let replay = replayed(directory.path()).unwrap();
     assert_eq!(replay.difference(), None);
     assert!(replay.seen().missing > 0, "a file between is gone");
+}
+
+#[test]
+fn two_processes_that_share_a_directory_leave_each_other_what_is_being_written() {
+    const BYTES_MAX: u64 = 320_000;
+    let directory = tempfile::tempdir().unwrap();
+    let begin = |started: u64, seed: u64| {
+        let traffic = Arc::new(Mutex::new(Traffic::new(seed, tap())));
+        let settings = JournalSettings { directory: directory.path().to_owned(), bytes_max: BYTES_MAX };
+        let pools: Vec<(String, Arc<dyn Tapped>)> = vec![("default".to_owned(), traffic.clone())];
+        (Journal::start(settings, started, pools, JournalMeters::default()).unwrap(), traffic)
+    };
+    let ((older, of_older), (newer, of_newer)) = (begin(5_000_000_000, 12), begin(6_000_000_000, 13));
+    (0..60).for_each(|_| of_older.lock().unwrap().step());
+    wait_until_taken(&of_older);
+    for _ in 0..40 {
+        (0..500).for_each(|_| of_newer.lock().unwrap().step());
+        wait_until_taken(&of_newer);
+    }
+    (0..60).for_each(|_| of_older.lock().unwrap().step());
+    older.finish();
+    newer.finish();
+    let files = files_at(directory.path()).unwrap();
+    let told = |file: &Path| replayed(file).unwrap().seen().events;
+    assert_eq!(told(&files[0]), told_by(&of_older), "the oldest was being written");
+    assert!(files.len() > 4);
+    let replay = replayed(directory.path()).unwrap();
+    assert_eq!(replay.difference(), None);
+}
+
+/// The events that a core was told.
+fn told_by(traffic: &Mutex<Traffic>) -> u64 {
+    traffic.lock().unwrap().told
 }
 
 #[test]

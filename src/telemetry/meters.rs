@@ -1,0 +1,95 @@
+//! The counters of one class, resolved, so that counting is one atomic addition.
+//!
+//! While there is a canary what was decided is counted once more, apart for each side.
+
+use plimsoll_core::decision::{Decision, Reason};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
+
+/// Which of two generations decided, while there is a canary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The canary.
+    Canary,
+    /// The generation in force.
+    Rest,
+}
+
+impl Side {
+    /// The name in metrics and lists.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Side::Canary => "canary",
+            Side::Rest => "rest",
+        }
+    }
+}
+
+/// The counters of one class on one side, resolved.
+#[derive(Clone, Debug)]
+pub struct SideMeters {
+    /// Requests admitted, observed ones included.
+    pub admitted: Counter,
+    /// Requests refused.
+    pub shed: Counter,
+    /// Requests answered well and within the SLO's latency.
+    pub slo_kept: Counter,
+    /// Requests refused, answered with 5xx, or too late.
+    pub slo_missed: Counter,
+}
+
+/// The counters of one class, resolved.
+#[derive(Clone, Debug)]
+pub struct ClassMeters {
+    /// Requests admitted.
+    pub admitted: Counter,
+    /// Requests admitted in observe mode that enforcing would have refused.
+    pub observed: Counter,
+    /// Requests refused, by [`Reason::index`].
+    pub shed: [Counter; Reason::ALL.len()],
+    /// Clients that left before their answer.
+    pub left: Counter,
+    /// Time spent waiting for a seat, of those who waited.
+    pub queue_wait: Histogram,
+    /// Time to the upstream's first byte.
+    pub upstream: Histogram,
+    /// Answers by hundreds of status: index 0 is 1xx.
+    pub statuses: [Counter; 5],
+    /// Requests answered well and within the SLO's latency.
+    pub slo_kept: Counter,
+    /// Requests refused, answered with 5xx, or too late.
+    pub slo_missed: Counter,
+    /// What is counted once more for its side, while there are two.
+    pub side: Option<SideMeters>,
+}
+
+impl ClassMeters {
+    /// Counts a decision that is no `Queue`.
+    pub fn count_decision(&self, decision: Decision) {
+        let side = self.side.as_ref();
+        match decision {
+            Decision::Shed(reason) => {
+                self.shed[reason.index()].inc();
+                side.inspect(|side| _ = side.shed.inc());
+            }
+            Decision::AdmitObserved(_) => {
+                self.observed.inc();
+                side.inspect(|side| _ = side.admitted.inc());
+            }
+            Decision::Admit | Decision::Queue => {
+                self.admitted.inc();
+                side.inspect(|side| _ = side.admitted.inc());
+            }
+        }
+    }
+
+    /// Counts whether a request kept its SLO.
+    pub fn count_slo(&self, is_kept: bool) {
+        let counter = if is_kept { &self.slo_kept } else { &self.slo_missed };
+        counter.inc();
+        if let Some(side) = &self.side {
+            let counter = if is_kept { &side.slo_kept } else { &side.slo_missed };
+            counter.inc();
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! A canary: a share of the sessions under another policy, until somebody is content with it or not.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::harness::bounded;
+use crate::harness::process::{Process, Setup, plimsoll};
+use crate::harness::upstream::echo;
+
+fn policy(class_of_offers: &str, more: &str) -> String {
+    format!(
+        "version: 1\nclasses: {{ shop: {{ floor: 10% }}, offers: {{}} }}\nheaders: {{ decision: on }}\n\
+         routes: [{{ path: /offers, class: {class_of_offers} }}]\n{more}"
+    )
+}
+
+/// How a session's request was judged: its class and its generation.
+async fn judged(proxy: &Process, session: u32) -> (String, u64) {
+    let cookie = format!("Cookie: session=s{session}\r\n");
+    let told = proxy.ask("GET /offers", &cookie).await.header("x-plimsoll-decision").unwrap();
+    let (_, generation) = told.split_once("generation=").unwrap();
+    let class = told.split(';').next().unwrap().to_owned();
+    (class, generation.split(';').next().unwrap().parse().unwrap())
+}
+
+async fn command(proxy: &Process, name: &str) -> (Option<i32>, String) {
+    let arguments = ["policy", "canary", name, "--json", &proxy.admin_flag()];
+    let output = bounded("the command", plimsoll(&arguments).output()).await.unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+async fn begin(proxy: &Process, path: &Path, text: &str) -> Value {
+    fs::write(path, text).unwrap();
+    // The watch may have been there first.
+    let answer = proxy.admin("POST /v1/reload").await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    serde_json::from_slice(&proxy.admin("GET /v1/canary").await.body).unwrap()
+}
+
+#[tokio::test]
+async fn a_share_of_the_sessions_is_decided_by_the_canary_until_it_is_promoted() {
+    let proxy = Setup::before(&[echo().await]).policy(&policy("shop", "")).start().await;
+    let status = begin(&proxy, &proxy.file("policy.yaml"), &policy("offers", "canary: 50%\n")).await;
+    assert_eq!((&status["canary"]["generation"], &status["canary"]["running"]), (&2.into(), &1.into()));
+    let mut sides = [0_u64; 2];
+    for session in 0..40 {
+        let first = judged(&proxy, session).await;
+        assert!([("shop".into(), 1), ("offers".into(), 2)].contains(&first), "{first:?}");
+        assert_eq!(judged(&proxy, session).await, first, "a session stays on its side");
+        sides[usize::from(first.1 == 2)] += 2;
+    }
+    assert!(sides[0] > 10 && sides[1] > 10, "{sides:?}");
+    for (side, class, count) in
+        [("rest", "shop", sides[0]), ("canary", "offers", sides[1]), ("canary", "shop", 0)]
+    {
+        let series = format!(
+            "plimsoll_canary_requests_total{{side=\"{side}\",class=\"{class}\",result=\"admitted\"}}"
+        );
+        assert_eq!(proxy.metric(&series).await, count as f64, "{series}");
+    }
+    let (code, text) = command(&proxy, "status").await;
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (code, &shown["canary"]["classes"][1]["canary"]["admitted"]),
+        (Some(0), &sides[1].into()),
+        "{text}"
+    );
+    let (code, text) = command(&proxy, "promote").await;
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(judged(&proxy, 0).await, ("offers".into(), 3));
+    assert_eq!(judged(&proxy, 1).await.1, 3);
+    let (code, text) = command(&proxy, "abort").await;
+    assert!(code == Some(1) && text.contains("there is no canary"), "{text}");
+    // The file still says `canary`, and is in force already.
+    assert_eq!(
+        begin(&proxy, &proxy.file("policy.yaml"), &policy("offers", "canary: 50%\n")).await["canary"],
+        Value::Null
+    );
+}
+
+#[tokio::test]
+async fn an_aborted_canary_stays_away_and_the_next_one_may_come() {
+    let files = tempfile::tempdir().unwrap();
+    let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));
+    fs::write(&path, policy("shop", "")).unwrap();
+    let upstream = echo().await;
+    let start =
+        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
+    let mut proxy = start().await;
+    begin(&proxy, &path, &policy("offers", "canary: 50%\n")).await;
+    // It is there after a restart, and under another number.
+    proxy.signal("TERM").await;
+    proxy.end().await;
+    let proxy = start().await;
+    proxy.log.contain("stays in force: the files hold a canary").await;
+    let status: Value = serde_json::from_slice(&proxy.admin("GET /v1/canary").await.body).unwrap();
+    assert_eq!(status["canary"]["running"], 1, "{status}");
+    let (code, text) = command(&proxy, "abort").await;
+    assert_eq!(code, Some(0), "{text}");
+    for session in 0..10 {
+        assert_eq!(judged(&proxy, session).await, ("shop".into(), 1));
+    }
+    assert_eq!(proxy.admin("POST /v1/reload").await.status(), 409);
+    let status = begin(&proxy, &path, &policy("offers", "canary: 10%\n")).await;
+    assert_eq!(status["canary"]["share"], 0.1, "{status}");
+    // Whatever else comes into force ends it.
+    begin(&proxy, &path, &policy("offers", "")).await;
+    assert_eq!(judged(&proxy, 3).await.0, "offers");
+    let status: Value = serde_json::from_slice(&proxy.admin("GET /v1/canary").await.body).unwrap();
+    assert_eq!(status["canary"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_canary_that_would_share_other_seats_is_refused_and_says_why() {
+    let proxy = Setup::before(&[echo().await]).policy(&policy("shop", "")).start().await;
+    let other = policy("shop", "canary: 5%\nmode: observe\n").replace("floor: 10%", "floor: 20%");
+    fs::write(proxy.file("policy.yaml"), other).unwrap();
+    let answer = proxy.admin("POST /v1/reload").await;
+    assert_eq!(answer.status(), 422);
+    let text = answer.text();
+    assert!(text.contains("`floor` of class `shop` differs") && text.contains("mode is observe"), "{text}");
+    assert_eq!(judged(&proxy, 1).await, ("shop".into(), 1));
+}
