@@ -6,7 +6,7 @@ logistic regression on the same vectors, and on another shop at the start of its
 no other honest comparison, for that shop's totals are of sessions that are over.
 
 It is deaf to what is known at a session's first page (see `is_heard`): what this set says of it is
-wrong elsewhere.
+wrong elsewhere. A head retrained on a shop's own journal hears all.
 """
 
 import numpy as np
