@@ -8,6 +8,8 @@ PYTHON ?= python3
 MUTATIONS ?= 1000
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
+# The bundle in force, which one learned from a journal has to surpass.
+BUNDLE ?= models/storefront
 # Where `make peers` puts what no package has.
 PEERS := $(TARGET)/peers
 # Where measurements leave their results.
@@ -116,8 +118,13 @@ contest: build ## Compare controllers in simulation: the contest, then origins o
 micro:
 	$(CARGO) bench --locked -p plimsoll-bench
 
-model: build models/.venv ## Train the shipped model anew, on DATA=directory
-	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
+model: build models/.venv ## Train the shipped model anew on DATA=directory, or the value head on a journal
+	@if ls $(DATA)/samples-*.jsonl > /dev/null 2>&1; then \
+	    models/.venv/bin/python models/learn.py --journal $(DATA) --running $(BUNDLE) \
+	        --plimsoll $(RELEASE)/plimsoll --out $(TARGET)/bundle; \
+	else \
+	    models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll; \
+	fi
 
 reproduce: build models/.venv ## Train the shipped model again elsewhere: the same data and seed give the same bytes
 	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll --out $(TARGET)/model-again

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plimsoll_core::policy::{ClassId, Policy, Share};
 
 use super::cases::PolicyTest;
-use super::settings::{ClassSettings, ClientRules, ModelRules, RollbackRules, SessionRules};
+use super::settings::{ClassSettings, ClientRules, LearningRules, ModelRules, RollbackRules, SessionRules};
 use crate::classify::routes::RouteTable;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Diagnostics;
@@ -28,6 +28,8 @@ pub struct CompiledPolicy {
     pub clients: ClientRules,
     /// When it is taken back by itself.
     pub rollback: RollbackRules,
+    /// What is written down for a model to learn from, if anything is.
+    pub learning: Option<LearningRules>,
     /// The share of answers that carry `X-Plimsoll-Decision`.
     pub decision_header: Share,
     /// The file or directory it was read from, or that it is the built-in one.

@@ -12,6 +12,7 @@ mod class_file;
 mod route_file;
 pub mod cases;
 mod test_file;
+mod learning_file;
 mod file;
 mod lint;
 pub mod schema;

@@ -6,4 +6,5 @@
 pub mod connections;
 pub mod metrics;
 pub mod access_log;
+pub mod samples;
 pub mod refusals;

@@ -32,5 +32,6 @@ mod reload;
 mod generations;
 mod admin;
 mod journal;
+mod learning;
 mod shutdown;
 mod upgrade;
