@@ -16,6 +16,8 @@ SOAK ?= 30m
 CHAOS ?= 1000000
 # The data sets to train on; see models/README.md.
 DATA ?= ../shared/data
+# The bundle in force, which one learned from a journal has to surpass.
+BUNDLE ?= models/storefront
 # Where `make peers` puts what no package has.
 PEERS := $(TARGET)/peers
 # Where measurements leave their results.
@@ -23,7 +25,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads reproduce sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -144,10 +146,23 @@ contest: build ## Compare controllers in simulation: the contest, then origins o
 micro:
 	$(CARGO) bench --locked -p plimsoll-bench
 
-model: build ## Train the shipped model anew, on DATA=directory
+model: build models/.venv ## Train the shipped model anew on DATA=directory, or the value head on a journal
+	@if ls $(DATA)/samples-*.jsonl > /dev/null 2>&1; then \
+	    models/.venv/bin/python models/learn.py --journal $(DATA) --running $(BUNDLE) \
+	        --plimsoll $(RELEASE)/plimsoll --out $(TARGET)/bundle; \
+	else \
+	    models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll; \
+	fi
+
+reproduce: build models/.venv ## Train the shipped model again elsewhere: the same data and seed give the same bytes
+	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll --out $(TARGET)/model-again
+	diff -r --brief models/storefront $(TARGET)/model-again
+	@echo "make reproduce: the same bytes"
+
+models/.venv: models/requirements.txt
 	$(PYTHON) -m venv models/.venv
 	models/.venv/bin/pip install --quiet --requirement models/requirements.txt
-	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
+	@touch models/.venv
 
 replay: ## Decide a million journalled decisions again, and tell how long that takes
 	PLIMSOLL_REPLAY_STEPS=2000000 $(CARGO) test --release --locked -p plimsoll --lib journal::replay::tests::a_journal -- --nocapture

@@ -15,7 +15,7 @@ GOLDEN_TOLERANCE = 1e-4
 BINS = 10
 
 # The session features whose training distribution is data, or an assumption worth watching. The
-# others are drawn at random (hour, weekday, entry, searches, requests): there is nothing to drift from.
+# others are drawn at random (searches, requests) or not listened to (hour, weekday, entry, returning).
 WATCHED = [
     "views.log",
     "carts.log",
@@ -26,7 +26,6 @@ WATCHED = [
     "stage.browsing",
     "stage.cart",
     "stage.checkout",
-    "returning",
 ]
 
 CARD = Path(__file__).parent / "card.md"
@@ -55,27 +54,27 @@ PROVENANCE = [
 ]
 
 
-def write(directory, model, schema, classes, measures, seed, requests, views):
+# How sure the class head is of shops it has not seen: the one thing watched of requests.
+CONFIDENCE = "class.confidence"
+
+
+def write(directory, model, examples, manifest, card):
+    """Writes a bundle. `examples` are the request and session vectors to draw golden ones from; `manifest`
+    has the features' schema, classes, seed, measures, histograms and the data it was trained on."""
     check_model(model, full_check=True)
-    directory.mkdir(exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     files = {
         "model.onnx": model.SerializeToString(deterministic=True),
-        "golden.json": golden(model, requests, views, seed),
-        "MODEL_CARD.md": card(measures).encode(),
+        "golden.json": golden(model, *examples, manifest["seed"]),
+        "MODEL_CARD.md": card.encode(),
     }
     manifest = {
         "format": FORMAT,
         "name": "storefront",
         "files": {name: digest(content) for name, content in files.items()},
-        "schema": schema,
-        "classes": classes,
         "operators": sorted({node.op_type for node in model.graph.node}),
         "golden_tolerance": GOLDEN_TOLERANCE,
-        "seed": seed,
-        "measures": measures,
-        "histograms": histograms(schema["session"], views),
-        "data": PROVENANCE,
-    }
+    } | manifest
     files["manifest.json"] = (json.dumps(manifest, indent=1) + "\n").encode()
     files["manifest.sha256"] = (digest(files["manifest.json"]) + "\n").encode()
     for name, content in files.items():
@@ -121,6 +120,6 @@ def histogram(values):
     return {"edges": [float(edge) for edge in edges], "shares": [float(count) for count in counts / len(values)]}
 
 
-def card(measures):
+def shipped_card(measures):
     lines = "\n".join(f"| {name} | {value} |" for name, value in measures.items())
     return CARD.read_text(encoding="utf-8").replace("{measures}", lines)

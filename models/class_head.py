@@ -23,6 +23,9 @@ SITE_FOLDS = 4
 # A class with fewer routes is not measured: one row would be a twentieth of its score.
 ROWS_MIN = 20
 
+# Classes of a better rank than browse in the shipped policy.
+ABOVE_BROWSE = ["checkout", "cart", "account", "static", "api"]
+
 LOG = "logs/woocommerce-store.log.gz"
 
 # What the demo's shop serves; the model alone must get these right.
@@ -65,35 +68,44 @@ class Corpus:
 
 
 def train(features, data, seed):
-    """The class head, its measures, and the vectors it was trained on."""
+    """The class head, its measures, the vectors it was trained on, and how sure it is of strange shops."""
     requests = corpus.corpus(data, seed) + trackers.page_loads(data, seed)
     known = Corpus(features, requests)
     bare = Corpus(features, corpus.measured(data, seed) + trackers.bare_page_loads(data, seed))
-    measures = left_out(known, bare, seed)
+    measures, confidence = left_out(known, bare, seed)
     network = known.fit(np.full(len(requests), True), seed, epochs=10)
     measures |= on_the_log(features, network, data)
     measures["class_demo_confidence_min"] = demo_confidence(features, network)
     measures["class_requests"] = len(requests)
-    return network, measures, known.vectors
+    return network, measures, known.vectors, confidence
 
 
 def left_out(known, bare, seed):
-    """Measures of predictions for bare requests of what training did not see."""
-    guesses = np.full(len(bare.labels), -1)
+    """Measures of predictions for bare requests of what training did not see, and how sure they are."""
+    guesses, confidence = np.full(len(bare.labels), -1), np.zeros(len(bare.labels), np.float32)
     parts = zip(folds(known), folds(bare), strict=True)
     for (name, unseen), (_, out) in parts:
         own = (known.sources == "written") & np.isin(known.templates, np.unique(bare.templates[out]))
         network = known.fit(~unseen & ~own, seed, epochs=6)
-        guesses[out] = network.predict(bare.vectors[out]).argmax(1)
+        scores = network.predict(bare.vectors[out])
+        guesses[out], confidence[out] = scores.argmax(1), scores.max(1)
         share = np.mean(bare.labels[out] == guesses[out])
         print(f"  without {name}: {share:.3f} right of {out.sum()}", flush=True)
     pages = bare.sources == "pages"
     by_path = pages & ~((bare.labels == CLASSES.index("analytics")) & (bare.weights <= trackers.BY_HOST))
-    return (
+    measures = (
         summary("class_vendor_left_out", bare, guesses, ~pages)
         | summary("class_storefronts_left_out", bare, guesses, ~pages & (bare.sources != "commercetools"))
         | summary("class_page_loads_left_out", bare, guesses, by_path)
+        | {"class_page_loads_beacons_above_browse": promoted(bare.labels[by_path], guesses[by_path])}
     )
+    return measures, confidence[~pages]
+
+
+def promoted(truth, guess):
+    """The share of beacons that are taken for what a shop sheds after its pages."""
+    beacons = guess[truth == CLASSES.index("analytics")]
+    return float(np.mean(np.isin(beacons, [CLASSES.index(label) for label in ABOVE_BROWSE])))
 
 
 def folds(known):

@@ -21,6 +21,7 @@ def main():
     arguments = arguments.parse_args()
 
     features = Features(arguments.plimsoll)
+    heard = value_head.is_heard(features)
     network, measures, _ = value_head.train(features, arguments.data, SEED)
     held_back, calibrating, training = value_head.split(list(sessions.online_shoppers(arguments.data)), SEED)
     for funnel in (True, False):
@@ -28,10 +29,10 @@ def main():
         vectors, bought = value_head.cut(features, training, SEED, value_head.CUTS_TRAINING, funnel)
         trees = lightgbm.LGBMClassifier(
             n_estimators=150, num_leaves=15, learning_rate=0.05, min_child_samples=100, random_state=SEED, n_jobs=1, verbose=-1
-        ).fit(vectors, bought)
+        ).fit(vectors[:, heard], bought)
         measured, truth = value_head.cut(features, held_back, SEED + 2, value_head.CUTS_MEASURED, funnel)
-        score = trees.predict_proba(measured)[:, 1]
-        own = network if funnel else value_head.fit(vectors, bought, value_head.HIDDEN, SEED)
+        score = trees.predict_proba(measured[:, heard])[:, 1]
+        own = network if funnel else value_head.fit(vectors, bought, value_head.HIDDEN, SEED, heard)
         value = own.predict(measured)[:, 0]
         print(
             f"{'with' if funnel else 'without'} funnel: perceptron {auc(truth, value):.4f} {auc_interval(truth, value, SEED)}"

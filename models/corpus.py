@@ -58,7 +58,12 @@ class Request:
         return row | ({"operation": self.operation} if self.operation else {})
 
 
-LISTS = {"back": BACK_OFFICE, "psp": PROVIDERS, "hook": HOOKS}
+# What payments and deliveries are made of, in the interfaces of shops.
+PARTS = (
+    "sessions intents requests groups tokens links items collections instruments types providers methods sources "
+    "options rates estimates attempts authorizations transactions handlers"
+).split()
+LISTS = {"back": BACK_OFFICE, "psp": PROVIDERS, "hook": HOOKS, "part": PARTS}
 
 
 def fill(path, random):
@@ -211,10 +216,12 @@ def written_paths(random, copies=10):
         for line in filter(None, lines):
             method, _, path = line.rpartition(" ")
             # A line that stands for countless paths is seen in more of them.
-            for _ in range(copies * (3 if re.search(r"\{(word|slug|back|psp)\}", path) else 1)):
-                filled = mounted(fill(path, random), random)
+            for _ in range(copies * (3 if re.search(r"\{(word|slug|back|psp|part)\}", path) else 1)):
+                # What stands for a list of words is as good as a line for each of them.
+                named = re.sub(r"\{(back|psp|hook|part)\}", lambda match: value(match[1], random), path)
+                filled = mounted(fill(named, random), random)
                 yield Request(
-                    method or reading(random), filled, label, "written", template=template(path)
+                    method or reading(random), filled, label, "written", template=template(named)
                 )
 
 
@@ -243,8 +250,15 @@ def prefix(random):
     """Where an interface for programs is mounted."""
     version = random.choice(["", "", "/v1", "/v2", "/v3", "/latest"])
     name = random.choice(["api", "api", "rest", "store-api", "shop-api", "webapi", word(random) + "-api", "wp-json/" + word(random)])
-    scope = random.choice(["", "", "", "/store", "/shop", "/storefront", "/stores/" + identifier(random), "/" + word(random)])
+    scope = random.choice(["", "", "", "/store", "/shop", "/storefront", "/stores/" + identifier(random), "/" + word(random), scoped(random)])
     return random.choice(["/" + name + version + scope, "/" + name + scope + version, scope + version or "/" + name])
+
+
+def scoped(random):
+    """Whose part of an interface it is: a collection and one of it, twice at the most."""
+    whose = random.choice([word(random), word(random) + "-" + word(random), "in-" + word(random)])
+    outer = scoped(random) if random.random() < 0.2 else ""
+    return outer + "/" + whose + "/" + identifier(random)
 
 
 def graphql(random, copies=12):

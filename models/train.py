@@ -1,13 +1,18 @@
 """Trains both heads and writes the bundle: `python models/train.py --data DIR [--plimsoll BINARY]`.
 
 The features come from the proxy's own code (`plimsoll features`). Everything is seeded: the same
-data and versions give the same bundle.
+data and versions give the same bundle (`make reproduce` shows it).
 """
 
 import argparse
 import json
+import os
 import subprocess
+import time
 from pathlib import Path
+
+# Before NumPy reads it: sums that several threads share are added in another order each time.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
 
@@ -62,14 +67,25 @@ def main():
 
     if wrong := sources.missing(arguments.data):
         raise SystemExit(f"{arguments.data} lacks what the training reads:\n\n" + "\n\n".join(wrong))
+    started = time.monotonic()
     features = Features(arguments.plimsoll)
-    classes, measures, requests = class_head.train(features, arguments.data, SEED)
+    classes, measures, requests, confidence = class_head.train(features, arguments.data, SEED)
     value, value_measures, views = value_head.train(features, arguments.data, SEED)
     measures = {name: round(float(number), 4) for name, number in (measures | value_measures).items()}
     print(json.dumps(measures, indent=2))
 
     model = onnx_model([("request", "class", classes), ("session", "value", value)])
-    bundle.write(arguments.out, model, features.schema, CLASSES, measures, SEED, requests, views)
+    histograms = bundle.histograms(features.schema["session"], views)
+    manifest = {
+        "schema": features.schema,
+        "classes": CLASSES,
+        "seed": SEED,
+        "measures": measures,
+        "histograms": histograms | {bundle.CONFIDENCE: bundle.histogram(confidence)},
+        "data": bundle.PROVENANCE,
+    }
+    bundle.write(arguments.out, model, (requests, views), manifest, bundle.shipped_card(measures))
+    print(f"trained in {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::meters::{ClassMeters, Side};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
+use crate::telemetry::samples::Samples;
 pub use applying::{Applying, Outcome};
 use applying::{First, first_generation, stamp_of};
 use canary::Canary;
@@ -89,6 +90,8 @@ pub struct Serving {
     pub access_log: Option<AccessLog>,
     /// The pools; the first one is the default.
     pub pools: Vec<PoolGate>,
+    /// Where samples to learn from go, if there is a journal.
+    pub samples: Option<Samples>,
     journal: Option<Journal>,
     running: ArcSwap<Running>,
     /// Each unfinished request holds one more of it.
@@ -118,8 +121,13 @@ impl Serving {
         let pools: Vec<PoolGate> = config.pools.iter().map(gate).collect();
         let journal = config.journal.clone();
         let journal = journal.map(|settings| start_journal(settings, &pools, &generation, &metrics, clock));
+        let journal = journal.transpose()?;
+        // Its directory was made when the journal was begun.
+        let directory = config.journal.as_ref().map(|settings| &settings.directory);
+        let lost = || metrics.journal.lost.clone();
         let serving = Arc::new(Serving {
-            journal: journal.transpose()?,
+            samples: directory.and_then(|path| Samples::start(path, Clock::wall().as_secs(), lost())),
+            journal,
             clock,
             hops: TrustedHops::new(config.trusted_hops.clone()),
             sessions: SessionTable::new(policy.sessions.sessions_max),

@@ -56,7 +56,7 @@ const LAYERS: [(&str, Imports); 27] = [
     ("explanation", Only(&["classify", "clock", "forecast", "generation", "model", "policy"])),
     ("rehearsal", Only(&["access_log", "classify", "clock", "forecast", "generation"])),
     ("gate", Only(&["clock", "journal"])),
-    ("telemetry", Only(&["generation", "history", "hygiene", "journal", "policy"])),
+    ("telemetry", Only(&["classify", "generation", "history", "hygiene", "journal", "policy"])),
     ("serving", AllBut(&[])),
     ("memory", Only(&["clock", "serving"])),
     ("proxy", AllBut(&[])),

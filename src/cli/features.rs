@@ -208,6 +208,8 @@ impl From<EntryName> for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::samples::Seen;
+    use serde_json::json;
 
     fn run(input: &str) -> anyhow::Result<Vec<u8>> {
         let mut output = Vec::new();
@@ -223,6 +225,22 @@ mod tests {
         let row = 4 * (REQUEST_LEN + SESSION_LEN);
         assert_eq!(output.len(), 2 * row);
         assert_ne!(output[..row], output[row..]);
+    }
+
+    #[test]
+    fn a_session_is_read_here_as_it_is_sampled_there() {
+        let age = Duration::from_secs(90);
+        let stages = [Stage::Arrived, Stage::Browsing, Stage::Cart, Stage::Checkout];
+        let entries = [Entry::Direct, Entry::Search, Entry::Social, Entry::Referral, Entry::Campaign];
+        for (stage, entry) in stages.into_iter().flat_map(|stage| entries.map(|entry| (stage, entry))) {
+            let view =
+                SessionView { requests: 9, views: 3, carts: 1, age, stage, entry, ..SessionView::default() };
+            let seen = Seen::new(7, "cart", &view, (0.0, LocalTime { hour: 23, weekday: 6 }));
+            let seen = serde_json::to_value(seen).unwrap();
+            let row = json!({ "url": "/", "session": seen["session"], "hour": seen["hour"] });
+            let row: Row = serde_json::from_value(row).unwrap();
+            assert_eq!((row.session.view(), row.hour), (view, 23));
+        }
     }
 
     #[test]

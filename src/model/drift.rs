@@ -1,9 +1,12 @@
-//! Watches whether the sessions a model is asked about are like those it was trained on.
+//! Watches whether the sessions and requests a model is asked about are like those it was trained on.
 //!
 //! The population stability index, as credit scoring uses it: the sum of (p - q) ln(p / q) over the
 //! bins of a feature's training histogram, p being the share now and q the share then. Below 0.1
 //! nothing has changed; above [`DRIFT_MAX`] the model judges a population it does not know (Siddiqi,
 //! "Credit Risk Scorecards", 2006). Counts fade, so that it tells of recent traffic.
+//!
+//! Of a request only the confidence of the class head is watched, against that on shops it was not trained
+//! on: what words a shop uses is its own affair, and whether they say something to the model is not.
 //!
 //! It decides nothing: a shop in a sale drifts too. It is told as a metric, for a person to look.
 
@@ -12,13 +15,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::classify::features::{SESSION_LEN, SessionFeatures, session_names};
+use crate::classify::features::{SessionFeatures, session_names};
 
 /// The index from which a feature has drifted: the customary threshold.
 pub const DRIFT_MAX: f64 = 0.25;
 
 /// The most bins of a histogram: ten are customary.
 pub(super) const BINS_MAX: usize = 12;
+
+/// The name under which the class head's confidence is watched.
+pub(super) const CONFIDENCE: &str = "class.confidence";
 
 /// One view in so many is counted; one increment a feature costs as much as a tenth of a run.
 const SAMPLE: u32 = 8;
@@ -62,40 +68,67 @@ impl Histogram {
     }
 }
 
-/// Counts of recent views, against the histograms of training.
+/// What is watched of sessions, and of requests.
 pub(super) struct DriftWatch {
-    histograms: Vec<Histogram>,
-    counts: Vec<[AtomicU32; BINS_MAX]>,
+    views: Population,
+    confidences: Population,
     offered: AtomicU32,
-    counted: AtomicU32,
 }
 
 impl DriftWatch {
-    /// A watch over the session features; those without a histogram are not watched.
+    /// A watch over the session features and the confidence; what has no histogram is not watched.
     pub(super) fn new(histograms: &BTreeMap<String, Histogram>) -> DriftWatch {
-        let unwatched = || Histogram { edges: Vec::new(), shares: vec![1.0] };
-        let of = |name: &String| histograms.get(name).cloned().unwrap_or_else(unwatched);
         DriftWatch {
-            histograms: session_names().iter().map(of).collect(),
-            counts: (0..SESSION_LEN).map(|_| Default::default()).collect(),
+            views: Population::new(session_names(), histograms),
+            confidences: Population::new(vec![CONFIDENCE.to_owned()], histograms),
             offered: AtomicU32::new(0),
-            counted: AtomicU32::new(0),
         }
     }
 
     /// Counts a view, or lets it pass: one in [`SAMPLE`] is counted.
     pub(super) fn observe(&self, view: &SessionFeatures) {
         if self.offered.fetch_add(1, Ordering::Relaxed).is_multiple_of(SAMPLE) {
-            self.count(view);
+            self.views.count(view);
+        }
+    }
+
+    /// Counts how sure the class head was of a template that it had not scored yet.
+    pub(super) fn observe_confidence(&self, confidence: f32) {
+        self.confidences.count(&[confidence]);
+    }
+
+    /// The index of everything watched; none before enough was counted.
+    pub(super) fn indices(&self) -> Vec<(String, f64)> {
+        [self.views.indices(), self.confidences.indices()].concat()
+    }
+}
+
+/// Counts of what was seen lately of some features, against the histograms of training.
+struct Population {
+    names: Vec<String>,
+    histograms: Vec<Histogram>,
+    counts: Vec<[AtomicU32; BINS_MAX]>,
+    counted: AtomicU32,
+}
+
+impl Population {
+    fn new(names: Vec<String>, histograms: &BTreeMap<String, Histogram>) -> Population {
+        let unwatched = || Histogram { edges: Vec::new(), shares: vec![1.0] };
+        let of = |name: &String| histograms.get(name).cloned().unwrap_or_else(unwatched);
+        Population {
+            histograms: names.iter().map(of).collect(),
+            counts: names.iter().map(|_| Default::default()).collect(),
+            counted: AtomicU32::new(0),
+            names,
         }
     }
 
     /// Counters are exact only while no two threads halve them at once, which the index survives.
-    fn count(&self, view: &SessionFeatures) {
+    fn count(&self, values: &[f32]) {
         if self.counted.fetch_add(1, Ordering::Relaxed) >= VIEWS_MAX {
             self.fade();
         }
-        for ((histogram, counts), value) in self.histograms.iter().zip(&self.counts).zip(view) {
+        for ((histogram, counts), value) in self.histograms.iter().zip(&self.counts).zip(values) {
             counts[histogram.bin(*value)].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -107,14 +140,13 @@ impl DriftWatch {
         }
     }
 
-    /// The index of every watched feature; none before enough views were counted.
-    pub(super) fn indices(&self) -> Vec<(String, f64)> {
+    fn indices(&self) -> Vec<(String, f64)> {
         if self.counted.load(Ordering::Relaxed) < VIEWS_MIN {
             return Vec::new();
         }
-        let features = session_names().into_iter().zip(self.histograms.iter().zip(&self.counts));
+        let features = self.names.iter().zip(self.histograms.iter().zip(&self.counts));
         let watched = features.filter(|(_, (histogram, _))| !histogram.edges.is_empty());
-        watched.map(|(name, (histogram, counts))| (name, index(histogram, counts))).collect()
+        watched.map(|(name, (histogram, counts))| (name.clone(), index(histogram, counts))).collect()
     }
 }
 
@@ -132,6 +164,7 @@ fn index(histogram: &Histogram, counts: &[AtomicU32; BINS_MAX]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classify::features::SESSION_LEN;
 
     /// A watch over the first feature: half of the training at 0, half above.
     fn watch() -> DriftWatch {
@@ -143,7 +176,7 @@ mod tests {
     fn see(watch: &DriftWatch, value: f32, views: u32) {
         let mut view = [0.0; SESSION_LEN];
         view[0] = value;
-        (0..views).for_each(|_| watch.count(&view));
+        (0..views).for_each(|_| watch.views.count(&view));
     }
 
     #[test]
@@ -166,6 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn a_class_head_that_is_less_sure_than_on_strange_shops_has_drifted() {
+        let histogram = Histogram { edges: vec![0.5], shares: vec![0.1, 0.9] };
+        let watch = DriftWatch::new(&BTreeMap::from([(CONFIDENCE.to_owned(), histogram)]));
+        (0..VIEWS_MIN - 1).for_each(|_| watch.observe_confidence(0.4));
+        assert!(watch.indices().is_empty());
+        watch.observe_confidence(0.4);
+        let indices = watch.indices();
+        assert_eq!(indices[0].0, CONFIDENCE);
+        assert!(indices[0].1 > DRIFT_MAX, "{indices:?}");
+    }
+
+    #[test]
     fn old_views_fade() {
         let watch = watch();
         see(&watch, 1.0, VIEWS_MAX);
@@ -180,7 +225,7 @@ mod tests {
     fn one_view_in_eight_is_counted() {
         let watch = watch();
         (0..8 * VIEWS_MIN - 7).for_each(|_| watch.observe(&[0.0; SESSION_LEN]));
-        assert_eq!(watch.counted.load(Ordering::Relaxed), VIEWS_MIN);
+        assert_eq!(watch.views.counted.load(Ordering::Relaxed), VIEWS_MIN);
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Scorer {
     pub fn class(&self, features: &RequestFeatures) -> Option<Guess> {
         let guess = self.scores(features)?.guess();
         self.memo.put(features.template(), guess);
+        self.drift.observe_confidence(guess.confidence);
         Some(guess)
     }
 
@@ -98,7 +99,7 @@ impl Scorer {
         Some(value)
     }
 
-    /// The population stability index of every session feature, against training; above
+    /// The population stability index of session features and of the confidence, against training; above
     /// [`DRIFT_MAX`](super::DRIFT_MAX) it has drifted. Empty until enough sessions were valued.
     pub fn drift(&self) -> Vec<(String, f64)> {
         self.drift.indices()

@@ -53,6 +53,7 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         model,
         clients,
         rollback,
+        learning,
         decision_header,
         tests,
     } = file::read(root.clone())?;
@@ -96,6 +97,7 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         model,
         clients,
         rollback,
+        learning,
         decision_header,
         tests,
         text: Arc::new(source.clone()),

@@ -7,7 +7,7 @@ use plimsoll_core::policy::{ClassId, Policy, Share};
 
 use super::cases::PolicyTest;
 use super::schedule::Schedule;
-use super::settings::{ClassSettings, ClientRules, ModelRules, RollbackRules, SessionRules};
+use super::settings::{ClassSettings, ClientRules, LearningRules, ModelRules, RollbackRules, SessionRules};
 use crate::classify::routes::RouteTable;
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Diagnostics;
@@ -38,6 +38,8 @@ pub struct CompiledPolicy {
     pub clients: ClientRules,
     /// When it is taken back by itself.
     pub rollback: RollbackRules,
+    /// What is written down for a model to learn from, if anything is.
+    pub learning: Option<LearningRules>,
     /// The share of answers that carry `X-Plimsoll-Decision`.
     pub decision_header: Share,
     /// The file or directory it was read from, or that it is the built-in one.

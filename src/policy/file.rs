@@ -8,9 +8,10 @@ use std::time::Duration;
 use plimsoll_core::policy::{CLASSES_MAX, Mode, Share};
 
 use super::class_file::{self, ClassEntry};
+use super::learning_file;
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
 use super::schedule_file::{self, SCHEDULES_MAX, ScheduleEntry};
-use super::settings::{BundleSource, ClientRules, LimitKey, RateLimit, SessionRules};
+use super::settings::{BundleSource, ClientRules, LearningRules, LimitKey, RateLimit, SessionRules};
 use super::test_file::{self, TESTS_MAX, TestEntry};
 use crate::classify::cookies::CookieNames;
 use crate::classify::session::Stage;
@@ -48,6 +49,7 @@ pub(super) struct PolicyFile<'n> {
     pub(super) model: ModelEntry<'n>,
     pub(super) clients: ClientRules,
     pub(super) rollback: RollbackEntry<'n>,
+    pub(super) learning: Option<LearningRules>,
     pub(super) decision_header: Share,
     pub(super) tests: Vec<TestEntry<'n>>,
 }
@@ -88,6 +90,7 @@ pub(super) fn read(root: Field<'_>) -> Option<PolicyFile<'_>> {
         model: model(policy.get("model")),
         clients: clients(policy.get("clients")),
         rollback: rollback(policy.get("rollback")),
+        learning: policy.get("learning").and_then(|field| learning_file::read(&field)),
         decision_header: headers(policy.get("headers")),
         tests: policy.get("tests").map(|field| tests(&field)).unwrap_or_default(),
     };

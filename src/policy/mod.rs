@@ -14,6 +14,7 @@ pub mod schedule;
 mod schedule_file;
 pub mod cases;
 mod test_file;
+mod learning_file;
 mod file;
 mod lint;
 pub mod schema;

@@ -62,7 +62,7 @@ fn values<T>(items: Vec<(Field<'_>, T)>) -> Vec<T> {
 }
 
 const METHOD: Kind<Method> = Kind { pattern: "^[!-`{-~]+$", read: method };
-const PATH: Kind<PathGlob> = Kind { pattern: "^/[^?]*$", read: path };
+pub(super) const PATH: Kind<PathGlob> = Kind { pattern: "^/[^?]*$", read: path };
 /// An expression; only its compilation tells whether it is one.
 const WHEN: Kind<When> = Kind { pattern: "", read: when };
 const OPERATION: Kind<Glob> = Kind { pattern: "", read: operation };

@@ -8,10 +8,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::StatusCode;
+use http::{HeaderName, StatusCode};
 use plimsoll_core::policy::{ClassId, Share};
 
 use crate::classify::cookies::CookieNames;
+use crate::classify::glob::PathGlob;
 use crate::classify::session::Visit;
 
 /// What the shell knows of one class.
@@ -102,6 +103,21 @@ pub struct RollbackRules {
     pub window: Duration,
     /// The classes whose SLO must not worsen.
     pub protected: Vec<ClassId>,
+}
+
+/// What is written down for a model to learn from.
+#[derive(Clone, Debug)]
+pub struct LearningRules {
+    /// The paths of what a shop shows after an order.
+    pub path: PathGlob,
+    /// The status it shows it with.
+    pub status: StatusCode,
+    /// The response header that tells what the order is worth.
+    pub order_value: HeaderName,
+    /// The share of requests that are written down.
+    pub sampled: Share,
+    /// The share of those whose value would matter that draw one instead.
+    pub drawn: Share,
 }
 
 /// A hard limit: whoever exceeds it is refused with 429.

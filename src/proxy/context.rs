@@ -54,6 +54,17 @@ pub(super) struct Judged {
     pub(super) session: SessionKey,
     /// What was known of them.
     pub(super) known: KnownSession,
+    /// What they are worth, where something depended on it.
+    pub(super) worth: Option<Worth>,
+}
+
+/// What a session is taken to be worth.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Worth {
+    /// In [0, 1].
+    pub(super) value: f32,
+    /// Whether that was drawn at random, so that a model can learn from whom no model chose.
+    pub(super) is_drawn: bool,
 }
 
 /// The context of one request.
@@ -86,6 +97,8 @@ pub struct Context {
     pub(super) is_sent: bool,
     /// When the upstream's first byte came.
     pub(super) first_byte: Option<Time>,
+    /// What the order is worth that the upstream says was placed.
+    pub(super) order_value: Option<f64>,
     /// How the upstream's status counts.
     pub(super) outcome: Outcome,
     /// Its response, while it is held back.
@@ -123,6 +136,7 @@ impl Context {
             sent: None,
             is_sent: false,
             first_byte: None,
+            order_value: None,
             outcome: Outcome::Success,
             hold: Hold::default(),
             body_bytes: 0,

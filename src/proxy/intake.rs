@@ -16,9 +16,10 @@ use plimsoll_core::decision::Decision;
 use plimsoll_core::policy::Mode;
 use plimsoll_core::standing::{Tenure, Value};
 
-use super::context::{Context, Fate, Judged};
+use super::context::{Context, Fate, Judged, Worth};
 use super::deadline::Deadline;
 use super::identity::random_bits;
+use super::learning;
 use super::strain::Rung;
 use super::upload::{Room, Upload};
 use crate::classify::entry::entry;
@@ -161,8 +162,18 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let route = judgement.route.map(|route| route.place);
     let confidence = judgement.guess.map_or(0.0, |guess| guess.confidence);
     let session = session_key;
-    ctx.judged =
-        Some(Judged { class, own_class, class_by, route, confidence, pool, session, known, running });
+    ctx.judged = Some(Judged {
+        class,
+        own_class,
+        class_by,
+        route,
+        confidence,
+        pool,
+        session,
+        known,
+        worth: None,
+        running,
+    });
 }
 
 /// Whether at least half of the classes are more important. The most important one never is.
@@ -187,19 +198,27 @@ fn check_limits(serving: &Serving, ctx: &Context) -> Result<(), Duration> {
     checked
 }
 
-fn ask(serving: &Serving, ctx: &Context) -> Asked {
-    let judged = ctx.judged.as_ref().expect("a request is judged before it asks");
+fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
+    let judged = ctx.judged.as_mut().expect("a request is judged before it asks");
     let policy = &judged.running.generation.policy;
     let gate = &serving.pools[judged.pool].gate;
     let view = &judged.known.view;
     let deadline = ctx.complete.after(policy.core.class(judged.class).patience);
-    let value = if gate.depends_on_value(judged.class, deadline) {
-        let time = hour_and_weekday(Clock::wall());
-        judged.running.generation.value(judged.class, view, time, &serving.clock)
-    } else {
-        serving.metrics.value_skipped.inc();
-        policy.settings(judged.class).value
-    };
+    judged.worth = gate.depends_on_value(judged.class, deadline).then(|| {
+        let drawn = policy.learning.as_ref().and_then(|rules| learning::draw(rules, ctx.bits));
+        let value = drawn.unwrap_or_else(|| {
+            let time = hour_and_weekday(Clock::wall());
+            judged.running.generation.value(judged.class, view, time, &serving.clock)
+        });
+        Worth { value, is_drawn: drawn.is_some() }
+    });
+    let value = judged.worth.map_or_else(
+        || {
+            serving.metrics.value_skipped.inc();
+            policy.settings(judged.class).value
+        },
+        |worth| worth.value,
+    );
     let usage_penalty =
         if policy.clients.usage_penalty { serving.usage.count(judged.known.hash, ctx.received) } else { 0 };
     let asking = Asking {

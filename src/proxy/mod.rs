@@ -16,6 +16,7 @@ mod proxy_header;
 mod context;
 mod upload;
 mod failure;
+mod learning;
 mod intake;
 mod refuse;
 mod outliers;

@@ -11,6 +11,7 @@ use plimsoll_core::decision::Decision;
 
 use super::context::{Context, Fate, Judged};
 use super::identity;
+use super::learning;
 use super::service::is_admitted;
 use crate::clock::Clock;
 use crate::policy::compiled::CompiledPolicy;
@@ -67,6 +68,7 @@ pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>
             meters.count_slo(is_kept);
         }
         note_refusal(serving, session, judged, ctx);
+        learning::note(serving, session, judged, (ctx, status, decision_names(&ctx.fate).0));
     }
     let Some(log) = serving.access_log.as_ref().filter(|log| log.samples(ctx.bits)) else { return };
     log.write(log_record(serving, session, error, ctx, status));

@@ -26,6 +26,7 @@ use super::endpoints::SystemResolver;
 use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
+use super::learning;
 use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
@@ -321,6 +322,7 @@ impl ProxyHttp for Plimsoll {
         }
         if let Some(judged) = &ctx.judged {
             observe(&judged.running.meters[judged.class.index()].upstream, now.since(sent));
+            ctx.order_value = learning::order_value(&judged.running.generation.policy, response);
             if response.headers.contains_key(SET_COOKIE) {
                 let cookies = &judged.running.generation.policy.sessions.cookies;
                 self.serving.sessions.granted(&judged.session, &response.headers, cookies, now);

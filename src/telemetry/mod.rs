@@ -7,4 +7,5 @@ pub mod connections;
 pub mod meters;
 pub mod metrics;
 pub mod access_log;
+pub mod samples;
 pub mod refusals;

@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Uri};
 use plimsoll::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
 use plimsoll::classify::head::Head;
 use plimsoll::classify::path;
-use plimsoll::classify::session::{SessionView, Stage};
+use plimsoll::classify::session::{Entry, SessionView, Stage};
 use plimsoll::model::{Counters, Guess, ModelClass, Scorer, Status};
 
 fn features(method: &str, target: &str, headers: &HeaderMap) -> Option<RequestFeatures> {
@@ -153,6 +153,55 @@ fn payment_callbacks_are_checkout_although_they_look_like_bots() {
         let guess = guess(&scorer, "POST", target, &headers);
         assert_eq!(guess.class, ModelClass::Checkout, "{target}: {guess:?}");
     }
+}
+
+#[test]
+fn no_beacon_of_a_well_known_tracker_is_shed_after_a_page() {
+    let scorer = Scorer::embedded().unwrap();
+    let beacons = [
+        ("POST", "/g/collect?v=2&tid=G-1&cid=7&en=page_view"),
+        ("GET", "/matomo.php?idsite=1&rec=1&action_name=Cart"),
+        ("GET", "/tr/?id=7&ev=AddToCart&noscript=1"),
+        ("POST", "/cdn-cgi/rum?"),
+        ("GET", "/b/ss/shop/1/JS-2.22.0/s7?AQB=1&pageName=checkout"),
+        ("POST", "/.well-known/shopify/monorail/unstable/produce_batch"),
+        ("POST", "/api/7/envelope/?sentry_key=9f86d081"),
+        ("GET", "/pixel.gif?event=purchase&order=7"),
+        ("POST", "/track/checkout-step"),
+    ];
+    // What the shipped policy sheds with pages or before them.
+    let allowed = [ModelClass::Analytics, ModelClass::Browse, ModelClass::Search];
+    for (method, target) in beacons {
+        let guess = guess(&scorer, method, target, &HeaderMap::new());
+        assert!(allowed.contains(&guess.class), "{method} {target}: {guess:?}");
+    }
+}
+
+#[test]
+fn how_a_session_began_says_nothing_to_the_shipped_model() {
+    let scorer = Scorer::embedded().unwrap();
+    let value = |entry, returning, hour| {
+        let session = SessionView { requests: 8, views: 1, entry, returning, ..SessionView::default() };
+        let mut vector = [0.0; SESSION_LEN];
+        write_session(&session, LocalTime { hour, weekday: hour % 7 }, &mut vector);
+        scorer.value(&vector).unwrap()
+    };
+    let plain = value(Entry::Direct, false, 0);
+    for (entry, returning, hour) in
+        [(Entry::Campaign, false, 0), (Entry::Direct, true, 0), (Entry::Search, true, 20)]
+    {
+        assert!((value(entry, returning, hour) - plain).abs() < 1e-6, "{entry:?} {returning} {hour}");
+    }
+}
+
+#[test]
+fn the_hand_labels_are_of_every_class_that_the_log_has() {
+    let labels = labels();
+    assert_eq!(labels.len(), 400);
+    let count = |class: &str| labels.values().filter(|label| *label == class).count();
+    // The log has no beacons, and six requests of a checkout in all.
+    assert_eq!((count("analytics"), count("checkout")), (0, 6));
+    assert!(["cart", "account", "search", "browse", "static", "api"].iter().all(|class| count(class) >= 20));
 }
 
 /// Hand-made classes by line number; see `models/labels/README.md`.

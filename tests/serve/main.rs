@@ -33,5 +33,6 @@ mod generations;
 mod canary;
 mod admin;
 mod journal;
+mod learning;
 mod shutdown;
 mod upgrade;

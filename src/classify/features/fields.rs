@@ -4,8 +4,8 @@
 //! endless, what it tells about a storefront's request is not. They weigh little against the path,
 //! for an API client sends none of them.
 
-use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderName, USER_AGENT};
+use http::{HeaderMap, Method};
 
 use crate::classify::head::Head;
 
@@ -99,6 +99,10 @@ pub(super) fn each(head: &Head<'_>, depth: usize, mut set: impl FnMut(usize)) {
     for (field, value) in FIELDS.iter().zip(chosen) {
         set(offset + value);
         offset += field.values.len();
+    }
+    if *head.method == Method::HEAD {
+        // It asks for the same as a GET, but for the body: what is known of one is known of the other.
+        set(named(&METHOD, "get"));
     }
     let flags = [
         head.headers.contains_key(COOKIE),
@@ -194,6 +198,13 @@ mod tests {
         let expected = ["method.get", "content_type.absent", "accept.absent", "sec_fetch_dest.absent"];
         let rest = ["sec_fetch_mode.absent", "agent.absent", "depth.1"];
         assert_eq!(holding(Request::get("/a")), [expected.as_slice(), &rest].concat());
+    }
+
+    #[test]
+    fn a_head_request_is_a_get_as_well() {
+        let (head, get) = (holding(Request::head("/a")), holding(Request::get("/a")));
+        assert_eq!(head[0], "method.head");
+        assert!(get.iter().all(|feature| head.contains(feature)), "{head:?}");
     }
 
     #[test]

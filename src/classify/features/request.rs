@@ -149,13 +149,14 @@ impl RequestFeatures {
         if let Some((segment, hash)) = last {
             self.set_token(Place::Last, &hash);
             self.read_extension(segment);
-            path.ends_in_id = words(segment).all(|word| word == ID);
+            path.ends_in_id = words(thing_of(segment)).all(|word| word == ID);
         }
         path
     }
 
     /// Sets the words of a segment and the segment as a whole, whose hash it returns.
     fn read_segment(&mut self, segment: &str, nouns: &mut Nouns) -> [u8; 8] {
+        let segment = thing_of(segment);
         let mut whole = Fnv::new();
         if words(segment).nth(SEGMENT_WORDS_MAX).is_some() {
             whole.write(b"{title}");
@@ -276,6 +277,12 @@ fn is_title(segment: &str) -> bool {
     words(segment).filter(is_strange).count() >= TITLE_STRANGERS_MIN
 }
 
+/// The segment, or a number in its place if it names one thing by a key of it: `key=red`,
+/// `order-number=7` are no other routes than `7`.
+fn thing_of(segment: &str) -> &str {
+    if segment.contains('=') { "0" } else { segment }
+}
+
 /// What a shop is mounted under, and says nothing about a request: `/de-at/cart`, `/index.php/cart`.
 fn is_mount(segment: &str) -> bool {
     let language = match segment.as_bytes() {
@@ -350,6 +357,12 @@ mod tests {
             features("POST", "/warenkorb/hinzufuegen?menge=2"),
             features("POST", "/panier/ajouter?qty=1")
         );
+    }
+
+    #[test]
+    fn a_segment_that_names_a_thing_by_a_key_of_it_is_an_identifier() {
+        assert_eq!(features("GET", "/carts/customer-id=red"), features("GET", "/carts/7"));
+        assert_ne!(features("GET", "/carts/customer-id"), features("GET", "/carts/7"));
     }
 
     #[test]

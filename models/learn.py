@@ -1,0 +1,206 @@
+"""Trains the value head on a shop's own journal: `python models/learn.py --journal DIR [--running BUNDLE]`.
+
+A journal has samples beside it where the policy's `learning:` asks for them: sessions as they were at some
+of their requests, and the orders. Learned from is only whom no model chose: requests of calm times, and
+those that drew their value. The class head stays as it is. The new head replaces the running one if, on
+sessions that neither was fitted to, it tells buyers better beyond doubt, and keeps no less order value.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+import bundle
+import value_head
+from measures import auc, calibration_error
+from network import Perceptron, onnx_model
+from train import HERE, SEED, Features
+
+# An order counts for the requests of its session in the time before it, and a request that is younger than
+# that at the journal's end is not learned from: it may still buy.
+HORIZON_S = 3600.0
+# Sessions that are held back and that the calibration is fitted to, of a hundred; the rest trains.
+HELD_BACK, CALIBRATING = 30, 15
+# Fewer buying sessions among those held back tell no two heads apart.
+BUYERS_MIN = 30
+# The offline estimate asks what would be kept if this share of the requests were let in: 3x overload.
+KEPT = 1 / 3
+ROUNDS = 400
+
+
+class Samples:
+    """What a journal tells of sessions that no model chose: vectors, whether they bought, for how much."""
+
+    def __init__(self, features, lines):
+        orders, seen, end = {}, [], 0.0
+        for line in lines:
+            end = max(end, line["at"])
+            if "session" in line:
+                seen.append(line)
+            else:
+                orders.setdefault(line["key"], []).append((line["at"], line["order"]))
+        unchosen = (one for one in seen if one["decision"] == "admit" and (one["drawn"] or one["value"] is None))
+        self.rows = [one for one in unchosen if one["at"] <= end - HORIZON_S or bought(one, orders)]
+        fields = ("session", "hour", "weekday")
+        asked = [{"url": "/"} | {name: one[name] for name in fields} for one in self.rows]
+        self.vectors = features.of(asked)[1] if asked else np.zeros((0, features.widths[1]), np.float32)
+        self.bought = np.array([bool(bought(one, orders)) for one in self.rows], bool)
+        # An order whose value nobody tells counts as 1.
+        self.worth = np.array([sum(1.0 if value is None else value for value in bought(one, orders)) for one in self.rows])
+        self.weight = np.array([1 / one["propensity"] for one in self.rows])
+        self.session = np.array([crc32(one["key"].encode()) for one in self.rows], np.int64)
+
+    def part(self, low, high):
+        """The rows of sessions whose hash is in this part of a hundred."""
+        return np.flatnonzero((self.session % 100 >= low) & (self.session % 100 < high))
+
+
+def bought(request, orders):
+    """The values of the orders that a request's session placed after it."""
+    return [value for at, value in orders.get(request["key"], ()) if 0 <= at - request["at"] <= HORIZON_S]
+
+
+def lines(journal):
+    """The lines of a journal's samples; the last one of a file may have broken off."""
+    for path in sorted(Path(journal).glob("samples-*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue
+
+
+def head(model, name):
+    """A head of a bundle's model."""
+    weights = {one.name: numpy_helper.to_array(one) for one in onnx.load(model).graph.initializer}
+    empty = Perceptron.__new__(Perceptron)
+    return empty.of([weights[f"{name}.{part}"] for part in ("w1", "b1", "w2", "b2")])
+
+
+def fitted(samples, seed):
+    """A head fitted to the sessions that are not held back; it hears all features."""
+    training = samples.part(HELD_BACK + CALIBRATING, 100)
+    calibrating = samples.part(HELD_BACK, HELD_BACK + CALIBRATING)
+    network = value_head.fit(samples.vectors[training], samples.bought[training], value_head.HIDDEN, seed)
+    return value_head.calibrated(network, samples.vectors[calibrating], samples.bought[calibrating])
+
+
+def log_loss(bought, value):
+    value = np.clip(value, 1e-6, 1 - 1e-6)
+    return -np.where(bought, np.log(value), np.log(1 - value))
+
+
+def kept(worth, weight, value):
+    """The share of the order value in the best requests, which are so many by weight; every request
+    stands for as many as its chance to be written says."""
+    order = np.argsort(-value, kind="stable")
+    best = np.cumsum(weight[order]) <= KEPT * weight.sum()
+    return (weight * worth)[order][best].sum() / max((weight * worth).sum(), 1e-9)
+
+
+def compared(samples, running, new, seed):
+    """Both heads on the sessions held back, with 95 % intervals of the differences by resampling sessions."""
+    rows = samples.part(0, HELD_BACK)
+    truth, worth, weight = samples.bought[rows], samples.worth[rows], samples.weight[rows]
+    values = [network.predict(samples.vectors[rows])[:, 0] for network in (running, new)]
+    losses = [log_loss(truth, value) for value in values]
+    sessions, place = np.unique(samples.session[rows], return_inverse=True)
+    by_session = [np.flatnonzero(place == session) for session in range(len(sessions))]
+    random = np.random.default_rng(seed)
+    gains = {"log_loss": [], "kept": []}
+    for _ in range(ROUNDS):
+        drawn = np.concatenate([by_session[one] for one in random.integers(0, len(sessions), len(sessions))])
+        gains["log_loss"].append((losses[0][drawn] - losses[1][drawn]).mean())
+        one, other = (kept(worth[drawn], weight[drawn], value[drawn]) for value in values)
+        gains["kept"].append(other - one)
+    measures = {"requests": len(rows), "buyers": len(np.unique(samples.session[rows][truth]))}
+    for name, value in zip(("running", "new"), values, strict=True):
+        measures[f"{name}_auc"] = auc(truth, value) if 0 < truth.sum() < len(truth) else 0.5
+        measures[f"{name}_calibration_error"] = calibration_error(truth, value)
+        measures[f"{name}_kept"] = kept(worth, weight, value)
+    for name, drawn in gains.items():
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        measures |= {f"gain_{name}_low": low, f"gain_{name}_high": high}
+    return {name: round(float(value), 5) for name, value in measures.items()}
+
+
+def objection(measures):
+    """Why the new head may not replace the running one; `None` if it may."""
+    if measures["buyers"] < BUYERS_MIN:
+        return f"{measures['buyers']} buying sessions are held back: too few to compare, {BUYERS_MIN} are needed"
+    if measures["gain_log_loss_low"] <= 0:
+        return "it does not tell buyers better beyond doubt"
+    if measures["gain_kept_high"] < 0:
+        return "it keeps less order value"
+    return None
+
+
+CARD = """# Model card: a value head of this shop
+
+The class head is that of the bundle this one replaced; see its card. The value head was fitted to this
+shop's own journal (`models/learn.py`). On sessions held back:
+
+| measure | value |
+|---|---|
+{measures}
+
+It orders requests of one class in overload, and is no judgement of a person. It is of this shop and this
+season: retrain it when `plimsoll_model_drift` says that sessions have changed.
+"""
+
+
+def write(out, running, samples, new, measures, schema):
+    """The running bundle with another value head."""
+    manifest = json.loads((running / "manifest.json").read_text(encoding="utf-8"))
+    golden = json.loads((running / "golden.json").read_text(encoding="utf-8"))
+    requests = np.zeros((len(golden), len(schema["request"])), np.uint8)
+    for row, vector in zip(requests, golden, strict=True):
+        row[vector["request"]] = 1
+    heads = [("request", "class", head(running / "model.onnx", "class")), ("session", "value", new)]
+    told = {name: value for name, value in manifest["measures"].items() if not name.startswith("value_")}
+    own = {"name": "the journal of one shop", "licence": "the operator's own", "use": "value head"}
+    vectors = samples.vectors[samples.part(HELD_BACK, 100)]
+    histograms = bundle.histograms(schema["session"], vectors)
+    changed = {
+        "schema": schema,
+        "measures": told | {f"value_own_{name}": value for name, value in measures.items()},
+        "histograms": histograms | {bundle.CONFIDENCE: manifest["histograms"][bundle.CONFIDENCE]},
+        "data": [one for one in manifest["data"] if one["use"].startswith("class")] + [own],
+    }
+    kept_from_running = {name: manifest[name] for name in ("classes", "seed")}
+    table = "\n".join(f"| {name} | {value} |" for name, value in measures.items())
+    card = CARD.replace("{measures}", table)
+    bundle.write(out, onnx_model(heads), (requests, vectors), kept_from_running | changed, card)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--journal", type=Path, required=True, help="the directory of a journal")
+    arguments.add_argument("--running", type=Path, default=HERE / "storefront", help="the bundle in force")
+    arguments.add_argument("--plimsoll", default=HERE.parent / "target/release/plimsoll")
+    arguments.add_argument("--out", type=Path, required=True, help="where the new bundle goes, if it is better")
+    arguments = arguments.parse_args()
+
+    features = Features(arguments.plimsoll)
+    running = json.loads((arguments.running / "manifest.json").read_text(encoding="utf-8"))["schema"]["hash"]
+    if running != features.schema["hash"]:
+        raise SystemExit(f"{arguments.running} is of other features ({running}) than {arguments.plimsoll}")
+    samples = Samples(features, lines(arguments.journal))
+    if samples.bought[samples.part(HELD_BACK, 100)].sum() < BUYERS_MIN:
+        raise SystemExit(f"{arguments.journal}: too few requests of buyers to learn from; see `learning:` in a policy")
+    new = fitted(samples, SEED)
+    measures = compared(samples, head(arguments.running / "model.onnx", "value"), new, SEED)
+    print(json.dumps(measures, indent=2))
+    if reason := objection(measures):
+        raise SystemExit(f"{arguments.running} stays: {reason}")
+    write(arguments.out, arguments.running, samples, new, measures, features.schema)
+    print(f"{arguments.out}: written; `plimsoll model check` it, then name it in the policy")
+
+
+if __name__ == "__main__":
+    main()
