@@ -18,6 +18,7 @@ mod upload;
 mod failure;
 mod learning;
 mod intake;
+mod media;
 mod refuse;
 mod outliers;
 mod endpoints;

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, SET_COOKIE};
-use http::{Method, StatusCode};
+use http::StatusCode;
+use http::header::{CONTENT_LENGTH, EXPECT, SET_COOKIE};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -27,6 +27,7 @@ use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
 use super::learning;
+use super::media::{accepts_events, has_no_body, is_event_stream, is_unbuffered};
 use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
@@ -40,8 +41,6 @@ use crate::telemetry::metrics::{Rejection, observe};
 
 /// The header that tells what was decided, where the policy turns it on.
 pub(super) const DECISION: &str = "x-plimsoll-decision";
-/// The media type of server-sent events (WHATWG HTML, section 9.2).
-const EVENTS: &str = "text/event-stream";
 /// How long the upstream's end of a WebSocket or of an event stream may be silent.
 const ENDLESS_IDLE_MAX: Duration = Duration::from_secs(600);
 /// How long it may take to hand the last of a response to its client: more than one stall.
@@ -474,30 +473,6 @@ fn is_endpoints(error: &Error, ctx: &Context) -> bool {
 fn scheme(session: &Session) -> Scheme {
     let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     if is_encrypted { Scheme::Https } else { Scheme::Http }
-}
-
-fn is_event_stream(response: &ResponseHeader) -> bool {
-    let content_type = response.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type
-        .is_some_and(|kind| kind.get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS)))
-}
-
-/// What says for itself that it must not be held back, as nginx reads it as well.
-fn is_unbuffered(response: &ResponseHeader) -> bool {
-    response
-        .headers
-        .get("x-accel-buffering")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"no"))
-}
-
-fn accepts_events(request: &RequestHeader) -> bool {
-    let accept = request.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.contains(EVENTS))
-}
-
-fn has_no_body(method: &Method, response: &ResponseHeader) -> bool {
-    let is_empty = || response.headers.get(CONTENT_LENGTH).is_some_and(|length| length == "0");
-    *method == Method::HEAD || matches!(response.status.as_u16(), 204 | 304) || is_empty()
 }
 
 /// Whether a decision let its request in.

@@ -166,7 +166,7 @@ fn wrong_model_hurts_only_those_it_misjudges() {
 fn reload_in_a_flood_goes_unnoticed() {
     let run = guarded("10-reload-under-load");
     for phase in ["flood", "reloaded", "once more"] {
-        run.serves(phase, "checkout", 99.0).uses(phase, 93.0);
+        run.serves(phase, "checkout", 99.0).uses(phase, 92.0);
     }
     run.refuses("calm again", 3.0);
 }

@@ -244,7 +244,7 @@ fn files_are_bounded_and_each_decides_by_itself() {
 
 #[test]
 fn two_processes_that_share_a_directory_leave_each_other_what_is_being_written() {
-    const BYTES_MAX: u64 = 320_000;
+    const BYTES_MAX: u64 = 640_000;
     let directory = tempfile::tempdir().unwrap();
     let begin = |started: u64, seed: u64| {
         let traffic = Arc::new(Mutex::new(Traffic::new(seed, tap())));
