@@ -68,7 +68,7 @@ async fn one(
         tokio::time::sleep_until(clock.instant(due)).await;
         let request = request(target, "/");
         let answer = async {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 kept.exchange(request).await
             } else {
                 Client::new(target).exchange(request).await

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// Whether there is a plimsoll to put to the test. Where it is not built, commands must say so.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn is_plimsoll_there(output: &std::process::Output) -> bool {
     let is_there = plimsoll().is_file();
     if !is_there {
