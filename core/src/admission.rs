@@ -268,7 +268,7 @@ impl Load {
 
     /// Whether a better class leaves this one nothing but its floor.
     fn is_shut(&self, class: ClassId, now: Time) -> bool {
-        (0..class.index()).filter_map(ClassId::new).any(|better| self.shuts(better, now))
+        !self.open_rings(now).has_any_of(class)
     }
 
     /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing

@@ -304,7 +304,7 @@ impl Controller {
     /// may not: a moment later somebody better would be refused for it.
     fn may_take_a_seat(&self, class: ClassId, now: Time) -> bool {
         let floor = self.policy.class(class).floor.seats(self.limit.current());
-        let is_open = || !self.open_rings(now).and(RingSet::of_class(class)).is_empty();
+        let is_open = || self.open_rings(now).has_any_of(class);
         self.seats.taken_by(class) < floor || !self.is_at_ceiling(class) && is_open()
     }
 

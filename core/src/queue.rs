@@ -84,6 +84,11 @@ impl RingSet {
         RingSet(self.0 | other.0)
     }
 
+    /// Whether any ring of a class is among them.
+    pub fn has_any_of(self, class: ClassId) -> bool {
+        !self.and(RingSet::of_class(class)).is_empty()
+    }
+
     /// Whether there is none.
     pub fn is_empty(self) -> bool {
         self.0 == 0

@@ -3,7 +3,6 @@
 use super::Controller;
 use crate::breaker::{BreakerState, Forced};
 use crate::policy::ClassId;
-use crate::queue::RingSet;
 use crate::seats::ceiling;
 use crate::time::Time;
 use std::time::Duration;
@@ -46,7 +45,7 @@ impl Controller {
             inflight: self.seats.taken_by(id),
             queued: self.queue.class_length(id),
             ceiling: ceiling(&self.policy, self.limit.slow_alone(), self.limit.current(), id),
-            open: !open.and(RingSet::of_class(id)).is_empty(),
+            open: open.has_any_of(id),
             breaker: self.breakers[id.index()].state_under(self.policy.class(id).breaker.as_ref(), now),
             forced: self.breakers[id.index()].forced(),
             baseline: self.limit.baseline(id.index()),
