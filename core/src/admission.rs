@@ -11,7 +11,8 @@
 //! has a line of its own through its cohorts. Above the line a queue is a burst
 //! and may wait; below it, those of that class fill the gaps under CoDel's
 //! target, and less important classes have nothing but their floors, or a beacon
-//! would take the seat that a page is refused for a moment later.
+//! would take the seat that a page is refused for a moment later. Who queued
+//! before that was known has a grace: a late refusal costs more than an early one.
 //!
 //! It hands out no seats and keeps nobody waiting; the controller does.
 
@@ -27,7 +28,12 @@ use std::time::Duration;
 
 /// Rates are re-measured this often...
 const REFRESH: Duration = Duration::from_millis(100);
-/// ...and a new measurement has this weight: a spike is believed within 200 ms.
+/// ...or as soon as this many times as many ask as did in such a time before, for a spike need not last a
+/// tenth of a second to be seen...
+const SURPRISE: f64 = 2.0;
+/// ...but not within a time in which the arrivals of one busy client are all there are.
+const REFRESH_MIN: Duration = Duration::from_millis(10);
+/// A new measurement has this weight: a spike is believed within 200 ms.
 const RATE_WEIGHT: f64 = 0.5;
 /// Weight of the mean hold time of a moment in the one that this is judged by.
 const STEADY_WEIGHT: f64 = 0.2;
@@ -41,8 +47,16 @@ const WAIT_NEVER: Duration = Duration::from_secs(3_600);
 const RELAXATION: f64 = 100.0;
 /// The least such time, for pools so large that their bursts last a millisecond...
 const STANDING_MIN: Duration = Duration::from_millis(100);
+/// ...the least while the limit is still doubled, for then it is the limit that is short...
+const STANDING_START: Duration = Duration::from_millis(200);
 /// ...and the greatest, for a pool of one slow worker: shoppers leave after a few seconds.
 const STANDING_MAX: Duration = Duration::from_secs(2);
+/// Nor is a queue of more than a burst leaves behind: at a utilisation of `u` the part `u^k` of arrivals finds
+/// `k` waiting (M/M/n), one in a thousand at 90 %.
+const BURST_MAX: u32 = 64;
+/// Those who wait when their class is shut out may have free seats all the same if it was open for so long
+/// before. Not where it is shut out again and again: each time some of them would pass their betters by.
+const GRACE_AFTER: Duration = Duration::from_secs(5);
 /// A class that had to refuse somebody stays congested for this long, or it would let the next burst
 /// wait in vain as soon as its queue is empty for a moment.
 const CONGESTED_FOR: Duration = Duration::from_millis(500);
@@ -72,10 +86,14 @@ struct ClassLoad {
     hold: f64,
     /// The same, smoothed over a second: a trial of the limit does not last as long.
     hold_steady: f64,
+    /// How many of it wait, and since when somebody does.
+    waiting: u32,
     queue_since: Option<Time>,
     congested_until: Time,
-    /// Until when those below it are shut out for its sake.
-    shuts_until: Time,
+    /// When it was last seen shut out by a better class...
+    shut_at: Time,
+    /// ...and until when those who waited then may have free seats all the same.
+    grace_until: Time,
     /// Whether it asks for more seats, together with those above it, than there are.
     is_overloaded: bool,
     /// Whether it asks for more seats than its ceiling: what it lacks then, nobody else has.
@@ -101,6 +119,11 @@ pub struct SeatsToExpect {
 #[derive(Clone, Debug, Default)]
 pub struct Load {
     refreshed: Time,
+    /// How many asked since, and how many would make it measure early.
+    asked: u32,
+    surprise: u32,
+    /// Whether the limit has been found.
+    is_found: bool,
     classes: [ClassLoad; CLASSES_MAX],
     /// How long a queue must have stood to be no burst.
     standing_after: Duration,
@@ -109,6 +132,7 @@ pub struct Load {
 impl Load {
     /// A request asks.
     pub fn ask(&mut self, class: ClassId, standing: Standing) {
+        self.asked += 1;
         self.of(class).demand.ask(standing);
     }
 
@@ -124,26 +148,16 @@ impl Load {
         *mean += (held.as_secs_f64() - *mean) * weight;
     }
 
-    /// The queue of a class became empty, or was.
-    pub fn queue_empty(&mut self, class: ClassId) {
-        self.of(class).queue_since = None;
-    }
-
-    /// Somebody of the class waits.
-    pub fn queue_occupied(&mut self, class: ClassId, now: Time) {
-        self.of(class).queue_since.get_or_insert(now);
+    /// So many of a class wait.
+    pub fn note_waiting(&mut self, class: ClassId, waiting: u32, now: Time) {
+        let load = self.of(class);
+        load.waiting = waiting;
+        load.queue_since = (waiting > 0).then(|| load.queue_since.unwrap_or(now));
     }
 
     /// Somebody of the class was refused because the wait was too long.
     pub fn refused(&mut self, class: ClassId, now: Time) {
-        let is_shut = self.is_shut(class, now);
-        let until = now.after(CONGESTED_FOR);
-        let load = self.of(class);
-        load.congested_until = until;
-        // What is shut out itself must not keep others out when that is over.
-        if !is_shut {
-            load.shuts_until = until;
-        }
+        self.of(class).congested_until = now.after(CONGESTED_FOR);
     }
 
     /// Gives the classes of a new policy the load of their namesakes.
@@ -159,9 +173,12 @@ impl Load {
     /// Re-measures the rates if they are due.
     pub fn refresh(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool, now: Time) {
         let age = now.since(self.refreshed);
-        if age < REFRESH {
+        let is_surprising = age >= REFRESH_MIN && self.asked >= self.surprise.max(BURST_MAX);
+        if age < REFRESH && !is_surprising {
             return;
         }
+        let asked_per_refresh = f64::from(std::mem::take(&mut self.asked)) * REFRESH.div_duration_f64(age);
+        self.surprise = (SURPRISE * asked_per_refresh) as u32;
         for class in &mut self.classes {
             class.demand.measure(age.as_secs_f64());
             let weight = if class.hold_steady == 0.0 { 1.0 } else { STEADY_WEIGHT };
@@ -174,11 +191,25 @@ impl Load {
         self.refreshed = now;
         self.sum_better(seats.limit);
         self.sum_lent_back(policy, seats.limit);
-        self.draw_lines(policy, seats, is_found);
+        self.is_found = is_found;
+        self.draw_lines(policy, seats);
+        self.give_grace(policy, now);
+    }
+
+    /// Whoever queued before anybody knew that there is not enough may have the seats that are free.
+    fn give_grace(&mut self, policy: &Policy, now: Time) {
+        let open = self.open_rings(now);
+        for id in policy.ids().filter(|id| !open.has_any_of(*id)) {
+            let load = self.of(id);
+            if now.since(load.shut_at) >= GRACE_AFTER {
+                load.grace_until = now.after(policy.class(id).queue.wait_max);
+            }
+            load.shut_at = now;
+        }
     }
 
     /// While the limit is still looked for, nobody knows what fits: whoever is short is overloaded then.
-    fn draw_lines(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool) {
+    fn draw_lines(&mut self, policy: &Policy, seats: SeatsToExpect) {
         let mut asked_for = 0.0;
         for id in policy.ids() {
             let load = &mut self.classes[id.index()];
@@ -186,7 +217,7 @@ impl Load {
             let floor = f64::from(policy.class(id).floor.seats(seats.limit as u32));
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
             let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
-            if is_found {
+            if self.is_found {
                 load.demand.draw_line(left, load.hold_steady);
             } else {
                 load.demand.draw_no_line();
@@ -194,7 +225,7 @@ impl Load {
             // Seats are whole: a ceiling of all of them is none.
             load.is_capped = ceiling < asks.min(seats.limit.floor());
             asked_for += if load.is_capped { ceiling } else { asks };
-            load.is_overloaded = !is_found || asked_for > seats.limit - load.lent_back;
+            load.is_overloaded = !self.is_found || asked_for > seats.limit - load.lent_back;
         }
     }
 
@@ -233,8 +264,10 @@ impl Load {
     }
 
     fn has_standing_queue(&self, class: ClassId, now: Time) -> bool {
-        let standing_after = self.standing_after.clamp(STANDING_MIN, STANDING_MAX);
-        self.classes[class.index()].queue_since.is_some_and(|since| now.since(since) >= standing_after)
+        let load = &self.classes[class.index()];
+        let least = if self.is_found { STANDING_MIN } else { STANDING_START };
+        let standing_after = self.standing_after.clamp(least, STANDING_MAX);
+        load.waiting >= BURST_MAX || load.queue_since.is_some_and(|since| now.since(since) >= standing_after)
     }
 
     /// Whether it is short of seats because there are fewer than are asked for.
@@ -259,11 +292,17 @@ impl Load {
         first.map_or(RingSet::ALL, |class| RingSet::up_to(Ring::last_of(class)))
     }
 
+    /// The rings whose waiters may have free seats although their class is shut out.
+    pub fn rings_in_grace(&self, now: Time) -> RingSet {
+        let classes = (0..CLASSES_MAX).filter_map(ClassId::new);
+        let in_grace = classes.filter(|class| now < self.classes[class.index()].grace_until);
+        in_grace.map(RingSet::of_class).fold(RingSet::EMPTY, RingSet::or)
+    }
+
     /// Whether a class leaves those below it nothing but their floors.
     fn shuts(&self, class: ClassId, now: Time) -> bool {
         let load = &self.classes[class.index()];
-        let is_short = || now < load.shuts_until || self.has_standing_queue(class, now);
-        load.is_overloaded && !load.is_capped && is_short()
+        load.is_overloaded && !load.is_capped && self.is_short(class, now)
     }
 
     /// Whether a better class leaves this one nothing but its floor.
@@ -356,13 +395,15 @@ image!(struct ClassLoad {
     lent_back,
     hold,
     hold_steady,
+    waiting,
     queue_since,
     congested_until,
-    shuts_until,
+    shut_at,
+    grace_until,
     is_overloaded,
     is_capped,
 });
-image!(struct Load { refreshed, classes, standing_after });
+image!(struct Load { refreshed, asked, surprise, is_found, classes, standing_after });
 
 #[cfg(test)]
 mod tests;

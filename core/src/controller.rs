@@ -194,8 +194,8 @@ impl Controller {
         }
         self.answer(&request, Decision::Queue, wait);
         self.load.accept(ring(&request));
-        self.load.queue_occupied(request.class, now);
         self.queue.join(request.id.slot, ring(&request), now.after(self.longest_wait(&request, now)));
+        self.note_waiting(request.class, now);
         self.requests.keep(request);
     }
 
@@ -237,7 +237,7 @@ impl Controller {
                 self.limit.give_up(request.class.index(), now.since(request.since), now);
             }
         } else if self.requests.find(id).is_some() {
-            self.take_from_queue(id.slot);
+            self.take_from_queue(id.slot, now);
         }
     }
 
@@ -260,7 +260,11 @@ impl Controller {
                 Phase::Admitted => self.seats.take(request.class),
                 Phase::Waiting => {
                     self.queue.change_ring(request.id.slot, ring(request));
-                    self.load.queue_occupied(request.class, request.since);
+                    self.load.note_waiting(
+                        request.class,
+                        self.queue.class_length(request.class),
+                        request.since,
+                    );
                 }
             }
         }
@@ -275,7 +279,7 @@ impl Controller {
             let slot = self.queue.next(ring, order).expect("an occupied ring has a next");
             self.queue.leave(slot);
             let request = self.requests.take_waiting(slot);
-            self.note_leaving(&request);
+            self.note_waiting(request.class, now);
             self.seat(request, Decision::Admit, now.since(request.since), now);
         }
     }
@@ -297,7 +301,8 @@ impl Controller {
         let limit = self.limit.current();
         let open = waiting.and(self.seats.below_ceiling(&self.policy, self.limit.slow_alone(), limit));
         let owed = open.and(self.seats.below_floor(&self.policy, limit));
-        owed.first().or_else(|| open.and(self.open_rings(now)).first())
+        let may_have_more = || self.open_rings(now).or(self.load.rings_in_grace(now));
+        owed.first().or_else(|| open.and(may_have_more()).first())
     }
 
     /// Whether a request may have a free seat. What is below the line at which the seats are used up
@@ -347,15 +352,15 @@ impl Controller {
     }
 
     fn evict(&mut self, slot: u32, reason: Reason, now: Time) {
-        let request = self.take_from_queue(slot);
+        let request = self.take_from_queue(slot, now);
         self.answer(&request, Decision::Shed(reason), now.since(request.since));
     }
 
     /// Takes out one that waits and will have no permit.
-    fn take_from_queue(&mut self, slot: u32) -> Request {
+    fn take_from_queue(&mut self, slot: u32, now: Time) -> Request {
         self.queue.leave(slot);
         let request = self.requests.take_waiting(slot);
-        self.note_leaving(&request);
+        self.note_waiting(request.class, now);
         self.return_probe(&request);
         request
     }
@@ -394,10 +399,8 @@ impl Controller {
         }
     }
 
-    fn note_leaving(&mut self, request: &Request) {
-        if self.queue.class_length(request.class) == 0 {
-            self.load.queue_empty(request.class);
-        }
+    fn note_waiting(&mut self, class: ClassId, now: Time) {
+        self.load.note_waiting(class, self.queue.class_length(class), now);
     }
 
     fn answer(&mut self, request: &Request, decision: Decision, wait: Duration) {

@@ -55,12 +55,50 @@ fn refusal_in_a_flood_leaves_only_the_target_for_half_a_second() {
 #[test]
 fn queue_that_stands_longer_than_a_burst_leaves_only_the_target_in_a_flood() {
     let mut load = flooded(0, ClassSet::EMPTY);
-    load.queue_occupied(id(0), at(100));
-    load.queue_occupied(id(0), at(190));
+    load.note_waiting(id(0), 1, at(100));
+    load.note_waiting(id(0), 2, at(190));
     assert_eq!(allowed(&load, 0, at(199)), Duration::from_millis(800));
     assert_eq!(allowed(&load, 0, at(200)), Duration::from_millis(50));
-    load.queue_empty(id(0));
+    load.note_waiting(id(0), 0, at(200));
     assert_eq!(allowed(&load, 0, at(200)), Duration::from_millis(800));
+}
+
+#[test]
+fn queue_longer_than_a_burst_need_not_stand_to_be_none() {
+    let mut load = flooded(0, ClassSet::EMPTY);
+    load.note_waiting(id(0), BURST_MAX - 1, at(100));
+    assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(800));
+    load.note_waiting(id(0), BURST_MAX, at(100));
+    assert_eq!(allowed(&load, 0, at(100)), Duration::from_millis(50));
+}
+
+#[test]
+fn spike_is_measured_early_and_is_no_surprise_any_more() {
+    let mut load = Load::default();
+    let mut ask = |count, now| {
+        (0..count).for_each(|_| load.ask(id(0), POOR));
+        load.refresh(&policy(), TEN, true, now);
+        load.next_refresh()
+    };
+    assert_eq!(ask(40, at(100)), at(200));
+    assert_eq!(ask(79, at(120)), at(200));
+    assert_eq!(ask(1, at(120)), at(220), "twice as many as in the tenth of a second before");
+    assert_eq!(ask(799, at(140)), at(220), "eighty in 20 ms are the rule now");
+}
+
+#[test]
+fn those_who_waited_when_their_class_was_shut_may_have_free_seats_once() {
+    let mut load = flooded(0, ClassSet::EMPTY);
+    let mut shut = |from: u64| {
+        (0..1_000).for_each(|_| load.ask(id(0), POOR));
+        load.refused(id(0), at(from));
+        load.refresh(&policy(), TEN, true, at(from));
+        assert!(load.is_shut(id(1), at(from)));
+        [0, 799, 800].map(|later| load.rings_in_grace(at(from + later)).has_any_of(id(1)))
+    };
+    assert_eq!(shut(10_000), [true, true, false], "for as long as its queue lets them wait");
+    assert_eq!(shut(14_000), [false; 3], "it was shut a moment ago");
+    assert_eq!(shut(19_000), [true, true, false]);
 }
 
 #[test]
