@@ -19,9 +19,9 @@
 use crate::decision::{Side, Standing};
 use crate::demand::Demand;
 use crate::image::image;
-use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy};
+use crate::policy::{CLASSES_MAX, Class, ClassId, Policy};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
-use crate::seats::ceiling;
+use crate::seats::{SlowAlone, ceiling};
 use crate::succession::Succession;
 use crate::time::Time;
 use std::time::Duration;
@@ -112,7 +112,7 @@ pub struct SeatsToExpect {
     /// In all.
     pub limit: f64,
     /// The classes that may have no more than a part of them.
-    pub slow_alone: ClassSet,
+    pub slow_alone: SlowAlone,
 }
 
 /// The measured load of every ring, and since when each class has had a queue.
@@ -336,7 +336,7 @@ impl Load {
         // ago as often as not, and no queue of theirs stands.
         let seats = (limit - load.better[ring.group()] - load.lent_back).max(of_class.min(1.0));
         // Those of another class that is slow by itself wait for something else.
-        let waits_for_seats = |other: &ClassId| *other == id || !slow_alone.contains(*other);
+        let waits_for_seats = |other: &ClassId| *other == id || !slow_alone.classes.contains(*other);
         let ahead = policy.ids().filter(waits_for_seats).map(RingSet::of_class);
         let work = self.work_ahead(queue, ring, ahead.fold(RingSet::EMPTY, RingSet::or)) + load.hold;
         in_floor.min(wait_for(work, seats.min(ceiling)))

@@ -87,7 +87,8 @@ impl Controller {
             Event::Woken => {}
         }
         self.dispatch(now);
-        self.limit.set_inflight(self.seats.taken(), self.is_somebody_waiting(), now);
+        let stuck = self.seats.taken_by_any(self.limit.slow_alone().classes);
+        self.limit.set_inflight(self.seats.taken(), stuck, self.is_somebody_waiting(), now);
     }
 
     /// The next answer to give.
@@ -382,6 +383,7 @@ impl Controller {
     fn seat(&mut self, request: Request, decision: Decision, waited: Duration, now: Time) {
         self.answer(&request, decision, waited);
         self.seats.take(request.class);
+        self.limit.seated(request.class, self.seats.taken_by(request.class), now);
         self.requests.keep(Request { phase: Phase::Admitted, since: now, ..request });
     }
 

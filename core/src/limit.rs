@@ -25,16 +25,19 @@
 
 mod level;
 mod memory;
+mod outliers;
 mod start;
 mod trial;
 
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
 use crate::image::image;
 use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
-use crate::policy::{CLASSES_MAX, ClassSet};
+use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
+use crate::seats::SlowAlone;
 use crate::succession::Succession;
 use crate::time::Time;
 use level::Level;
+use outliers::Outliers;
 use start::{ERROR_START, LIMIT_START};
 use std::time::Duration;
 use trial::{Schedule, Step, Trial, Verdict};
@@ -125,7 +128,9 @@ pub struct Limit {
     failures: u32,
     cut_allowed_at: Time,
     shrunk_at: Option<Time>,
-    slow_alone: ClassSet,
+    outliers: Outliers,
+    /// Permits out for these.
+    stuck: u32,
 }
 
 impl Limit {
@@ -152,7 +157,8 @@ impl Limit {
             failures: 0,
             cut_allowed_at: Time::ZERO,
             shrunk_at: None,
-            slow_alone: ClassSet::EMPTY,
+            outliers: Outliers::default(),
+            stuck: 0,
         };
         limit.set_slo(slo);
         limit
@@ -191,14 +197,15 @@ impl Limit {
 
     /// The classes that are slow by themselves: they wait for something that the
     /// others do not, a payment provider, say, and more seats would only let more of them wait.
-    pub fn slow_alone(&self) -> ClassSet {
-        self.slow_alone
+    pub fn slow_alone(&self) -> SlowAlone {
+        let at_work = self.work_peak + headroom(self.work_peak);
+        SlowAlone { classes: self.outliers.classes(), seats: at_work as u32 }
     }
 
     /// Gives the classes of a new policy the baselines of their namesakes.
     pub(crate) fn succeed(&mut self, succession: &Succession) {
         self.baselines = succession.carry(self.baselines);
-        self.slow_alone = ClassSet::EMPTY;
+        self.outliers = Outliers::default();
     }
 
     /// The latency that the most important class wants.
@@ -207,9 +214,19 @@ impl Limit {
         self.latency_max = slo / 4;
     }
 
-    /// Permits out from now on; `waiting` tells whether somebody waits for one.
-    pub fn set_inflight(&mut self, inflight: u32, waiting: bool, now: Time) {
+    /// Permits out from now on, and those of them that classes hold which are slow by themselves; `waiting`
+    /// tells whether somebody waits for one.
+    pub fn set_inflight(&mut self, inflight: u32, stuck: u32, waiting: bool, now: Time) {
+        self.stuck = stuck;
         self.measurement.set_inflight(inflight, waiting || inflight >= self.current(), now);
+    }
+
+    /// A request of a class was let in, and so many of it are out now.
+    pub fn seated(&mut self, class: ClassId, out: u32, now: Time) {
+        let baseline = &self.baselines[class.index()];
+        if baseline.is_learned() {
+            self.outliers.seated(class, out, baseline.duration(), now);
+        }
     }
 
     /// Time has passed: ends a trial to which nothing answers, which is for timeouts to judge.
@@ -226,8 +243,7 @@ impl Limit {
     pub fn observe(&mut self, class: usize, latency: Duration, now: Time) {
         let seconds = latency.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
         self.baselines[class].add(seconds);
-        self.measurement.add(class, seconds, &self.baselines[class], self.typical);
-        self.close_window(now);
+        self.measure(class, seconds, now);
     }
 
     /// A client left after `age` without a first byte. Beyond what a healthy answer takes, that is an
@@ -235,9 +251,19 @@ impl Limit {
     pub fn give_up(&mut self, class: usize, age: Duration, now: Time) {
         let seconds = age.as_secs_f64().min(SECONDS_MAX);
         if seconds > self.baselines[class].seconds() {
-            self.measurement.add(class, seconds, &self.baselines[class], self.typical);
-            self.close_window(now);
+            self.measure(class, seconds, now);
         }
+    }
+
+    fn measure(&mut self, class: usize, seconds: f64, now: Time) {
+        let baseline = &self.baselines[class];
+        self.measurement.add(class, seconds, baseline, self.typical);
+        let id = ClassId::new(class).filter(|_| baseline.is_learned());
+        if let Some(id) = id {
+            let latency = Duration::from_secs_f64(seconds);
+            self.outliers.answered(id, latency, seconds / baseline.seconds(), now);
+        }
+        self.close_window(now);
     }
 
     /// A result came in; `overload` for timeouts, failed connections and the upstream's own 503.
@@ -297,7 +323,7 @@ impl Limit {
         let is_draining = self.measurement.inflight() > self.current() && now < self.settled_by;
         self.is_settling = is_draining || !self.measurement.is_settled(now);
         if is_draining || !self.is_settling {
-            self.learn_baselines(false);
+            self.learn_baselines(false, now);
             self.measurement.restart(self.current(), now);
         }
     }
@@ -311,9 +337,12 @@ impl Limit {
         if self.fasters >= FASTER_WINDOWS {
             self.adopt_baselines(seen.ratio, FASTER_WEIGHT);
         }
-        self.work_peak = seen.work.max(self.work_peak * PEAK_KEPT);
         // Who waits long for answers gives few of them: without any, it is what it was before.
-        self.slow_alone = seen.slow_alone.or(self.slow_alone.and(seen.may_be_slow_alone));
+        let still_slow = self.outliers.classes().and(seen.may_be_slow_alone);
+        self.outliers.set(seen.slow_alone.or(still_slow), now);
+        // Seats of those who wait for something else are not at work.
+        let work = if self.outliers.classes() == ClassSet::EMPTY { seen.work } else { 0.0 };
+        self.work_peak = work.max(self.work_peak * PEAK_KEPT);
         match self.phase {
             Phase::Warming => {}
             Phase::Start { met } => self.step_start(seen, met, now),
@@ -339,7 +368,7 @@ impl Limit {
                 _ => self.grow_towards(target, seen, now),
             }
         }
-        self.learn_baselines(!seen.saturated);
+        self.learn_baselines(!seen.saturated, now);
     }
 
     /// A limit that is not in use is only lowered, and only if work waits in the pool.
@@ -420,8 +449,11 @@ impl Limit {
 
     // Baselines.
 
-    fn learn_baselines(&mut self, healthy: bool) {
-        self.baselines.iter_mut().for_each(|baseline| baseline.learn(healthy));
+    fn learn_baselines(&mut self, healthy: bool, now: Time) {
+        for (index, baseline) in self.baselines.iter_mut().enumerate() {
+            let is_news = ClassId::new(index).is_some_and(|class| self.outliers.is_news(class, now));
+            baseline.learn(healthy && !is_news);
+        }
     }
 
     /// Takes what the window saw for the healthy latencies.
@@ -451,7 +483,7 @@ image!(enum Phase { 0 => Warming, 1 => Start { met }, 2 => Steady, 3 => Trial(tr
 image!(struct Limit {
     limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settled_by,
     fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
-    slow_alone,
+    outliers, stuck,
 });
 
 #[cfg(test)]

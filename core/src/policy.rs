@@ -40,6 +40,8 @@ pub struct ClassSet(u16);
 impl ClassSet {
     /// None of them.
     pub const EMPTY: ClassSet = ClassSet(0);
+    /// All there can be.
+    pub const ALL: ClassSet = ClassSet(u16::MAX);
 
     /// These and one more.
     pub fn with(self, class: ClassId) -> ClassSet {
@@ -67,6 +69,16 @@ impl ClassSet {
     /// Whether a class is among them.
     pub fn contains(self, class: ClassId) -> bool {
         self.0 & 1 << class.index() != 0
+    }
+}
+
+impl Iterator for ClassSet {
+    type Item = ClassId;
+
+    fn next(&mut self) -> Option<ClassId> {
+        let first = ClassId::new(self.0.trailing_zeros() as usize)?;
+        *self = self.without(first);
+        Some(first)
     }
 }
 

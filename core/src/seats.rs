@@ -14,12 +14,23 @@ use crate::queue::RingSet;
 /// the shop is left to the others.
 const SLOW_ALONE: Share = Share::from_percent(25).expect("a quarter is a share");
 
+/// The classes that are slow by themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowAlone {
+    /// These.
+    pub classes: ClassSet,
+    /// They have a part of so many seats. A limit that has not been found yet may be far above what the
+    /// pool can do, and a part of it would be all of the pool.
+    pub seats: u32,
+}
+
 /// The most seats of `limit` that a class may hold.
-pub(crate) fn ceiling(policy: &Policy, slow_alone: ClassSet, limit: u32, class: ClassId) -> u32 {
+pub(crate) fn ceiling(policy: &Policy, slow_alone: SlowAlone, limit: u32, class: ClassId) -> u32 {
     let policy = policy.class(class);
     let ceiling = policy.ceiling.seats(limit);
-    if slow_alone.contains(class) {
-        ceiling.min(SLOW_ALONE.seats(limit).max(policy.floor.seats(limit)))
+    if slow_alone.classes.contains(class) {
+        let seats = slow_alone.seats.min(limit);
+        ceiling.min(SLOW_ALONE.seats(seats).max(policy.floor.seats(seats)))
     } else {
         ceiling
     }
@@ -43,6 +54,11 @@ impl Seats {
         self.of_class[class.index()]
     }
 
+    /// Permits that these classes hold.
+    pub(crate) fn taken_by_any(&self, classes: ClassSet) -> u32 {
+        classes.map(|class| self.taken_by(class)).sum()
+    }
+
     /// One more for a class.
     pub(crate) fn take(&mut self, class: ClassId) {
         self.taken += 1;
@@ -56,7 +72,7 @@ impl Seats {
     }
 
     /// The rings of classes below their ceiling.
-    pub(crate) fn below_ceiling(&self, policy: &Policy, slow_alone: ClassSet, limit: u32) -> RingSet {
+    pub(crate) fn below_ceiling(&self, policy: &Policy, slow_alone: SlowAlone, limit: u32) -> RingSet {
         rings_of(policy.ids().filter(|id| self.taken_by(*id) < ceiling(policy, slow_alone, limit, *id)))
     }
 

@@ -40,6 +40,12 @@ impl Time {
         Time(self.0.saturating_add(nanos(duration)))
     }
 
+    /// The time `duration` earlier, the epoch at the earliest.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Time {
+        Time(self.0.saturating_sub(nanos(duration)))
+    }
+
     /// How long after `earlier` this is; zero if it is not after it, so that a
     /// clock that jumps back can make an age too small but never negative.
     pub fn since(self, earlier: Time) -> Duration {

@@ -6,18 +6,19 @@ mod random;
 mod shop;
 
 use shop::Shop;
-use shop::demand::{MIX, Phase, RUSH};
+use shop::demand::{CHECKOUT, MIX, Phase, RUSH};
 use shop::origin::Service;
 use shop::tally::Tally;
 use std::time::Duration;
 
 const SEEDS: [u64; 3] = [1, 2, 3];
 const SIZES: [usize; 6] = [2, 4, 7, 16, 64, 100];
-const CHECKOUT: usize = 0;
+const CART: usize = 1;
+const BROWSE: usize = 2;
 const SERVICE: Duration = Duration::from_millis(40);
 
 fn phase(load: f64) -> Phase {
-    Phase { length: Duration::from_secs(8), load, mix: MIX, service: SERVICE }
+    Phase { length: Duration::from_secs(8), load, mix: MIX, service: SERVICE, payment: Duration::ZERO }
 }
 
 /// Runs the phases with every seed and pools the tallies of each.
@@ -146,4 +147,15 @@ fn exponential_service_is_no_congestion() {
 #[test]
 fn heavy_tailed_service_is_no_congestion() {
     keeps_its_promises_whatever_the_spread(Service::Lognormal);
+}
+
+#[test]
+fn payment_provider_that_hangs_leaves_pages_and_carts_alone() {
+    let paying = |millis| Phase { payment: Duration::from_millis(millis), ..phase(0.6) };
+    let hanging = Phase { length: Duration::from_secs(30), ..paying(600) };
+    let tallies = run("payment", 16, Service::Uniform, &[paying(60), hanging, paying(60), paying(60)]);
+    for class in [CART, BROWSE] {
+        assert!(tallies[1].good_ratio(class) >= 0.99, "{}", tallies[1]);
+    }
+    assert!(tallies[2].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[2]);
 }

@@ -95,6 +95,54 @@ pub enum Step<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathGlob {
     segments: Box<[Segment]>,
+    /// Of its literal segments: a path without one of them is told apart at a glance.
+    marks: Marks,
+}
+
+/// A path, ready to be held against many globs.
+#[derive(Clone, Debug)]
+pub struct Segments<'a> {
+    list: Vec<&'a str>,
+    marks: Marks,
+}
+
+/// A small Bloom filter of segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Marks(u64);
+
+impl Marks {
+    /// Length and ends tell most words of a policy apart, and cost nothing to look at.
+    fn of(segment: &str) -> Marks {
+        let bytes = segment.as_bytes();
+        let (first, last) = (bytes.first().copied(), bytes.last().copied());
+        let mix = bytes.len() * 7 + usize::from(first.unwrap_or(0)) * 5 + usize::from(last.unwrap_or(0));
+        Marks(1 << (mix % 64))
+    }
+
+    fn or(self, other: Marks) -> Marks {
+        Marks(self.0 | other.0)
+    }
+
+    fn may_hold(self, other: Marks) -> bool {
+        other.0 & !self.0 == 0
+    }
+}
+
+impl<'a> Segments<'a> {
+    /// Of a path as [`path::key`] makes them.
+    pub fn of(key: &'a str) -> Segments<'a> {
+        let list: Vec<&str> = segments(key).collect();
+        let marks = list.iter().map(|segment| Marks::of(segment)).fold(Marks::default(), Marks::or);
+        Segments { list, marks }
+    }
+}
+
+impl<'a> std::ops::Deref for Segments<'a> {
+    type Target = [&'a str];
+
+    fn deref(&self) -> &[&'a str] {
+        &self.list
+    }
 }
 
 impl PathGlob {
@@ -112,18 +160,22 @@ impl PathGlob {
         if pattern.len() > path::PATH_BYTES_MAX {
             return Err(PathGlobError::Overlong);
         }
-        let segments = segments(&path::key(pattern)).map(Segment::new).collect::<Result<_, _>>()?;
-        Ok(PathGlob { segments })
+        let segments: Box<[Segment]> =
+            segments(&path::key(pattern)).map(Segment::new).collect::<Result<_, _>>()?;
+        let literals = segments.iter().filter_map(Segment::literal);
+        let marks = literals.map(Marks::of).fold(Marks::default(), Marks::or);
+        Ok(PathGlob { segments, marks })
     }
 
     /// Every path.
     pub fn any() -> PathGlob {
-        PathGlob { segments: Box::new([Segment::Deep]) }
+        PathGlob { segments: Box::new([Segment::Deep]), marks: Marks::default() }
     }
 
-    /// Whether it matches a path as [`path::key`] makes them.
-    pub fn matches(&self, key_segments: &[&str]) -> bool {
-        wildcard(&self.segments, key_segments, |segment| *segment == Segment::Deep, Segment::matches)
+    /// Whether it matches a path.
+    pub fn matches(&self, path: &Segments<'_>) -> bool {
+        path.marks.may_hold(self.marks)
+            && wildcard(&self.segments, path, |segment| *segment == Segment::Deep, Segment::matches)
     }
 
     /// Whether it certainly matches whatever `other` matches; see [`Glob::covers`].
@@ -194,7 +246,7 @@ impl Segment {
 }
 
 /// The segments of a normalised path; `/` has none.
-pub fn segments(key: &str) -> impl Iterator<Item = &str> {
+fn segments(key: &str) -> impl Iterator<Item = &str> {
     key.split('/').filter(|segment| !segment.is_empty())
 }
 
@@ -233,7 +285,7 @@ mod tests {
 
     fn matches(pattern: &str, path: &str) -> bool {
         let key = path::key(path);
-        PathGlob::new(pattern).unwrap().matches(&segments(&key).collect::<Vec<_>>())
+        PathGlob::new(pattern).unwrap().matches(&Segments::of(&key))
     }
 
     #[test]

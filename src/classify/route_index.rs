@@ -94,7 +94,7 @@ impl Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::glob::segments;
+    use super::super::glob::Segments;
     use super::*;
 
     const PATHS: [&str; 10] = [
@@ -116,7 +116,7 @@ mod tests {
             index.insert(&PathGlob::new(pattern).unwrap(), number);
         }
         let mut found: Vec<usize> = Vec::new();
-        index.visit(&segments(path).collect::<Vec<_>>(), &mut |list| found.extend(list));
+        index.visit(&Segments::of(path), &mut |list| found.extend(list));
         found.sort_unstable();
         found.into_iter().map(|number: usize| PATHS[number]).collect()
     }

@@ -16,7 +16,7 @@ use http::{HeaderName, Method};
 use plimsoll_core::policy::ClassId;
 
 use super::cookies;
-use super::glob::{Glob, PathGlob, segments};
+use super::glob::{Glob, PathGlob, Segments};
 use super::head::Head;
 use super::preflight::Preflight;
 use super::query;
@@ -134,8 +134,7 @@ impl RouteTable {
     /// Whether the route of this request depends on its GraphQL operation, so that
     /// the head of its body is worth waiting for.
     pub fn wants_operation(&self, head: &Head<'_>, key: &str) -> bool {
-        let segments: Vec<&str> = segments(key).collect();
-        if !self.index_of_operations.has_candidates(&segments) {
+        if !self.index_of_operations.has_candidates(&Segments::of(key)) {
             return false;
         }
         let request = Request::new(head, key, Operation::Unknown, Stage::Arrived);
@@ -169,7 +168,7 @@ struct Request<'a> {
     head: &'a Head<'a>,
     preflight: Option<Preflight<'a>>,
     key: &'a str,
-    segments: Vec<&'a str>,
+    segments: Segments<'a>,
     operation: Operation<'a>,
     stage: Stage,
     facts: OnceCell<Facts>,
@@ -181,7 +180,7 @@ impl<'a> Request<'a> {
         let preflight = Preflight::of(head);
         // A preflight has no body: the operation behind it may be any.
         let operation = if preflight.is_some() { Operation::Unknown } else { operation };
-        let segments = segments(key).collect();
+        let segments = Segments::of(key);
         let (facts, query) = (OnceCell::new(), OnceCell::new());
         Request { head, preflight, key, segments, operation, stage, facts, query }
     }

@@ -6,6 +6,7 @@
 //!
 //! What becomes of the request afterwards is `service`'s.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::header::HOST;
@@ -148,12 +149,10 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let header = session.req_header();
     let head = Head::of(header);
     let key = path::key(head.path());
-    let in_body = || graphql::operation_in_body(&session.as_downstream().get_retry_buffer()?);
-    let operation = match graphql::operation_in_query(&head) {
-        Some(operation) => Some(operation.into_owned()),
-        None if policy.routes.wants_operation(&head, &key) || key.ends_with("graphql") => in_body(),
-        None => None,
-    };
+    let may_name_operation = || policy.routes.wants_operation(&head, &key) || key.ends_with("graphql");
+    let in_body = || session.as_downstream().get_retry_buffer().filter(|_| may_name_operation());
+    let in_query = graphql::operation_in_query(&head).map(Cow::into_owned);
+    let operation = in_query.or_else(|| graphql::operation_in_body(&in_body()?));
     let known = serving.sessions.view(&session_key, ctx.received);
     let judgement = generation.judge(&head, &key, operation.as_deref(), known.view.stage, &serving.clock);
     serving.metrics.classified(judgement.class_by);

@@ -7,7 +7,7 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::context::{Context, Judged};
-use crate::classify::glob::segments;
+use crate::classify::glob::Segments;
 use crate::classify::path;
 use crate::clock::{Clock, hour_and_weekday};
 use crate::policy::compiled::CompiledPolicy;
@@ -76,7 +76,7 @@ fn propensity(rules: &LearningRules, is_valued: bool, is_drawn: bool) -> f64 {
 
 fn is_conversion(rules: &LearningRules, session: &Session) -> bool {
     let key = path::key(session.req_header().uri.path());
-    rules.path.matches(&segments(&key).collect::<Vec<_>>())
+    rules.path.matches(&Segments::of(&key))
 }
 
 #[cfg(test)]

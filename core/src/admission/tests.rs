@@ -1,7 +1,7 @@
 //! Loads that a policy of two classes can come to, and the waits they allow.
 
 use super::*;
-use crate::policy::{Mode, Share};
+use crate::policy::{ClassSet, Mode, Share};
 
 fn class(name: &str, rank: u8, floor: u32) -> Class {
     Class { floor: Share::from_percent(floor).unwrap(), ..Class::sample(name, rank) }
@@ -18,7 +18,8 @@ const POOR: Standing = Standing(127);
 /// fill gaps.
 const GAP: u8 = 11;
 
-const TEN: SeatsToExpect = SeatsToExpect { limit: 10.0, slow_alone: ClassSet::EMPTY };
+const TEN: SeatsToExpect =
+    SeatsToExpect { limit: 10.0, slow_alone: SlowAlone { classes: ClassSet::EMPTY, seats: 10 } };
 
 fn id(index: usize) -> ClassId {
     ClassId::new(index).unwrap()
@@ -33,7 +34,12 @@ fn flooded(index: usize, slow_alone: ClassSet) -> Load {
     let mut load = Load::default();
     load.release(id(index), Duration::from_millis(100));
     (0..1_000).for_each(|_| load.ask(id(index), POOR));
-    load.refresh(&policy(), SeatsToExpect { slow_alone, ..TEN }, true, at(100));
+    load.refresh(
+        &policy(),
+        SeatsToExpect { slow_alone: SlowAlone { classes: slow_alone, seats: 10 }, ..TEN },
+        true,
+        at(100),
+    );
     load
 }
 

@@ -50,11 +50,13 @@ impl Limit {
         }
         if !is_waiting {
             // Throughput has followed the seats so far: what was seen is healthy.
-            self.learn_baselines(true);
+            self.learn_baselines(true, now);
             self.precision += seen.error.powi(-2);
         }
         self.phase = Phase::Start { met: met || !seen.saturated };
-        let wants_more = seen.saturated && seen.inflight >= self.limit * START_FULL;
+        // Classes that wait for something else would fill any limit.
+        let at_work = seen.inflight - f64::from(self.stuck);
+        let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
         if wants_more && !is_late && seen.error <= ERROR_START * 1.5 {
             self.move_to(self.limit * 2.0, now);
             self.begin_settling(now);

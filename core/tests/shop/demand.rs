@@ -16,9 +16,12 @@ pub(crate) struct Ask {
     pub(crate) slo: Duration,
 }
 
+/// The class that pays.
+pub(crate) const CHECKOUT: usize = 0;
+
 /// Checkout, cart, browse, search, analytics: the mix of an ordinary day.
 pub(crate) const MIX: [Ask; 5] = [
-    Ask { class: 0, percent: 5, cost: 1.5, slo: Duration::from_secs(1) },
+    Ask { class: CHECKOUT, percent: 5, cost: 1.5, slo: Duration::from_secs(1) },
     Ask { class: 1, percent: 10, cost: 1.0, slo: Duration::from_secs(1) },
     Ask { class: 2, percent: 45, cost: 1.0, slo: Duration::from_secs(1) },
     Ask { class: 3, percent: 15, cost: 1.5, slo: Duration::from_secs(1) },
@@ -43,6 +46,8 @@ pub(crate) struct Phase {
     pub(crate) mix: [Ask; 5],
     /// Mean service time of a cost of one.
     pub(crate) service: Duration,
+    /// Mean time that the payment provider takes.
+    pub(crate) payment: Duration,
 }
 
 /// Draws a request of a mix.

@@ -97,6 +97,7 @@ impl Shop {
 
     fn run_phase(&mut self, phase: &Phase) {
         self.origin.mean = phase.service;
+        self.origin.payment.mean = phase.payment;
         self.phase_began = self.now;
         let gap = Duration::from_secs_f64(1.0 / (self.origin.capacity() * phase.load));
         let end = self.now.after(phase.length);
@@ -198,7 +199,7 @@ impl Shop {
     fn send(&mut self, serial: u64) {
         let live = self.live.get_mut(&serial).expect("who is admitted has not left");
         live.sent = self.now;
-        self.origin.accept(serial, live.ask.cost);
+        self.origin.accept(serial, live.ask.cost, live.ask.class == demand::CHECKOUT);
         self.start_service();
     }
 
@@ -216,7 +217,7 @@ impl Shop {
     // The origin.
 
     fn start_service(&mut self) {
-        if let Some((serial, time)) = self.origin.start_next(&mut self.random) {
+        if let Some((serial, time)) = self.origin.start_next(&mut self.random, self.now) {
             self.plan(self.now.after(time), Step::Served(serial));
         }
     }

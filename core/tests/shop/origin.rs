@@ -1,10 +1,11 @@
 //! The shop's servers: workers behind a FIFO queue, each request served by one of them.
 //!
 //! Work is cancelled when its client leaves, and each request in the queue makes service a little
-//! slower: overload costs capacity.
+//! slower: overload costs capacity. Orders need the payment provider as well, and keep their worker meanwhile.
 
 use super::demand::exponential;
 use crate::random::Random;
+use plimsoll_core::time::Time;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -29,14 +30,45 @@ pub(crate) struct Origin {
     pub(crate) service: Service,
     /// Mean service time of a cost of one.
     pub(crate) mean: Duration,
+    pub(crate) payment: Payment,
     serving: Vec<u64>,
-    waiting: VecDeque<(u64, f64)>,
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    serial: u64,
+    cost: f64,
+    pays: bool,
+}
+
+/// The payment provider: it deals with four orders at once, or with any number in no time.
+#[derive(Debug, Default)]
+pub(crate) struct Payment {
+    pub(crate) mean: Duration,
+    /// When each of its four is free.
+    free: [Time; 4],
+}
+
+impl Payment {
+    /// How long an order that comes `after` now takes there.
+    fn take(&mut self, now: Time, after: Duration, random: &mut Random) -> Duration {
+        if self.mean.is_zero() {
+            return Duration::ZERO;
+        }
+        let comes = now.after(after);
+        let free = self.free.iter_mut().min().expect("there are four");
+        *free = comes.max(*free).after(self.mean.mul_f64(0.5 + random.unit()));
+        free.since(comes)
+    }
 }
 
 impl Origin {
     pub(crate) fn new(workers: usize) -> Origin {
         let mean = Duration::from_millis(40);
-        Origin { workers, service: Service::Uniform, mean, serving: Vec::new(), waiting: VecDeque::new() }
+        let payment = Payment::default();
+        let (serving, waiting) = Default::default();
+        Origin { workers, service: Service::Uniform, mean, payment, serving, waiting }
     }
 
     /// Units of cost it can serve per second.
@@ -45,8 +77,8 @@ impl Origin {
     }
 
     /// A request comes in.
-    pub(crate) fn accept(&mut self, serial: u64, cost: f64) {
-        self.waiting.push_back((serial, cost));
+    pub(crate) fn accept(&mut self, serial: u64, cost: f64, pays: bool) {
+        self.waiting.push_back(Waiting { serial, cost, pays });
     }
 
     /// A request was served, or its client left. False if it was gone already.
@@ -56,16 +88,16 @@ impl Origin {
             return true;
         }
         let length = self.waiting.len();
-        self.waiting.retain(|(other, _)| *other != serial);
+        self.waiting.retain(|other| other.serial != serial);
         self.waiting.len() < length
     }
 
     /// Starts the next request if a worker is idle; answers who it is and how long it will take.
-    pub(crate) fn start_next(&mut self, random: &mut Random) -> Option<(u64, Duration)> {
+    pub(crate) fn start_next(&mut self, random: &mut Random, now: Time) -> Option<(u64, Duration)> {
         if self.serving.len() >= self.workers {
             return None;
         }
-        let (serial, cost) = self.waiting.pop_front()?;
+        let Waiting { serial, cost, pays } = self.waiting.pop_front()?;
         self.serving.push(serial);
         let slower = 1.0 + THRASH * self.waiting.len() as f64;
         let mean = self.mean.mul_f64(cost * slower);
@@ -74,7 +106,8 @@ impl Origin {
             Service::Exponential => exponential(mean, random),
             Service::Lognormal => mean.mul_f64(lognormal(random)),
         };
-        Some((serial, time))
+        let paying = if pays { self.payment.take(now, time, random) } else { Duration::ZERO };
+        Some((serial, time + paying))
     }
 }
 
