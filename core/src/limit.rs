@@ -23,10 +23,12 @@
 //!
 //! It does not know classes' importance, nor who waits for a seat.
 
+mod anchor;
 mod level;
 mod memory;
 mod outliers;
 mod start;
+mod steady;
 mod trial;
 
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
@@ -57,12 +59,6 @@ const ERROR_STEADY_MIN: f64 = 0.03;
 const HEADROOM: f64 = 1.2;
 /// ...and at least this part of it: baselines may be wrong by as much without choking a large pool.
 const HEADROOM_PART: f64 = 0.06;
-/// A full limit covers half the distance to its target per window: halves the noise of a window.
-const APPROACH: f64 = 0.5;
-/// No window shrinks the limit below this part of it.
-const SHRINK_MOST: f64 = 0.7;
-/// A growing limit doubles its step this often, if it doubles itself at most.
-const GROWTH_DOUBLINGS_MAX: u32 = 6;
 /// Latency below this part of the baselines, so many windows in a row, is hardly noise: the shop has
 /// become faster. A single window of heavy-tailed latencies falls as low every few minutes.
 const FASTER: f64 = 0.75;
@@ -71,12 +67,8 @@ const FASTER_WINDOWS: u32 = 2;
 const FASTER_WEIGHT: f64 = 0.5;
 /// A limit is in use if this part of it is out in the mean.
 const FULL: f64 = 0.9;
-/// A limit that is further above its target than this is on its way there, and tried when it has come.
-const SETTLED: f64 = 0.85;
 /// The peak of work fades by this factor per window: half of it is forgotten after some 70.
 const PEAK_KEPT: f64 = 0.99;
-/// A run of shrinking that has brought the limit to this part of where it began is a trial, too.
-const AUDIT_AT: f64 = 0.7;
 
 /// One cut for failures; at most one per round trip.
 const FAILURE_CUT: f64 = 0.8;
@@ -131,6 +123,8 @@ pub struct Limit {
     outliers: Outliers,
     /// Permits out for these.
     stuck: u32,
+    /// Whether a full pool answers so late that it has to be asked why.
+    is_late: bool,
 }
 
 impl Limit {
@@ -159,6 +153,7 @@ impl Limit {
             shrunk_at: None,
             outliers: Outliers::default(),
             stuck: 0,
+            is_late: false,
         };
         limit.set_slo(slo);
         limit
@@ -224,9 +219,8 @@ impl Limit {
     /// A request of a class was let in, and so many of it are out now.
     pub fn seated(&mut self, class: ClassId, out: u32, now: Time) {
         let baseline = &self.baselines[class.index()];
-        if baseline.is_learned() {
-            self.outliers.seated(class, out, baseline.duration(), now);
-        }
+        let healthy = baseline.is_learned().then(|| baseline.duration());
+        self.outliers.seated(class, out, healthy, now);
     }
 
     /// Time has passed: ends a trial to which nothing answers, which is for timeouts to judge.
@@ -243,7 +237,8 @@ impl Limit {
     pub fn observe(&mut self, class: usize, latency: Duration, now: Time) {
         let seconds = latency.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
         self.baselines[class].add(seconds);
-        self.measure(class, seconds, now);
+        self.measurement.add(class, seconds, &self.baselines[class], self.typical);
+        self.note_latency(class, seconds, now);
     }
 
     /// A client left after `age` without a first byte. Beyond what a healthy answer takes, that is an
@@ -251,13 +246,13 @@ impl Limit {
     pub fn give_up(&mut self, class: usize, age: Duration, now: Time) {
         let seconds = age.as_secs_f64().min(SECONDS_MAX);
         if seconds > self.baselines[class].seconds() {
-            self.measure(class, seconds, now);
+            self.measurement.add_unfinished(class, seconds, &self.baselines[class]);
+            self.note_latency(class, seconds, now);
         }
     }
 
-    fn measure(&mut self, class: usize, seconds: f64, now: Time) {
+    fn note_latency(&mut self, class: usize, seconds: f64, now: Time) {
         let baseline = &self.baselines[class];
-        self.measurement.add(class, seconds, baseline, self.typical);
         let id = ClassId::new(class).filter(|_| baseline.is_learned());
         if let Some(id) = id {
             let latency = Duration::from_secs_f64(seconds);
@@ -351,67 +346,16 @@ impl Limit {
         }
     }
 
-    // Steady.
-
-    fn step_steady(&mut self, seen: Measured, now: Time) {
-        if seen.inflight < self.limit * FULL {
-            // What was seen when it was full last may be long ago.
-            self.level = Level::default();
-            self.relax(seen, now);
-        } else {
-            self.level.smooth(seen);
-            let target = seen.work + headroom(seen.work);
-            let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
-            match self.schedule.due(now).filter(|_| self.level.is_known()) {
-                Some(step) if is_there || step == Step::Down => self.begin_trial(step, now),
-                _ if target < self.limit => self.shrink_towards(target, seen, now),
-                _ => self.grow_towards(target, seen, now),
-            }
-        }
-        self.learn_baselines(!seen.saturated, now);
-    }
-
-    /// A limit that is not in use is only lowered, and only if work waits in the pool.
-    fn relax(&mut self, seen: Measured, now: Time) {
-        let target = self.work_peak + headroom(self.work_peak);
-        if seen.waiting() > 2.0 * headroom(seen.work) && target < self.limit {
-            self.shrink_towards(target, seen, now);
-        } else {
-            self.audit = None;
-        }
-    }
-
-    /// As long as nothing waits in the pool each step is twice the last: after an outage or a scale-up
-    /// the limit is found again in a few windows.
-    fn grow_towards(&mut self, target: f64, seen: Measured, now: Time) {
-        self.audit = None;
-        self.growths = if seen.waiting() < headroom(self.limit) / 2.0 { self.growths + 1 } else { 0 };
-        let doublings = self.growths.saturating_sub(1).min(GROWTH_DOUBLINGS_MAX);
-        let step = (target - self.limit) * approach(seen) * f64::from(1_u32 << doublings);
-        self.move_to(self.limit + step.min(self.limit), now);
-    }
-
-    fn shrink_towards(&mut self, target: f64, seen: Measured, now: Time) {
-        self.growths = 0;
-        let (before, level) = *self.audit.get_or_insert((self.limit, self.level));
-        if self.limit <= before * AUDIT_AT {
-            self.audit = None;
-            if trial::follows(level.elasticity(self.level)) {
-                // Throughput fell with the limit, so the shop itself is slower: take that for healthy.
-                self.adopt_baselines(seen.ratio, 1.0);
-                return self.move_to(before, now);
-            }
-        }
-        let lower = self.limit + (target - self.limit) * approach(seen);
-        self.move_to(lower.max(self.limit * SHRINK_MOST).min(self.limit), now);
-    }
-
     // Trials.
 
     fn begin_trial(&mut self, step: Step, now: Time) {
+        self.begin_trial_at(step.apply(self.limit), step, now);
+    }
+
+    fn begin_trial_at(&mut self, limit: f64, step: Step, now: Time) {
         self.audit = None;
         self.phase = Phase::Trial(Trial { step, before: self.limit, level: self.level, began: now });
-        self.limit = step.apply(self.limit);
+        self.limit = limit;
         self.begin_settling(now);
     }
 
@@ -423,7 +367,11 @@ impl Limit {
 
     fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
         self.end_trial(trial, now);
-        match trial.verdict(seen) {
+        let verdict = trial.verdict(seen);
+        if trial.step == Step::Deep {
+            self.schedule.note_deep(verdict == Verdict::Follows, now);
+        }
+        match verdict {
             Verdict::Unclear => self.limit = trial.higher_limit(self.limit),
             Verdict::Follows => {
                 self.level = trial.level_if_follows(seen);
@@ -474,16 +422,11 @@ fn headroom(work: f64) -> f64 {
     (HEADROOM * work.max(0.0).sqrt()).max(HEADROOM_PART * work).max(1.0)
 }
 
-/// The part of the way to its target that a limit goes after a window: less on thin evidence.
-fn approach(seen: Measured) -> f64 {
-    APPROACH * (ERROR_STEADY / seen.error.max(ERROR_STEADY)).powi(2)
-}
-
 image!(enum Phase { 0 => Warming, 1 => Start { met }, 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
     limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settled_by,
     fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
-    outliers, stuck,
+    outliers, stuck, is_late,
 });
 
 #[cfg(test)]

@@ -140,14 +140,19 @@ impl Measurement {
     /// A latency came in, of a class with this baseline. A class of which nothing is known counts as
     /// healthy, and as `typical` work: its latency says nothing about either.
     pub(crate) fn add(&mut self, class: usize, seconds: f64, baseline: &Baseline, typical: f64) {
+        self.finished += if baseline.is_learned() { baseline.seconds() } else { typical };
+        self.add_unfinished(class, seconds, baseline);
+    }
+
+    /// A client left after so long: an answer that took at least that, but no work that was finished, or
+    /// the impatience of those who were let in would pass for throughput.
+    pub(crate) fn add_unfinished(&mut self, class: usize, seconds: f64, baseline: &Baseline) {
         self.samples += 1;
         self.observed += seconds;
-        let is_learned = baseline.is_learned();
         let sum = &mut self.classes[class];
         sum.samples += 1;
         sum.observed += seconds;
-        sum.expected += if is_learned { baseline.seconds() } else { seconds };
-        self.finished += if is_learned { baseline.seconds() } else { typical };
+        sum.expected += if baseline.is_learned() { baseline.seconds() } else { seconds };
         let ratio = seconds / baseline.seconds();
         self.squares += ratio * ratio;
     }

@@ -18,7 +18,8 @@ const BROWSE: usize = 2;
 const SERVICE: Duration = Duration::from_millis(40);
 
 fn phase(load: f64) -> Phase {
-    Phase { length: Duration::from_secs(8), load, mix: MIX, service: SERVICE, payment: Duration::ZERO }
+    let (workers, payment) = (None, Duration::ZERO);
+    Phase { length: Duration::from_secs(8), load, mix: MIX, service: SERVICE, workers, payment }
 }
 
 /// Runs the phases with every seed and pools the tallies of each.
@@ -158,4 +159,18 @@ fn payment_provider_that_hangs_leaves_pages_and_carts_alone() {
         assert!(tallies[1].good_ratio(class) >= 0.99, "{}", tallies[1]);
     }
     assert!(tallies[2].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[2]);
+}
+
+/// It takes some seconds to find that out: from the third on, as the tallies count.
+#[test]
+fn shop_that_loses_most_of_its_workers_and_gets_them_back_is_found_again() {
+    let of = |workers: usize| {
+        let load = 2.0 * 16.0 / workers as f64;
+        Phase { length: Duration::from_secs(15), workers: Some(workers), ..phase(load) }
+    };
+    let tallies = run("workers", 16, Service::Uniform, &[of(16), of(8), of(32), of(2), of(16)]);
+    for tally in [&tallies[0], &tallies[1], &tallies[2], &tallies[4]] {
+        assert!(tally.useful_ratio() >= 0.93, "{tally}");
+    }
+    assert!(tallies[3].useful_ratio() >= 0.7, "{}", tallies[3]);
 }

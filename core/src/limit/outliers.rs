@@ -66,12 +66,15 @@ impl Outliers {
         }
     }
 
-    /// A request of a class whose healthy latency is `healthy` was let in, and so many of it are out now.
-    pub(super) fn seated(&mut self, class: ClassId, out: u32, healthy: Duration, now: Time) {
+    /// A request of a class with this healthy latency, if that is known, was let in, and so many of it are
+    /// out now.
+    pub(super) fn seated(&mut self, class: ClassId, out: u32, healthy: Option<Duration>, now: Time) {
         let since = &mut self.since[class.index()];
-        if out <= OUT {
+        let Some(healthy) = healthy.filter(|_| out > OUT) else {
             *since = now;
-        } else if now.since(*since) > healthy.mul_f64(SLOW) && self.is_passed_by(class) {
+            return;
+        };
+        if now.since(*since) > healthy.mul_f64(SLOW) && self.is_passed_by(class) {
             self.set(self.classes.with(class), now);
         }
     }
@@ -90,7 +93,7 @@ image!(struct Outliers { classes, slow_since, since, healthy });
 mod tests {
     use super::*;
 
-    const HEALTHY_LATENCY: Duration = Duration::from_millis(100);
+    const HEALTHY_LATENCY: Option<Duration> = Some(Duration::from_millis(100));
 
     fn id(index: usize) -> ClassId {
         ClassId::new(index).unwrap()
@@ -110,7 +113,7 @@ mod tests {
     /// An answer of a class to a request that was sent and answered then.
     fn answer(outliers: &mut Outliers, class: usize, sent: u64, answered: u64) {
         let latency = Duration::from_millis(answered - sent);
-        let ratio = latency.div_duration_f64(HEALTHY_LATENCY);
+        let ratio = latency.div_duration_f64(HEALTHY_LATENCY.unwrap());
         outliers.answered(id(class), latency, ratio, at(answered));
     }
 
@@ -158,6 +161,15 @@ mod tests {
         answer(&mut outliers, 1, 10_100, 10_101);
         outliers.seated(id(0), 3, HEALTHY_LATENCY, at(20_000));
         assert_eq!(outliers.classes(), ClassSet::EMPTY);
+    }
+
+    #[test]
+    fn class_of_which_nothing_is_known_begins_when_something_is() {
+        let mut outliers = three_out();
+        outliers.seated(id(0), 4, None, at(20_000));
+        answer(&mut outliers, 1, 20_001, 20_100);
+        assert!(!is_slow(&mut outliers, 20_400));
+        assert!(is_slow(&mut outliers, 20_401));
     }
 
     #[test]

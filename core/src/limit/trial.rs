@@ -46,6 +46,11 @@ const INTERVAL_LENGTHS: u32 = 6;
 /// ...and downwards every so many trials: the third after the start, when baselines are youngest.
 const TRIALS_PER_DOWN: u32 = 8;
 const TRIALS_AT_START: u32 = 6;
+/// A pool that is slow and cannot help it is not asked again at once: after this time, then after twice as
+/// long each time...
+const SLOW_PAUSE: Duration = Duration::from_secs(5);
+/// ...up to this.
+const SLOW_PAUSE_MAX: Duration = Duration::from_secs(320);
 /// Several proxies before one pool must not try in step.
 const JITTER_NANOS: u64 = 2_500_000_000;
 
@@ -150,18 +155,33 @@ pub(super) fn follows(elasticity: f64) -> bool {
 pub(super) struct Schedule {
     next: Time,
     trials: u32,
+    /// When a slow pool may be asked again whether it has too many seats, and the pause before that.
+    slow_next: Time,
+    slow_pause: Duration,
 }
 
 impl Schedule {
     /// The limit has become steady.
     pub(super) fn begin(&mut self, now: Time) {
-        *self = Schedule { next: now, trials: TRIALS_AT_START };
+        *self = Schedule { next: now, trials: TRIALS_AT_START, ..Schedule::default() };
     }
 
     /// The trial that is due, if one is.
     pub(super) fn due(&self, now: Time) -> Option<Step> {
         let is_down = self.trials.is_multiple_of(TRIALS_PER_DOWN);
         (now >= self.next).then_some(if is_down { Step::Down } else { Step::Up })
+    }
+
+    /// Whether a slow pool may be asked whether it has too many seats.
+    pub(super) fn may_ask_slow_pool(&self, now: Time) -> bool {
+        now >= self.slow_next
+    }
+
+    /// A deep trial has told whether the seats that were taken away worked.
+    pub(super) fn note_deep(&mut self, did_work: bool, now: Time) {
+        let longer = (self.slow_pause * 2).clamp(SLOW_PAUSE, SLOW_PAUSE_MAX);
+        self.slow_pause = if did_work { longer } else { Duration::ZERO };
+        self.slow_next = now.after(self.slow_pause);
     }
 
     /// A trial has ended.
@@ -183,7 +203,7 @@ fn jitter(now: Time) -> Duration {
 
 image!(enum Step { 0 => Up, 1 => Down, 2 => Deep });
 image!(struct Trial { step, before, level, began });
-image!(struct Schedule { next, trials });
+image!(struct Schedule { next, trials, slow_next, slow_pause });
 
 #[cfg(test)]
 mod tests {
@@ -254,5 +274,19 @@ mod tests {
     fn pool_that_stops_answering_ends_a_trial() {
         assert!(!trial(Step::Down).is_overdue(Time::from_millis(8_000)));
         assert!(trial(Step::Down).is_overdue(Time::from_millis(8_001)));
+    }
+
+    #[test]
+    fn pool_that_is_slow_by_nature_is_asked_less_and_less_often() {
+        let mut schedule = Schedule::default();
+        let at = |seconds: u64| Time::from_millis(seconds * 1_000);
+        schedule.note_deep(true, at(100));
+        assert!(!schedule.may_ask_slow_pool(at(104)) && schedule.may_ask_slow_pool(at(105)));
+        schedule.note_deep(true, at(105));
+        assert!(!schedule.may_ask_slow_pool(at(114)) && schedule.may_ask_slow_pool(at(115)));
+        (0..10).for_each(|_| schedule.note_deep(true, at(200)));
+        assert!(schedule.may_ask_slow_pool(at(520)), "but it is asked");
+        schedule.note_deep(false, at(600));
+        assert!(schedule.may_ask_slow_pool(at(600)), "where seats did wait, more of them may");
     }
 }

@@ -46,6 +46,8 @@ pub(crate) struct Phase {
     pub(crate) mix: [Ask; 5],
     /// Mean service time of a cost of one.
     pub(crate) service: Duration,
+    /// Workers from now on, if not as many as before.
+    pub(crate) workers: Option<usize>,
     /// Mean time that the payment provider takes.
     pub(crate) payment: Duration,
 }

@@ -98,6 +98,7 @@ impl Shop {
     fn run_phase(&mut self, phase: &Phase) {
         self.origin.mean = phase.service;
         self.origin.payment.mean = phase.payment;
+        self.origin.workers = phase.workers.unwrap_or(self.origin.workers);
         self.phase_began = self.now;
         let gap = Duration::from_secs_f64(1.0 / (self.origin.capacity() * phase.load));
         let end = self.now.after(phase.length);

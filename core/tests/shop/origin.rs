@@ -26,7 +26,7 @@ pub(crate) enum Service {
 /// Workers and those who wait for them, named by serial numbers.
 #[derive(Debug)]
 pub(crate) struct Origin {
-    workers: usize,
+    pub(crate) workers: usize,
     pub(crate) service: Service,
     /// Mean service time of a cost of one.
     pub(crate) mean: Duration,

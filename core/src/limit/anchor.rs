@@ -1,0 +1,44 @@
+//! The SLO as an anchor: what is done when a full pool answers later than anybody could want.
+//!
+//! Baselines tell what is healthy, and may be wrong: learned in the moment in which a shop lost most of its
+//! workers, they call it healthy that everybody waits in the shop for most of the SLO, behind whoever came
+//! first. The SLO cannot be wrong in that way. Or the shop is slow by nature, and fewer seats would only make
+//! it serve less. A trial tells which, with as many seats as would be answered in good time; a shop that is
+//! slow by nature is not asked again soon.
+//!
+//! It begins the trial; what comes of it is the limit's.
+
+use super::Limit;
+use super::level::Level;
+use super::trial::Step;
+use crate::policy::ClassSet;
+use crate::time::Time;
+
+/// This many times the latency that nobody should wait for in the pool alone, half of the SLO, is late.
+const LATE: u32 = 2;
+
+impl Limit {
+    /// Whether answers of a full pool take most of the SLO. Throughput from before that is of another shop.
+    pub(super) fn note_lateness(&mut self) {
+        let is_of_pool = self.outliers.classes() == ClassSet::EMPTY;
+        let was_late = std::mem::replace(
+            &mut self.is_late,
+            is_of_pool && self.measurement.round_trip() > self.latency_max * LATE,
+        );
+        if self.is_late && !was_late {
+            self.level = Level::default();
+            self.audit = None;
+        }
+    }
+
+    /// Whether the pool is to be asked if it is late because it has too many seats, or by nature.
+    pub(super) fn is_choked(&self, now: Time) -> bool {
+        self.is_late && self.level.is_known() && self.schedule.may_ask_slow_pool(now)
+    }
+
+    /// With as many seats as would be answered in good time at the present throughput (Little's law).
+    pub(super) fn begin_anchored_trial(&mut self, now: Time) {
+        let part = self.latency_max.div_duration_f64(self.measurement.round_trip());
+        self.begin_trial_at((self.limit * part).floor().max(1.0), Step::Deep, now);
+    }
+}

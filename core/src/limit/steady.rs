@@ -1,0 +1,96 @@
+//! The limit once it is found: it follows the work.
+//!
+//! A full limit moves towards the work plus its headroom, in steps that are the smaller the less the window is
+//! worth; one that is not in use is only lowered. Where shrinking has gone far it is a trial as well: if
+//! throughput fell with the limit, the shop itself has become slower.
+//!
+//! Trials are begun here and judged elsewhere.
+
+use super::level::Level;
+use super::trial::{self, Step};
+use super::{ERROR_STEADY, FULL, Limit, headroom};
+use crate::measurement::Measured;
+use crate::time::Time;
+
+/// A full limit covers half the distance to its target per window: halves the noise of a window.
+const APPROACH: f64 = 0.5;
+/// No window shrinks the limit below this part of it.
+const SHRINK_MOST: f64 = 0.7;
+/// A growing limit doubles its step this often, if it doubles itself at most.
+const GROWTH_DOUBLINGS_MAX: u32 = 6;
+/// A limit is in use as well while no more than so many of its square roots are free.
+const SLACK: f64 = 0.5;
+/// A limit that is further above its target than this is on its way there, and tried when it has come.
+const SETTLED: f64 = 0.85;
+/// A run of shrinking that has brought the limit to this part of where it began is a trial, too.
+const AUDIT_AT: f64 = 0.7;
+
+impl Limit {
+    pub(super) fn step_steady(&mut self, seen: Measured, now: Time) {
+        if seen.inflight < in_use(self.limit) {
+            // What was seen when it was full last may be long ago.
+            self.level = Level::default();
+            self.relax(seen, now);
+        } else {
+            self.note_lateness();
+            self.level.smooth(seen);
+            let target = seen.work + headroom(seen.work);
+            let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
+            match self.schedule.due(now).filter(|_| self.level.is_known()) {
+                _ if self.is_choked(now) => self.begin_anchored_trial(now),
+                Some(step) if is_there || step == Step::Down => self.begin_trial(step, now),
+                _ if target < self.limit => self.shrink_towards(target, seen, now),
+                _ => self.grow_towards(target, seen, now),
+            }
+        }
+        self.learn_baselines(!seen.saturated, now);
+    }
+
+    /// A limit that is not in use is only lowered, and only if work waits in the pool.
+    fn relax(&mut self, seen: Measured, now: Time) {
+        let target = self.work_peak + headroom(self.work_peak);
+        if seen.waiting() > 2.0 * headroom(seen.work) && target < self.limit {
+            self.shrink_towards(target, seen, now);
+        } else {
+            self.audit = None;
+        }
+    }
+
+    /// As long as nothing waits in the pool each step is twice the last: after an outage or a scale-up
+    /// the limit is found again in a few windows.
+    fn grow_towards(&mut self, target: f64, seen: Measured, now: Time) {
+        self.audit = None;
+        self.growths = if seen.waiting() < headroom(self.limit) / 2.0 { self.growths + 1 } else { 0 };
+        let doublings = self.growths.saturating_sub(1).min(GROWTH_DOUBLINGS_MAX);
+        let step = (target - self.limit) * approach(seen) * f64::from(1_u32 << doublings);
+        self.move_to(self.limit + step.min(self.limit), now);
+    }
+
+    fn shrink_towards(&mut self, target: f64, seen: Measured, now: Time) {
+        self.growths = 0;
+        let (before, level) = *self.audit.get_or_insert((self.limit, self.level));
+        if self.limit <= before * AUDIT_AT {
+            self.audit = None;
+            let follows = trial::follows(level.elasticity(self.level));
+            if follows && !self.is_late {
+                // Throughput fell with the limit, so the shop itself is slower: take that for healthy.
+                self.adopt_baselines(seen.ratio, 1.0);
+                return self.move_to(before, now);
+            }
+        }
+        let lower = self.limit + (target - self.limit) * approach(seen);
+        self.move_to(lower.max(self.limit * SHRINK_MOST).min(self.limit), now);
+    }
+}
+
+/// Seats out in the mean from which on a limit is in use. Seats are whole, and of a few one is free now and
+/// then while its next request is on its way.
+fn in_use(limit: f64) -> f64 {
+    let seats = limit.floor();
+    (seats * FULL).min(seats - SLACK * seats.sqrt())
+}
+
+/// The part of the way to its target that a limit goes after a window: less on thin evidence.
+fn approach(seen: Measured) -> f64 {
+    APPROACH * (ERROR_STEADY / seen.error.max(ERROR_STEADY)).powi(2)
+}
