@@ -12,6 +12,7 @@ use http::header::HOST;
 use http::{Method, Version};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use plimsoll_core::controller::Arrival;
 use plimsoll_core::decision::Decision;
 use plimsoll_core::policy::Mode;
 use plimsoll_core::standing::{Tenure, Value};
@@ -26,7 +27,7 @@ use crate::classify::entry::entry;
 use crate::classify::head::Head;
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
-use crate::gate::{Answer, Asked, Asking, Ticket};
+use crate::gate::{Answer, Asked, Ticket};
 use crate::hygiene::{self, Flaw, Received, Rules};
 use crate::journal::entry;
 use crate::serving::Serving;
@@ -221,23 +222,24 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
     );
     let usage_penalty =
         if policy.clients.usage_penalty { serving.usage.count(judged.known.hash, ctx.received) } else { 0 };
-    let asking = Asking {
+    // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
+    let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
+    let noted = entry::Judged {
+        trace: ctx.bits,
+        class_by: judged.class_by as u8,
+        by_canary: judged.running.is_canary(),
+        route: judged.route,
+        confidence: judged.confidence,
+    };
+    gate.ask(&policy.core, &noted, |request| Arrival {
+        request,
         class: judged.class,
         value: Value::new(value),
         tenure: if view.admitted { Tenure::Admitted } else { Tenure::Fresh },
         usage_penalty,
-        // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
-        lot: judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8),
+        lot,
         deadline,
-        judged: entry::Judged {
-            trace: ctx.bits,
-            class_by: judged.class_by as u8,
-            by_canary: judged.running.is_canary(),
-            route: judged.route,
-            confidence: judged.confidence,
-        },
-    };
-    gate.ask(&policy.core, asking)
+    })
 }
 
 /// Waits for the answer, or until the client leaves.
