@@ -165,30 +165,14 @@ async fn serve(
     let (stop, stopped) = watch::channel(false);
     memory::recall(&serving);
     let proxy = Plimsoll::new(serving.clone()).await?;
+    start_keepers(&serving, &proxy, &stopped);
     let strain = proxy.strain();
-    let metrics = serving.metrics.connections.clone();
-    tokio::spawn(strain.clone().watch(serving.config.memory_bytes_max, serving.clock, metrics));
-    for watch in proxy.watch_endpoints(&stopped) {
-        tokio::spawn(watch);
-    }
-    for pool in &serving.pools {
-        let gate = pool.gate.clone();
-        tokio::spawn(async move { gate.run_timer().await });
-    }
     let Sockets { listeners, .. } = sockets.duplicate().context("cannot duplicate the sockets")?;
     // The listener knows the port that the system chose where `:0` was asked for.
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     let (doors, mut accepting) =
         Doors::open(http(proxy, serving.clone()), serving.clone(), listeners, strain, &stopped)?;
-    let reading = doors.clone();
-    let api = Admin::new(serving.clone(), move || reading.reload_certificates());
-    let mut admin_api = JoinSet::new();
-    for bound in admin {
-        let (listener, access) = bound.into_listener()?;
-        admin_api.spawn(api.clone().serve(listener, access));
-    }
-    tokio::spawn(vigil::keep(serving.clone()));
-    tokio::spawn(timetable::keep(serving.clone()));
+    let (api, mut admin_api) = open_admin(&serving, &doors, admin)?;
     for address in addresses {
         let source = &serving.running().generation.policy.source;
         let number = serving.running().generation.number;
@@ -198,10 +182,8 @@ async fn serve(
     let saving = tokio::spawn(keep_saving(serving.clone()));
     api.set_ready(true);
     tell_service_manager(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
-    if let Some(predecessor) = predecessor {
-        predecessor
-            .relieve()
-            .unwrap_or_else(|error| log::warn!("the process before this one is gone: {error}"));
+    if let Some(Err(error)) = predecessor.map(Predecessor::relieve) {
+        log::warn!("the process before this one is gone: {error}");
     }
     let end = until_the_end(&mut signals, &serving, &doors, &sockets).await;
     match end {
@@ -221,6 +203,38 @@ async fn serve(
     drain(&serving, &doors, end).await;
     serving.finish_journal();
     Ok(())
+}
+
+/// Starts what goes on beside the requests, until the process ends: checks of endpoints, timers of gates, an eye
+/// on memory, on what a new policy does, and on the hour.
+fn start_keepers(serving: &Arc<Serving>, proxy: &Plimsoll, stopped: &watch::Receiver<bool>) {
+    let metrics = serving.metrics.connections.clone();
+    tokio::spawn(proxy.strain().watch(serving.config.memory_bytes_max, serving.clock, metrics));
+    for watch in proxy.watch_endpoints(stopped) {
+        tokio::spawn(watch);
+    }
+    for pool in &serving.pools {
+        let gate = pool.gate.clone();
+        tokio::spawn(async move { gate.run_timer().await });
+    }
+    tokio::spawn(vigil::keep(serving.clone()));
+    tokio::spawn(timetable::keep(serving.clone()));
+}
+
+/// Serves the admin API wherever it is bound.
+fn open_admin(
+    serving: &Arc<Serving>,
+    doors: &Arc<ProxyDoors>,
+    bound: Vec<access::Bound>,
+) -> anyhow::Result<(Arc<Admin>, JoinSet<()>)> {
+    let reading = doors.clone();
+    let api = Admin::new(serving.clone(), move || reading.reload_certificates());
+    let mut serving = JoinSet::new();
+    for bound in bound {
+        let (listener, access) = bound.into_listener()?;
+        serving.spawn(api.clone().serve(listener, access));
+    }
+    Ok((api, serving))
 }
 
 fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {
