@@ -224,7 +224,7 @@ impl Running {
         Running {
             limits: Arc::new(Limits::new(&generation.policy.clients.limits)),
             meters: metrics.class_meters(&generation.policy.core, None),
-            generation: generation.timed_by(metrics.model_time.clone()),
+            generation: generation.timed_by(metrics.inference.time.clone()),
             canary: None,
             side: None,
             swap: 0,

@@ -31,7 +31,8 @@ use crate::gate::{Answer, Asked, Ticket};
 use crate::hygiene::{self, Flaw, Received, Rules};
 use crate::journal::entry;
 use crate::serving::Serving;
-use crate::telemetry::metrics::{Rejection, observe};
+use crate::telemetry::metrics::observe;
+use crate::telemetry::rejection::Rejection;
 
 /// A client may stall for this long, in an upload or a download. Less than the upstream's read
 /// timeout, or a client that stalls would look like a shop that does.

@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::policy::compiled::CompiledPolicy;
 use crate::serving::Serving;
 use crate::telemetry::access_log::Record;
-use crate::telemetry::metrics::Rejection;
 use crate::telemetry::refusals::{Refusal, redacted};
+use crate::telemetry::rejection::Rejection;
 
 /// Whether its answer tells the decision: of requests in a sample of the policy's choice.
 pub(super) fn tells_decision(policy: &CompiledPolicy, ctx: &Context) -> bool {

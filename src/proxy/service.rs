@@ -37,7 +37,8 @@ pub use super::upstream::UpstreamError;
 use super::upstream::Upstreams;
 use crate::hygiene::Flaw;
 use crate::serving::Serving;
-use crate::telemetry::metrics::{Rejection, observe};
+use crate::telemetry::metrics::observe;
+use crate::telemetry::rejection::Rejection;
 
 /// The header that tells what was decided, where the policy turns it on.
 pub(super) const DECISION: &str = "x-plimsoll-decision";
@@ -68,7 +69,7 @@ impl Plimsoll {
     pub async fn new(serving: Arc<Serving>) -> Result<Plimsoll, UpstreamError> {
         let mut upstreams = Vec::new();
         for pool in &serving.pools {
-            let failures = serving.metrics.lookup_failures.clone();
+            let failures = serving.metrics.upstreams.lookup_failures.clone();
             let pool = Upstreams::new(&pool.pool, Box::new(SystemResolver), failures)?;
             pool.look_up().await;
             upstreams.push(Arc::new(pool));
@@ -188,7 +189,7 @@ impl Plimsoll {
         if let Some(endpoint) = ctx.endpoint
             && self.upstreams(ctx).observe(endpoint, fared, now)
         {
-            self.serving.metrics.ejections.inc();
+            self.serving.metrics.upstreams.ejections.inc();
         }
     }
 
@@ -394,13 +395,13 @@ impl ProxyHttp for Plimsoll {
         ctx: &mut Box<Context>,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.serving.metrics.connect_failures.inc();
+        self.serving.metrics.upstreams.connect_failures.inc();
         self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
         // Nothing was sent, so another endpoint may be asked whatever the method.
         let is_left = ctx.tries < self.upstreams(ctx).tries_max();
         let may_retry = is_left && self.serving.pools[pool_of(ctx)].gate.may_retry();
         if may_retry {
-            self.serving.metrics.retries.inc();
+            self.serving.metrics.upstreams.retries.inc();
         }
         error.set_retry(may_retry);
         error
