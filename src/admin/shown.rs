@@ -100,15 +100,15 @@ impl Admin {
         let Some(canary) = &running.canary else { return json!({ "canary": null }) };
         let generation = &canary.running.generation;
         let names = generation.policy.core.classes().iter().map(|class| &class.name);
-        let sides = names.zip(canary.running.meters.iter().zip(&running.meters));
-        let class = |(name, (of_canary, of_rest)): (&String, (&ClassMeters, &ClassMeters))| json!({ "class": name, "canary": side_state(of_canary), "rest": side_state(of_rest) });
+        let arms = names.zip(canary.running.meters.iter().zip(&running.meters));
+        let class = |(name, (of_canary, of_rest)): (&String, (&ClassMeters, &ClassMeters))| json!({ "class": name, "canary": arm_state(of_canary), "rest": arm_state(of_rest) });
         json!({ "canary": {
             "generation": generation.number,
             "running": running.generation.number,
             "policy": generation.policy.source,
             "share": part(canary.share),
             "began": canary.began,
-            "classes": sides.map(class).collect::<Vec<_>>(),
+            "classes": arms.map(class).collect::<Vec<_>>(),
         } })
     }
 
@@ -139,13 +139,13 @@ fn class_state(class: &Class, settings: &ClassSettings, meters: &ClassMeters) ->
     })
 }
 
-fn side_state(meters: &ClassMeters) -> Value {
-    meters.side.as_ref().map_or(Value::Null, |side| {
+fn arm_state(meters: &ClassMeters) -> Value {
+    meters.arm.as_ref().map_or(Value::Null, |arm| {
         json!({
-            "admitted": side.admitted.get(),
-            "shed": side.shed.get(),
-            "slo_kept": side.slo_kept.get(),
-            "slo_missed": side.slo_missed.get(),
+            "admitted": arm.admitted.get(),
+            "shed": arm.shed.get(),
+            "slo_kept": arm.slo_kept.get(),
+            "slo_missed": arm.slo_missed.get(),
         })
     })
 }

@@ -22,7 +22,7 @@ use crate::history::Cause;
 use crate::journal::writer::JournalMeters;
 use crate::telemetry::connections::ConnectionMetrics;
 use crate::telemetry::inference::InferenceMetrics;
-use crate::telemetry::meters::{ClassMeters, Side, SideMeters};
+use crate::telemetry::meters::{Arm, ArmMeters, ClassMeters};
 use crate::telemetry::pools::PoolMetrics;
 use crate::telemetry::registration::{Histograms, KindLabel, by_kind, registered, seconds};
 use crate::telemetry::rejection::Rejection;
@@ -57,8 +57,8 @@ struct SloLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct SideLabels {
-    side: &'static str,
+struct ArmLabels {
+    arm: &'static str,
     class: String,
     result: &'static str,
 }
@@ -72,7 +72,7 @@ pub struct Metrics {
     upstream: Histograms<ClassLabel>,
     responses: Family<StatusLabels, Counter>,
     slo: Family<SloLabels, Counter>,
-    sides: Family<SideLabels, Counter>,
+    arms: Family<ArmLabels, Counter>,
     rollbacks: Family<KindLabel, Counter>,
     /// By [`Rejection::index`].
     rejections: Vec<Counter>,
@@ -124,7 +124,7 @@ impl Default for Metrics {
         let reloaded = by_kind(registry, "reloads", "Reloads of policy and model, by result");
         let answers = "Answers to requests for a seat, by class, decision and reason";
         let first_byte = "Time to the first byte of the upstream's answer";
-        let of_canary = "Requests since the canary began, by side, class and result";
+        let of_canary = "Requests since the canary began, by arm, class and result";
         let no_room = "Bodies not waited for, because too much of others is held";
         let dropped = "Records the access log dropped, because its writer was behind";
         Metrics {
@@ -133,7 +133,7 @@ impl Default for Metrics {
             upstream: histograms(registry, "upstream_latency", first_byte),
             responses: registered(registry, "responses", "Answers sent, by class and status"),
             slo: registered(registry, "slo", "Requests whose class's SLO was kept, or was not"),
-            sides: registered(registry, "canary_requests", of_canary),
+            arms: registered(registry, "canary_requests", of_canary),
             rollbacks: registered(registry, "rollbacks", "Generations gone back from, by cause"),
             value_skipped: registered(registry, "value_skipped", "Value head runs nobody needed"),
             upload_bytes: registered(registry, "upload_bytes", "Bytes of bodies held"),
@@ -155,22 +155,22 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The counters of the classes of `policy`, in its order, with those of a side if there are two.
-    pub fn class_meters(&self, policy: &Policy, side: Option<Side>) -> Vec<ClassMeters> {
-        policy.classes().iter().map(|class| self.meters_of(&class.name, side)).collect()
+    /// The counters of the classes of `policy`, in its order, with those of an arm if there are two.
+    pub fn class_meters(&self, policy: &Policy, arm: Option<Arm>) -> Vec<ClassMeters> {
+        policy.classes().iter().map(|class| self.meters_of(&class.name, arm)).collect()
     }
 
-    /// Counts the sides from zero.
+    /// Counts the arms from zero.
     pub fn begin_canary(&self) {
-        self.sides.clear();
+        self.arms.clear();
     }
 
-    fn side_meters(&self, class: &str, side: Side) -> SideMeters {
+    fn arm_meters(&self, class: &str, arm: Arm) -> ArmMeters {
         let result = |result| {
-            let labels = SideLabels { side: side.name(), class: class.to_owned(), result };
-            self.sides.get_or_create(&labels).clone()
+            let labels = ArmLabels { arm: arm.name(), class: class.to_owned(), result };
+            self.arms.get_or_create(&labels).clone()
         };
-        SideMeters {
+        ArmMeters {
             admitted: result("admitted"),
             shed: result("shed"),
             slo_kept: result("slo_kept"),
@@ -178,7 +178,7 @@ impl Metrics {
         }
     }
 
-    fn meters_of(&self, class: &str, side: Option<Side>) -> ClassMeters {
+    fn meters_of(&self, class: &str, arm: Option<Arm>) -> ClassMeters {
         let decision = |decision, reason| {
             let labels = DecisionLabels { class: class.to_owned(), decision, reason };
             self.decisions.get_or_create(&labels).clone()
@@ -199,7 +199,7 @@ impl Metrics {
             statuses: ["1xx", "2xx", "3xx", "4xx", "5xx"].map(status),
             slo_kept: slo("yes"),
             slo_missed: slo("no"),
-            side: side.map(|side| self.side_meters(class, side)),
+            arm: arm.map(|arm| self.arm_meters(class, arm)),
         }
     }
 
