@@ -234,8 +234,10 @@ impl Gate {
     }
 
     fn answer(self: &Arc<Gate>, effect: Effect) -> Answer {
-        let admitted = matches!(effect.decision, Decision::Admit | Decision::AdmitObserved(_));
-        let permit = admitted.then(|| Permit { gate: Some(self.clone()), request: effect.request });
+        let permit = effect
+            .decision
+            .is_admitted()
+            .then(|| Permit { gate: Some(self.clone()), request: effect.request });
         Answer { decision: effect.decision, evidence: effect.evidence, permit }
     }
 

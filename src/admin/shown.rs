@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plimsoll_core::breaker::{BreakerState, Forced};
 use plimsoll_core::controller::ClassSnapshot;
-use plimsoll_core::policy::{Class, Mode, Share};
+use plimsoll_core::policy::{Class, Share};
 use serde_json::{Value, json};
 
 use super::Admin;
@@ -115,7 +115,7 @@ impl Admin {
     pub(super) fn mode(&self) -> Value {
         let running = self.serving.running();
         json!({
-            "mode": mode_name(running.generation.policy.core.mode()),
+            "mode": running.generation.policy.core.mode().name(),
             "overridden": running.generation.contents().observes.is_some(),
             "generation": running.generation.number,
         })
@@ -192,12 +192,5 @@ fn forced_name(forced: Forced) -> &'static str {
     match forced {
         Forced::Open => "open",
         Forced::Closed => "closed",
-    }
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
     }
 }

@@ -242,7 +242,7 @@ impl<'r> World<'r> {
     }
 
     fn carry_out(&mut self, effect: &Effect) {
-        let is_admitted = matches!(effect.decision, Decision::Admit | Decision::AdmitObserved(_));
+        let is_admitted = effect.decision.is_admitted();
         let Some(slot) = effect.request.slot.checked_sub(self.stretch.slots) else {
             if is_admitted && !self.ending.contains(&effect.request) {
                 self.agenda.plan(self.now, Step::GiveUp(effect.request));

@@ -12,7 +12,6 @@ use plimsoll_core::decision::Decision;
 use super::context::{Context, Fate, Judged};
 use super::identity;
 use super::learning;
-use super::service::is_admitted;
 use crate::clock::Clock;
 use crate::policy::compiled::CompiledPolicy;
 use crate::serving::Serving;
@@ -137,7 +136,7 @@ fn has_kept_slo(serving: &Serving, judged: &Judged, status: u16, ctx: &Context) 
     match status {
         0 if !is_late => None,
         0 => Some(false),
-        _ => Some(is_admitted(decision) && status < 500 && !is_late),
+        _ => Some(decision.is_admitted() && status < 500 && !is_late),
     }
 }
 
@@ -146,7 +145,7 @@ fn class_name(judged: &Judged) -> &str {
 }
 
 fn is_fate_admitted(fate: &Fate) -> bool {
-    matches!(fate, Fate::Decided(decision, _) if is_admitted(*decision))
+    matches!(fate, Fate::Decided(decision, _) if decision.is_admitted())
 }
 
 fn decision_names(fate: &Fate) -> (&'static str, &'static str) {

@@ -17,7 +17,6 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use plimsoll_core::controller::Outcome;
-use plimsoll_core::decision::Decision;
 use plimsoll_core::time::Time;
 use tokio::sync::{Semaphore, watch};
 
@@ -474,9 +473,4 @@ fn is_endpoints(error: &Error, ctx: &Context) -> bool {
 fn scheme(session: &Session) -> Scheme {
     let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     if is_encrypted { Scheme::Https } else { Scheme::Http }
-}
-
-/// Whether a decision let its request in.
-pub(super) fn is_admitted(decision: Decision) -> bool {
-    matches!(decision, Decision::Admit | Decision::AdmitObserved(_))
 }

@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plimsoll_core::policy::{Class, Mode, Share};
+use plimsoll_core::policy::{Class, Share};
 
 use super::{Outcome, ReloadError, Running, Serving};
 use crate::classify::sessions::SessionKey;
@@ -56,8 +56,8 @@ pub(super) fn obstacles(running: &CompiledPolicy, new: &CompiledPolicy) -> Vec<S
     if running.base.mode() != new.base.mode() {
         found.push(format!(
             "mode is {}, and {} is in force",
-            mode(new.base.mode()),
-            mode(running.base.mode())
+            new.base.mode().name(),
+            running.base.mode().name()
         ));
     }
     if running.sessions != new.sessions {
@@ -96,13 +96,6 @@ fn differences(class: &Class, other: &Class) -> Vec<String> {
     ];
     let differ = same.into_iter().filter(|(_, is_same)| !is_same);
     differ.map(|(key, _)| format!("`{key}` of class `{}` differs", class.name)).collect()
-}
-
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
-    }
 }
 
 impl Serving {
