@@ -158,7 +158,7 @@ mod tests {
         for (stage, entry) in stages.into_iter().flat_map(|stage| entries.map(|entry| (stage, entry))) {
             let view =
                 SessionView { requests: 9, views: 3, carts: 1, age, stage, entry, ..SessionView::default() };
-            let seen = Seen::new(7, "cart", &view, (0.0, LocalTime { hour: 23, weekday: 6 }));
+            let seen = Seen::new(7, "cart", &view, 0.0, LocalTime { hour: 23, weekday: 6 });
             let seen = serde_json::to_value(seen).unwrap();
             let row = json!({ "url": "/", "session": seen["session"], "hour": seen["hour"] });
             let row: Row = serde_json::from_value(row).unwrap();

@@ -67,7 +67,8 @@ pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>
             meters.count_slo(is_kept);
         }
         note_refusal(serving, session, judged, ctx);
-        learning::note(serving, session, judged, (ctx, status, decision_names(&ctx.fate).0));
+        let (decision, _) = decision_names(&ctx.fate);
+        learning::note(serving, session, judged, ctx, status, decision);
     }
     let Some(log) = serving.access_log.as_ref().filter(|log| log.samples(ctx.bits)) else { return };
     log.write(log_record(serving, session, error, ctx, status));

@@ -34,7 +34,7 @@ fn until_next_minute(wall: Duration) -> Duration {
 
 impl Serving {
     /// Decides as the schedules have it at this time, since 1970 in UTC.
-    pub fn follow_schedules(&self, wall: Duration) {
+    fn follow_schedules(&self, wall: Duration) {
         // Nothing else comes into force meanwhile.
         let _history = self.history();
         let running = self.running_for_long();

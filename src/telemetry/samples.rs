@@ -76,8 +76,8 @@ pub struct Order {
 }
 
 impl Seen {
-    /// The session `key` as it was at a request of `class`.
-    pub fn new(key: u64, class: &str, view: &SessionView, (at, time): (f64, LocalTime)) -> Seen {
+    /// The session `key` as it was at a request of `class`, so many seconds since 1970.
+    pub fn new(key: u64, class: &str, view: &SessionView, at: f64, time: LocalTime) -> Seen {
         let LocalTime { hour, weekday } = time;
         let (key, class, session) = (format!("{key:016x}"), class.to_owned(), *view);
         Seen {
