@@ -45,8 +45,10 @@ install-cmake:
 	    echo "cmake is missing: install it (Debian: sudo apt-get install cmake), then try again" >&2; exit 1; \
 	fi
 
+# The whole workspace everywhere: with a member alone, shared crates have other features, and tract and Pingora are
+# built once more. The core needs neither.
 build: setup ## Build plimsoll and plimsoll-bench in release
-	$(CARGO) build --release --locked -p plimsoll -p plimsoll-bench
+	$(CARGO) build --release --locked --workspace
 
 demo: build ## A shop in overload, without and with plimsoll: two minutes after the build
 	$(RELEASE)/plimsoll-bench demo --plimsoll $(RELEASE)/plimsoll
@@ -144,7 +146,7 @@ contest: build ## Compare controllers in simulation: the contest, then origins o
 	-$(RELEASE)/plimsoll-bench grid --seeds 3
 
 micro:
-	$(CARGO) bench --locked -p plimsoll-bench
+	$(CARGO) bench --locked --workspace --bench decide
 
 model: build models/.venv ## Train the shipped model anew on DATA=directory, or the value head on a journal
 	@if ls $(DATA)/samples-*.jsonl > /dev/null 2>&1; then \
@@ -165,10 +167,10 @@ models/.venv: models/requirements.txt
 	@touch models/.venv
 
 replay: ## Decide a million journalled decisions again, and tell how long that takes
-	PLIMSOLL_REPLAY_STEPS=2000000 $(CARGO) test --release --locked -p plimsoll --lib journal::replay::tests::a_journal -- --nocapture
+	PLIMSOLL_REPLAY_STEPS=2000000 $(CARGO) test --release --locked --workspace --lib journal::replay::tests::a_journal -- --nocapture
 
 mutations: ## Try to load a thousand damaged model bundles
-	PLIMSOLL_MUTATIONS=$(MUTATIONS) $(CARGO) test --release --locked -p plimsoll --test model damaged -- --nocapture
+	PLIMSOLL_MUTATIONS=$(MUTATIONS) $(CARGO) test --release --locked --workspace --test model damaged -- --nocapture
 
 soak-sim: ## Sweep the core's invariants over a hundred thousand random stories (SEEDS=)
 	PLIMSOLL_SEEDS=$(SEEDS) $(CARGO) test --release --locked -p plimsoll-core --test invariants long -- --nocapture
@@ -187,7 +189,7 @@ fuzz: setup ## Dig for inputs that break what reads from outside, FUZZ_SECONDS e
 	done
 
 chaos: ## A million requests while everything goes wrong at once
-	PLIMSOLL_CHAOS=$(CHAOS) $(CARGO) test --release --locked -p plimsoll --lib proxy::chaos_tests -- --nocapture
+	PLIMSOLL_CHAOS=$(CHAOS) $(CARGO) test --release --locked --workspace --lib proxy::chaos_tests -- --nocapture
 
 soak: build ## Half an hour of a usual day (SOAK=30m): whether memory or descriptors grow
 	@mkdir -p $(BENCH)
@@ -213,10 +215,10 @@ floods: build $(TARGET)/attacks/bin/python ## What normal clients feel of HTTP/2
 	done
 
 reloads: ## A thousand reloads under load
-	PLIMSOLL_RELOADS=1000 $(CARGO) test --locked -p plimsoll --test serve while_policies_come_and_go -- --nocapture
+	PLIMSOLL_RELOADS=1000 $(CARGO) test --locked --workspace --test serve while_policies_come_and_go -- --nocapture
 
 upgrades: ## Upgrade and drain fifty times each under load
-	PLIMSOLL_UPGRADES=50 $(CARGO) test --locked -p plimsoll --test serve under_load -- --nocapture --test-threads=1
+	PLIMSOLL_UPGRADES=50 $(CARGO) test --locked --workspace --test serve under_load -- --nocapture --test-threads=1
 
 sbom: ## Write what the binary is made of, as CycloneDX: target/sbom.json
 	@mkdir -p $(TARGET)

@@ -8,11 +8,11 @@
 //! Clients do not leave before their patience ends, and a policy that only observes is forecast as
 //! if it enforced: the question is what it would do.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use plimsoll_core::agenda::Agenda;
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, RequestId};
 use plimsoll_core::policy::{ClassId, Mode, Policy};
@@ -96,7 +96,7 @@ fn pick(loads: &[(ClassId, f64)], at: f64) -> ClassId {
     loads.last().expect("the class in question is among them").0
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Answered(usize),
     Wake,
@@ -115,7 +115,7 @@ pub struct Shop {
     controller: Controller,
     random: Random,
     now: Time,
-    agenda: BinaryHeap<Reverse<(Time, Step)>>,
+    agenda: Agenda<Step>,
     requests: Vec<Live>,
     busy: usize,
     waiting: VecDeque<usize>,
@@ -130,7 +130,7 @@ impl Shop {
             controller: Controller::new(Arc::new(policy)),
             random: Random(SEED),
             now: Time::ZERO,
-            agenda: BinaryHeap::new(),
+            agenda: Agenda::default(),
             requests: Vec::new(),
             busy: 0,
             waiting: VecDeque::new(),
@@ -168,8 +168,7 @@ impl Shop {
     }
 
     fn carry_on_until(&mut self, until: Time) {
-        while self.agenda.peek().is_some_and(|Reverse((when, _))| *when < until) {
-            let Some(Reverse((when, step))) = self.agenda.pop() else { break };
+        while let Some((when, step)) = self.agenda.pop_before(until) {
             self.now = when;
             match step {
                 Step::Answered(number) => self.answer(number),
@@ -197,7 +196,7 @@ impl Shop {
         }
         let wakeup = self.controller.next_wakeup();
         if let Some(wakeup) = wakeup.filter(|_| wakeup != before) {
-            self.agenda.push(Reverse((wakeup, Step::Wake)));
+            self.agenda.plan(wakeup, Step::Wake);
         }
     }
 
@@ -207,7 +206,7 @@ impl Shop {
         {
             self.busy += 1;
             let time = SERVICE.mul_f64(0.5 + self.random.unit());
-            self.agenda.push(Reverse((self.now.after(time), Step::Answered(number))));
+            self.agenda.plan(self.now.after(time), Step::Answered(number));
         }
     }
 

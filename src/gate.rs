@@ -19,7 +19,6 @@ use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Sna
 use plimsoll_core::decision::{Decision, Evidence, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
 use plimsoll_core::retries::RetryBudget;
-use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
 use tokio::sync::{Notify, oneshot};
 
@@ -30,25 +29,6 @@ use crate::journal::writer::Tapped;
 
 /// The timer looks again at least this often, should a wakeup be lost.
 const TIMER_IDLE: Duration = Duration::from_secs(1);
-
-/// What a request asks with.
-#[derive(Clone, Copy, Debug)]
-pub struct Asking {
-    /// Its class.
-    pub class: ClassId,
-    /// Its value within the class.
-    pub value: Value,
-    /// Whether its session was admitted before.
-    pub tenure: Tenure,
-    /// The penalty for its client's recent usage.
-    pub usage_penalty: u8,
-    /// Its session's lot.
-    pub lot: u8,
-    /// When its answer is worth nothing any more.
-    pub deadline: Time,
-    /// What it was judged to be, for the journal.
-    pub judged: Judged,
-}
 
 /// What a request that asked gets.
 #[derive(Debug)]
@@ -135,24 +115,21 @@ impl Gate {
         self.lock().controller.resume(learned, now);
     }
 
-    /// Asks for a permit under `policy`.
-    pub fn ask(self: &Arc<Gate>, policy: &Arc<Policy>, asking: Asking) -> Asked {
+    /// Asks for a permit under `policy`, with the arrival of the request by the name that it gets here. What
+    /// it was judged to be is for the journal.
+    pub fn ask(
+        self: &Arc<Gate>,
+        policy: &Arc<Policy>,
+        judged: &Judged,
+        arrival: impl FnOnce(RequestId) -> Arrival,
+    ) -> Asked {
         let now = self.clock.now();
         let mut state = self.lock();
         if !Arc::ptr_eq(state.controller.policy(), policy) {
             return Asked::Stale;
         }
         let request = state.enter();
-        let arrival = Arrival {
-            request,
-            class: asking.class,
-            value: asking.value,
-            tenure: asking.tenure,
-            usage_penalty: asking.usage_penalty,
-            lot: asking.lot,
-            deadline: asking.deadline,
-        };
-        let answer = state.tell_judged(Event::Arrived(arrival), &asking.judged, now);
+        let answer = state.tell_judged(Event::Arrived(arrival(request)), judged, now);
         self.note_saturation(&state);
         match answer {
             Some(effect) => {
@@ -257,8 +234,10 @@ impl Gate {
     }
 
     fn answer(self: &Arc<Gate>, effect: Effect) -> Answer {
-        let admitted = matches!(effect.decision, Decision::Admit | Decision::AdmitObserved(_));
-        let permit = admitted.then(|| Permit { gate: Some(self.clone()), request: effect.request });
+        let permit = effect
+            .decision
+            .is_admitted()
+            .then(|| Permit { gate: Some(self.clone()), request: effect.request });
         Answer { decision: effect.decision, evidence: effect.evidence, permit }
     }
 

@@ -138,29 +138,29 @@ impl Generation {
         stage: Stage,
         clock: &Clock,
     ) -> Judgement<'_> {
-        let (own_class, class_by, route, guess) = self.own_class(head, key, operation, stage, clock);
+        let route = self.policy.routes.find_at(head, key, operation, stage);
+        let (own_class, class_by, guess) = match route {
+            Some(route) => (route.class, ClassBy::Route, None),
+            None => self.unrouted_class(head, key, operation, clock),
+        };
         let class = self.policy.carried(own_class, stage);
         Judgement { class, own_class, class_by, route, guess }
     }
 
-    fn own_class(
+    fn unrouted_class(
         &self,
         head: &Head<'_>,
         key: &str,
         operation: Option<&str>,
-        stage: Stage,
         clock: &Clock,
-    ) -> (ClassId, ClassBy, Option<&Route>, Option<Guess>) {
-        if let Some(route) = self.policy.routes.find_at(head, key, operation, stage) {
-            return (route.class, ClassBy::Route, Some(route), None);
-        }
+    ) -> (ClassId, ClassBy, Option<Guess>) {
         let rules = &self.policy.model;
         let guess = if rules.decides_unrouted { self.guess(head, key, operation, clock) } else { None };
         let sure = guess.filter(|guess| guess.confidence >= rules.confidence_min);
         match sure.and_then(|guess| self.class_of[guess.class as usize]) {
             // Better classes have lower places.
-            Some(class) => (class.max(rules.best), ClassBy::Model, None, guess),
-            None => (rules.fallback, ClassBy::Fallback, None, guess),
+            Some(class) => (class.max(rules.best), ClassBy::Model, guess),
+            None => (rules.fallback, ClassBy::Fallback, guess),
         }
     }
 

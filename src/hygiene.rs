@@ -10,6 +10,8 @@
 //! refuses (a space before a colon, a control byte in a field, two hosts) never
 //! gets here; broken chunks are found by whoever reads the body, and only named here.
 
+mod target;
+
 use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
@@ -189,7 +191,8 @@ pub fn check(received: Received<'_>, rules: &Rules) -> Result<Repairs, Flaw> {
     check_expectation(received.parts)?;
     let drops_underscores = check_names(received.parts, rules)?;
     let host = authority(received).filter(|_| !received.parts.headers.contains_key(HOST));
-    Ok(Repairs { target: target(received, rules)?, host: host.map(<[u8]>::to_vec), drops_underscores })
+    let target = target::in_order(received, rules)?;
+    Ok(Repairs { target, host: host.map(<[u8]>::to_vec), drops_underscores })
 }
 
 fn check_sizes(received: Received<'_>, rules: &Rules) -> Result<(), Flaw> {
@@ -247,7 +250,7 @@ fn check_host(received: Received<'_>) -> Result<(), Flaw> {
 /// The host that the target names: an absolute one, or that of HTTP/2.
 fn authority(received: Received<'_>) -> Option<&[u8]> {
     let in_uri = || received.parts.uri.authority().map(|authority| authority.as_str().as_bytes());
-    absolute(received.target).map(|absolute| absolute.authority).or_else(in_uri)
+    target::absolute(received.target).map(|absolute| absolute.authority).or_else(in_uri)
 }
 
 /// A name or an address, with or without a port (RFC 9110, section 7.2), without the characters that
@@ -313,143 +316,4 @@ fn check_names(parts: &Parts, rules: &Rules) -> Result<bool, Flaw> {
         Leniency::Refuse if has_underscore => Err(Flaw::Underscore),
         _ => Ok(has_underscore),
     }
-}
-
-/// The target to send instead, in origin form, if it is not in order as it is.
-fn target(received: Received<'_>, rules: &Rules) -> Result<Option<Vec<u8>>, Flaw> {
-    let sent = received.target;
-    let is_star = sent == b"*" && received.parts.method == Method::OPTIONS;
-    if is_star {
-        return Ok(None);
-    }
-    let origin_form = if sent.starts_with(b"/") { sent } else { path_of_absolute(sent)? };
-    if origin_form.contains(&b'#') {
-        return Err(Flaw::Target);
-    }
-    let end = memchr::memchr(b'?', origin_form).unwrap_or(origin_form.len());
-    let (path, query) = origin_form.split_at(end);
-    let path = if path.is_empty() { b"/" } else { path };
-    let resolved = resolved(path, rules.paths)?;
-    if resolved.is_none() && origin_form.len() == sent.len() {
-        return Ok(None);
-    }
-    Ok(Some([resolved.as_deref().unwrap_or(path), query].concat()))
-}
-
-/// `http://shop.test/path` in its parts.
-struct Absolute<'t> {
-    scheme: &'t [u8],
-    authority: &'t [u8],
-    path: &'t [u8],
-}
-
-fn absolute(target: &[u8]) -> Option<Absolute<'_>> {
-    let colon = memchr::memchr(b':', target).filter(|_| !target.starts_with(b"/"))?;
-    let rest = target[colon..].strip_prefix(b"://")?;
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
-    Some(Absolute { scheme: &target[..colon], authority, path })
-}
-
-/// The path of an absolute target. Other schemes are for other proxies.
-fn path_of_absolute(target: &[u8]) -> Result<&[u8], Flaw> {
-    let is_http =
-        |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
-    absolute(target)
-        .filter(|absolute| is_http(absolute.scheme))
-        .map(|absolute| absolute.path)
-        .ok_or(Flaw::Target)
-}
-
-/// The path without dot segments; `None` if it has none.
-fn resolved(path: &[u8], leniency: Leniency) -> Result<Option<Vec<u8>>, Flaw> {
-    if is_plain(path) {
-        return Ok(None);
-    }
-    check_escapes(path)?;
-    let segments: Vec<(&[u8], Vec<u8>)> =
-        path[1..].split(|byte| *byte == b'/').map(|segment| (segment, decoded(segment))).collect();
-    let has_dots = segments.iter().any(|(_, decoded)| is_dots(decoded));
-    for (_, decoded) in &segments {
-        check_separators(decoded, has_dots, leniency)?;
-    }
-    match leniency {
-        _ if !has_dots => Ok(None),
-        Leniency::Refuse => Err(Flaw::DotSegment),
-        Leniency::Repair => Ok(Some(without_dots(&segments))),
-    }
-}
-
-/// Each `..` takes the segment before it away, and what is empty in between, as where slashes are merged.
-fn without_dots(segments: &[(&[u8], Vec<u8>)]) -> Vec<u8> {
-    let mut kept: Vec<&[u8]> = Vec::new();
-    let is_empty = |segment: &&[u8]| segment.split(|byte| *byte == b';').next() == Some(b"");
-    for (segment, decoded) in segments {
-        match &decoded[..] {
-            b"." => {}
-            b".." => {
-                while kept.last().is_some_and(is_empty) {
-                    kept.pop();
-                }
-                kept.pop();
-            }
-            _ => kept.push(segment),
-        }
-    }
-    // A last dot segment leaves a directory behind.
-    if segments.last().is_some_and(|(_, decoded)| is_dots(decoded)) {
-        kept.push(b"");
-    }
-    [b"/", &kept.join(&b'/')[..]].concat()
-}
-
-fn is_dots(decoded: &[u8]) -> bool {
-    matches!(decoded, b"." | b"..")
-}
-
-/// Whether a path certainly needs no further look; most of a shop's do not.
-fn is_plain(path: &[u8]) -> bool {
-    let has_dots = || memchr::memmem::find(path, b"/.").is_some();
-    memchr::memchr2(b'%', b'\\', path).is_none() && !has_dots()
-}
-
-/// Escapes are two hexadecimal digits each, stand for no control character, and for no character in
-/// more bytes than it needs (RFC 3629, section 3), which some decoders take for a slash or a dot.
-fn check_escapes(path: &[u8]) -> Result<(), Flaw> {
-    let escapes = memchr::memchr_iter(b'%', path).map(|at| escaped(&path[at..]));
-    let is_sound = |byte: Option<u8>| byte.is_some_and(|byte| !byte.is_ascii_control());
-    let is_overlong = decoded(path)
-        .windows(2)
-        .any(|pair| matches!(pair, [0xc0 | 0xc1, 0x80..=0xbf] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]));
-    if escapes.into_iter().all(is_sound) && !is_overlong { Ok(()) } else { Err(Flaw::PathEscape) }
-}
-
-/// An escaped slash is data to some origins and a separator to others. Where there are dot segments, that
-/// is two paths; and what only some servers take for a dot segment is one as well.
-fn check_separators(decoded: &[u8], has_dots: bool, leniency: Leniency) -> Result<(), Flaw> {
-    let has_slash = decoded.contains(&b'/');
-    let hides_dots = decoded.split(|byte| *byte == b'/').any(|part| {
-        // A servlet container takes `..;x` for `..`.
-        part.contains(&b';') && part.split(|byte| *byte == b';').next().is_some_and(is_dots)
-            || has_slash && is_dots(part)
-    });
-    let is_refused = has_slash && (has_dots || leniency == Leniency::Refuse);
-    if decoded.contains(&b'\\') || hides_dots || is_refused { Err(Flaw::PathSeparator) } else { Ok(()) }
-}
-
-/// Escapes undone, once.
-fn decoded(mut rest: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(rest.len());
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = escaped(rest);
-        bytes.push(escaped.unwrap_or(*first));
-        rest = if escaped.is_some() { &rest[3..] } else { after };
-    }
-    bytes
-}
-
-/// The byte that `%` and two hexadecimal digits at the start of `text` stand for.
-fn escaped(text: &[u8]) -> Option<u8> {
-    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
-    (text.first() == Some(&b'%')).then(|| u8::try_from(digit(1)? << 4 | digit(2)?).ok())?
 }

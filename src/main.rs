@@ -19,7 +19,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Stand in front of a shop
-    Serve(serve::Arguments),
+    Serve(serve::flags::Arguments),
     /// Check policy files; exit 1 and tell every mistake if there is one
     Check(check::Arguments),
     /// Print the JSON Schema of policy files, for editors

@@ -27,7 +27,7 @@ use crate::generation::Generation;
 use crate::history::History;
 use crate::journal::writer::{Journal, JournalSettings, Tapped};
 use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::meters::{ClassMeters, Side};
+use crate::telemetry::meters::{Arm, ClassMeters};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use crate::telemetry::samples::Samples;
@@ -49,7 +49,7 @@ pub struct Running {
     /// The generation beside it.
     pub canary: Option<Arc<Canary>>,
     /// Which of two it is, if there are two.
-    side: Option<Side>,
+    arm: Option<Arm>,
     /// Counts up with every change of what the gates decide under.
     swap: u64,
 }
@@ -224,28 +224,28 @@ impl Running {
         Running {
             limits: Arc::new(Limits::new(&generation.policy.clients.limits)),
             meters: metrics.class_meters(&generation.policy.core, None),
-            generation: generation.timed_by(metrics.model_time.clone()),
+            generation: generation.timed_by(metrics.inference.time.clone()),
             canary: None,
-            side: None,
+            arm: None,
             swap: 0,
         }
     }
 
-    /// The same as one side of two, which are counted apart.
-    fn on_side(self, side: Side, metrics: &Metrics) -> Running {
-        let meters = metrics.class_meters(&self.generation.policy.core, Some(side));
-        Running { meters, side: Some(side), ..self }
+    /// The same as one arm of two, which are counted apart.
+    fn in_arm(self, arm: Arm, metrics: &Metrics) -> Running {
+        let meters = metrics.class_meters(&self.generation.policy.core, Some(arm));
+        Running { meters, arm: Some(arm), ..self }
     }
 
     /// The same with this canary beside it, or without one.
     fn beside(&self, canary: Option<Arc<Canary>>, metrics: &Metrics) -> Running {
-        let side = canary.is_some().then_some(Side::Rest);
+        let arm = canary.is_some().then_some(Arm::Rest);
         Running {
             generation: self.generation.clone(),
             limits: self.limits.clone(),
-            meters: metrics.class_meters(&self.generation.policy.core, side),
+            meters: metrics.class_meters(&self.generation.policy.core, arm),
             canary,
-            side,
+            arm,
             swap: self.swap,
         }
     }

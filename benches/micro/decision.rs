@@ -17,12 +17,12 @@ use plimsoll::classify::path;
 use plimsoll::classify::sessions::SessionTable;
 use plimsoll::clients::Usage;
 use plimsoll::clock::Clock;
-use plimsoll::gate::{Asked, Asking, Gate, Permit};
+use plimsoll::gate::{Asked, Gate, Permit};
 use plimsoll::generation::Generation;
 use plimsoll::journal::entry::Judged;
 use plimsoll::model::Scorer;
 use plimsoll::policy;
-use plimsoll_core::controller::Outcome;
+use plimsoll_core::controller::{Arrival, Outcome};
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::standing::{Tenure, Value};
 
@@ -64,16 +64,18 @@ impl Shell {
     }
 
     fn ask(&self, class: ClassId, value: f32, usage_penalty: u8, patience: Duration) -> Option<Permit> {
-        let asking = Asking {
-            judged: Judged::default(),
+        let deadline = self.clock.now().after(patience);
+        let (value, tenure) = (Value::new(value), Tenure::Fresh);
+        let asked = self.gate.ask(&self.generation.policy.core, &Judged::default(), |request| Arrival {
+            request,
             class,
-            value: Value::new(value),
-            tenure: Tenure::Fresh,
+            value,
+            tenure,
             usage_penalty,
             lot: 0,
-            deadline: self.clock.now().after(patience),
-        };
-        match self.gate.ask(&self.generation.policy.core, asking) {
+            deadline,
+        });
+        match asked {
             Asked::Answered(answer) => answer.permit,
             Asked::Waiting(_) | Asked::Stale => unreachable!("nobody here waits, and no policy changes"),
         }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput};
 use plimsoll::clock::Clock;
-use plimsoll::gate::{Asked, Asking, Gate};
+use plimsoll::gate::{Asked, Gate};
 use plimsoll::journal::entry::Judged;
 use plimsoll::policy;
-use plimsoll_core::controller::Outcome;
+use plimsoll_core::controller::{Arrival, Outcome};
 use plimsoll_core::policy::Policy;
 use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
@@ -30,18 +30,16 @@ impl Door {
 
     /// A request that finds a free seat, from its question to its end.
     fn pass(&self) {
-        let asking = Asking {
-            judged: Judged::default(),
+        let asked = self.gate.ask(&self.policy, &Judged::default(), |request| Arrival {
+            request,
             class: self.policy.ids().next().expect("a policy has a class"),
             value: Value::new(0.5),
             tenure: Tenure::Fresh,
             usage_penalty: 0,
             lot: 0,
             deadline: Time::NEVER,
-        };
-        let Asked::Answered(answer) = self.gate.ask(&self.policy, asking) else {
-            unreachable!("a seat is free for each thread")
-        };
+        });
+        let Asked::Answered(answer) = asked else { unreachable!("a seat is free for each thread") };
         let permit = answer.permit.expect("a seat is free for each thread");
         permit.first_byte(Time::ZERO);
         permit.finish(Outcome::Success);

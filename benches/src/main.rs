@@ -17,6 +17,7 @@ mod crowd;
 mod cookies;
 mod client;
 mod target;
+mod latencies;
 mod tally;
 mod timeline;
 mod gauges;

@@ -8,13 +8,15 @@
 //! It prints what it measured and judges nothing but its own validity.
 
 use crate::contestant::Contestant;
+use crate::latencies::quantile;
 use crate::load;
 use crate::play;
 use crate::report::{Report, millis, optional_ms, percent, ratio};
 use crate::results;
 use crate::scenario::Scenario;
 use crate::stage::ProxyArgs;
-use crate::tally::{Cell, Tally, quantile};
+use crate::tally::Tally;
+use crate::tally::cell::Cell;
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;

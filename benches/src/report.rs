@@ -12,8 +12,10 @@ pub(crate) mod page;
 pub(crate) mod record;
 pub(crate) mod recording;
 
+use crate::latencies::quantile;
 use crate::open_loop::LAG_P99_MAX;
-use crate::tally::{Cell, Tally, quantile};
+use crate::tally::Tally;
+use crate::tally::cell::Cell;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;

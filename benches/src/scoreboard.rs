@@ -4,11 +4,13 @@
 //! the shop, to whom a p99 means nothing.
 
 use crate::arrivals::{Arrival, Schedule};
+use crate::latencies::quantile;
 use crate::open_loop::LAG_P99_MAX;
 use crate::origin::pages::Route;
 use crate::report::{millis, optional_ms};
 use crate::scenario::Scenario;
-use crate::tally::{Cell, Tally, quantile};
+use crate::tally::Tally;
+use crate::tally::cell::Cell;
 use std::fmt::Write;
 
 /// What came of one of the two runs.

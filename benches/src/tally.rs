@@ -1,14 +1,17 @@
 //! Counts what became of the requests of a run, per phase and per class.
 //!
-//! Latencies go into HDR histograms, so that a p99 is exact to three digits
-//! however long the run, and so that runs of several seeds can be pooled by
+//! Latencies go into histograms, so that runs of several seeds can be pooled by
 //! adding them up. Useful work is defined as in the project's targets: the cost
 //! of the good responses completed between two seconds after the start of a
 //! phase (until then the load is still a mixture) and its end.
 //!
 //! It prints nothing: see `report`.
 
+pub(crate) mod cell;
+
 use crate::client::failure::Failure;
+use crate::latencies::{latencies, quantile, record_latency};
+use cell::Cell;
 use hdrhistogram::Histogram;
 use http::StatusCode;
 use std::collections::BTreeMap;
@@ -16,10 +19,6 @@ use std::time::Duration;
 
 /// Left out at the start of a phase when its useful work is counted.
 pub(crate) const SETTLING: Duration = Duration::from_secs(2);
-/// A refusal that takes longer was not given at the door: the project's target for refusals.
-const DOOR: Duration = Duration::from_millis(5);
-/// The longest latency told apart; no client has this much patience.
-const LATENCY_MAX: Duration = Duration::from_secs(600);
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,93 +64,6 @@ impl Expectation {
 
 fn is_refusal(status: StatusCode) -> bool {
     matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS)
-}
-
-/// What became of the requests of one class in one phase.
-#[derive(Clone, Debug)]
-pub(crate) struct Cell {
-    /// Requests sent.
-    pub(crate) offered: u64,
-    /// Answered as expected, in time.
-    pub(crate) good: u64,
-    /// Answered as expected, too late.
-    pub(crate) late: u64,
-    /// Refused, by status: 503 or 429.
-    pub(crate) refused: BTreeMap<u16, u64>,
-    /// Refused later than at the door.
-    pub(crate) refused_late: u64,
-    /// Answered otherwise, by status.
-    pub(crate) errors: BTreeMap<u16, u64>,
-    /// No connection, or it broke.
-    pub(crate) failed: u64,
-    /// Left by the client.
-    pub(crate) timed_out: u64,
-    /// Microseconds from the intended send time to the end of a good or late answer.
-    pub(crate) served_us: Histogram<u64>,
-    /// The same for refusals.
-    pub(crate) refused_us: Histogram<u64>,
-}
-
-impl Default for Cell {
-    fn default() -> Cell {
-        Cell {
-            offered: 0,
-            good: 0,
-            late: 0,
-            refused: BTreeMap::new(),
-            refused_late: 0,
-            errors: BTreeMap::new(),
-            failed: 0,
-            timed_out: 0,
-            served_us: latencies(),
-            refused_us: latencies(),
-        }
-    }
-}
-
-impl Cell {
-    /// How many were refused.
-    pub(crate) fn refusals(&self) -> u64 {
-        self.refused.values().sum()
-    }
-
-    fn settled(&self) -> u64 {
-        let errors = self.errors.values().sum::<u64>();
-        self.good + self.late + self.refusals() + errors + self.failed + self.timed_out
-    }
-
-    /// Adds the counts of `other`.
-    pub(crate) fn add(&mut self, other: &Cell) {
-        self.offered += other.offered;
-        self.good += other.good;
-        self.late += other.late;
-        self.refused_late += other.refused_late;
-        self.failed += other.failed;
-        self.timed_out += other.timed_out;
-        add_counts(&mut self.refused, &other.refused);
-        add_counts(&mut self.errors, &other.errors);
-        self.served_us += &other.served_us;
-        self.refused_us += &other.refused_us;
-    }
-
-    fn record(&mut self, outcome: Outcome, verdict: Verdict, latency: Duration) {
-        match (verdict, outcome) {
-            (Verdict::Good, _) => self.good += 1,
-            (Verdict::Late, _) => self.late += 1,
-            (Verdict::Refused, Outcome::Answered(status)) => count(&mut self.refused, status),
-            (_, Outcome::Answered(status)) => count(&mut self.errors, status),
-            (_, Outcome::Failed(_)) => self.failed += 1,
-            (_, Outcome::TimedOut) => self.timed_out += 1,
-        }
-        match verdict {
-            Verdict::Good | Verdict::Late => record_latency(&mut self.served_us, latency),
-            Verdict::Refused => {
-                self.refused_late += u64::from(latency > DOOR);
-                record_latency(&mut self.refused_us, latency);
-            }
-            Verdict::Unserved => {}
-        }
-    }
 }
 
 /// An outcome, judged.
@@ -350,32 +262,6 @@ impl Tally {
 
     fn cell_mut(&mut self, account: Account) -> &mut Cell {
         &mut self.cells[account.phase * self.classes + account.class]
-    }
-}
-
-/// A quantile of recorded microseconds; `None` if nothing was recorded.
-pub(crate) fn quantile(histogram: &Histogram<u64>, quantile: f64) -> Option<Duration> {
-    (!histogram.is_empty()).then(|| Duration::from_micros(histogram.value_at_quantile(quantile)))
-}
-
-/// An empty histogram of microseconds.
-pub(crate) fn latencies() -> Histogram<u64> {
-    let max = u64::try_from(LATENCY_MAX.as_micros()).expect("ten minutes fit");
-    Histogram::new_with_bounds(1, max, 3).expect("the bounds are constant and valid")
-}
-
-/// Adds a latency; one beyond the histogram's range counts as the longest.
-pub(crate) fn record_latency(histogram: &mut Histogram<u64>, latency: Duration) {
-    histogram.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
-}
-
-fn count(counts: &mut BTreeMap<u16, u64>, status: StatusCode) {
-    *counts.entry(status.as_u16()).or_default() += 1;
-}
-
-fn add_counts(counts: &mut BTreeMap<u16, u64>, other: &BTreeMap<u16, u64>) {
-    for (status, number) in other {
-        *counts.entry(*status).or_default() += number;
     }
 }
 

@@ -7,8 +7,9 @@
 //!
 //! It is for charts and for people who watch. What counts in the end is in `tally`.
 
+use crate::latencies::{latencies, quantile, record_latency};
 use crate::report::millis;
-use crate::tally::{Verdict, latencies, quantile, record_latency};
+use crate::tally::Verdict;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -4,10 +4,12 @@
 //! nobody came is worth nothing. Phases of warm-up count for nothing either.
 
 use crate::crowd::Survival;
+use crate::latencies::quantile;
 use crate::report::{millis, optional_ms};
 use crate::scenario::Scenario;
 use crate::scenario::threshold::{Ending, Measure, Subject, Threshold};
-use crate::tally::{Cell, Tally, quantile};
+use crate::tally::Tally;
+use crate::tally::cell::Cell;
 use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 

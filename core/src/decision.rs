@@ -133,6 +133,13 @@ pub enum Decision {
     Shed(Reason),
 }
 
+impl Decision {
+    /// Whether it lets its request in.
+    pub const fn is_admitted(self) -> bool {
+        matches!(self, Decision::Admit | Decision::AdmitObserved(_))
+    }
+}
+
 impl Evidence {
     /// The decision as a sentence an on-call engineer understands.
     pub fn sentence(&self, decision: Decision) -> String {

@@ -9,6 +9,7 @@
 
 mod image;
 pub mod time;
+pub mod agenda;
 pub mod policy;
 pub mod decision;
 mod succession;

@@ -183,6 +183,16 @@ pub enum Mode {
     Observe,
 }
 
+impl Mode {
+    /// The name in policies and the admin API.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Observe => "observe",
+        }
+    }
+}
+
 #[cfg(test)]
 impl Class {
     /// A class for unit tests: all seats, no floor, no breaker.

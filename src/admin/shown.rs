@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use plimsoll_core::breaker::{BreakerState, Forced};
 use plimsoll_core::controller::ClassSnapshot;
-use plimsoll_core::policy::{Class, Mode, Share};
+use plimsoll_core::policy::{Class, Share};
 use serde_json::{Value, json};
 
 use super::Admin;
@@ -100,22 +100,22 @@ impl Admin {
         let Some(canary) = &running.canary else { return json!({ "canary": null }) };
         let generation = &canary.running.generation;
         let names = generation.policy.core.classes().iter().map(|class| &class.name);
-        let sides = names.zip(canary.running.meters.iter().zip(&running.meters));
-        let class = |(name, (of_canary, of_rest)): (&String, (&ClassMeters, &ClassMeters))| json!({ "class": name, "canary": side_state(of_canary), "rest": side_state(of_rest) });
+        let arms = names.zip(canary.running.meters.iter().zip(&running.meters));
+        let class = |(name, (of_canary, of_rest)): (&String, (&ClassMeters, &ClassMeters))| json!({ "class": name, "canary": arm_state(of_canary), "rest": arm_state(of_rest) });
         json!({ "canary": {
             "generation": generation.number,
             "running": running.generation.number,
             "policy": generation.policy.source,
             "share": part(canary.share),
             "began": canary.began,
-            "classes": sides.map(class).collect::<Vec<_>>(),
+            "classes": arms.map(class).collect::<Vec<_>>(),
         } })
     }
 
     pub(super) fn mode(&self) -> Value {
         let running = self.serving.running();
         json!({
-            "mode": mode_name(running.generation.policy.core.mode()),
+            "mode": running.generation.policy.core.mode().name(),
             "overridden": running.generation.contents().observes.is_some(),
             "generation": running.generation.number,
         })
@@ -139,13 +139,13 @@ fn class_state(class: &Class, settings: &ClassSettings, meters: &ClassMeters) ->
     })
 }
 
-fn side_state(meters: &ClassMeters) -> Value {
-    meters.side.as_ref().map_or(Value::Null, |side| {
+fn arm_state(meters: &ClassMeters) -> Value {
+    meters.arm.as_ref().map_or(Value::Null, |arm| {
         json!({
-            "admitted": side.admitted.get(),
-            "shed": side.shed.get(),
-            "slo_kept": side.slo_kept.get(),
-            "slo_missed": side.slo_missed.get(),
+            "admitted": arm.admitted.get(),
+            "shed": arm.shed.get(),
+            "slo_kept": arm.slo_kept.get(),
+            "slo_missed": arm.slo_missed.get(),
         })
     })
 }
@@ -192,12 +192,5 @@ fn forced_name(forced: Forced) -> &'static str {
     match forced {
         Forced::Open => "open",
         Forced::Closed => "closed",
-    }
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
     }
 }

@@ -1,11 +1,15 @@
 //! What a session is to a decision: how far it is in the funnel, and how much it has asked for.
 //!
-//! Plain values; the memory behind them is [`sessions`](super::sessions).
+//! Plain values; the memory behind them is [`sessions`](super::sessions). Their JSON is what the proxy samples and
+//! what `plimsoll features` reads, so that training computes what serving did.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How far a session has come towards an order. Later stages are worth more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Stage {
     /// Has looked at nothing yet.
@@ -60,7 +64,8 @@ impl Visit {
 }
 
 /// Where a session's first request came from, as its referrer tells.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Entry {
     /// No referrer.
@@ -77,7 +82,8 @@ pub enum Entry {
 }
 
 /// What the table knows of one session at one request, the request itself not counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct SessionView {
     /// Requests so far.
     pub requests: u32,
@@ -90,8 +96,10 @@ pub struct SessionView {
     /// Checkout requests so far.
     pub checkouts: u32,
     /// Time since the first request.
+    #[serde(rename = "age_s", with = "whole_seconds")]
     pub age: Duration,
     /// Time since the request before this one.
+    #[serde(rename = "idle_s", with = "whole_seconds")]
     pub idle: Duration,
     /// How far it is.
     pub stage: Stage,
@@ -99,6 +107,21 @@ pub struct SessionView {
     pub entry: Entry,
     /// Whether it carried a session cookie on its first request.
     pub returning: bool,
-    /// Whether a request of it was admitted before.
+    /// Whether a request of it was admitted before. No feature: a model must not learn our decisions.
+    #[serde(skip)]
     pub admitted: bool,
+}
+
+mod whole_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(time.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_secs)
+    }
 }

@@ -11,7 +11,6 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -23,7 +22,7 @@ use crate::classify::features::{
 };
 use crate::classify::head::Head;
 use crate::classify::path;
-use crate::classify::session::{Entry, SessionView, Stage};
+use crate::classify::session::SessionView;
 
 /// Where requests come from, or that only the schema is asked for.
 #[derive(Debug, clap::Args)]
@@ -66,7 +65,7 @@ struct Row {
     headers: HashMap<String, String>,
     operation: Option<String>,
     #[serde(default)]
-    session: Session,
+    session: SessionView,
     #[serde(default)]
     hour: u8,
     #[serde(default)]
@@ -75,43 +74,6 @@ struct Row {
 
 fn get() -> String {
     "GET".to_owned()
-}
-
-/// A session as the training code simulates it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Session {
-    requests: u32,
-    views: u32,
-    searches: u32,
-    carts: u32,
-    checkouts: u32,
-    age_s: u32,
-    idle_s: u32,
-    stage: StageName,
-    entry: EntryName,
-    returning: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum StageName {
-    #[default]
-    Arrived,
-    Browsing,
-    Cart,
-    Checkout,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum EntryName {
-    #[default]
-    Direct,
-    Search,
-    Social,
-    Referral,
-    Campaign,
 }
 
 /// Writes the vectors of every request; `path_key` is the normaliser the proxy serves with.
@@ -151,7 +113,7 @@ impl Row {
         let (mut request, mut session) = ([0.0; REQUEST_LEN], [0.0; SESSION_LEN]);
         RequestFeatures::of(&head, &path_key(&uri), self.operation.as_deref()).write(&mut request);
         let time = LocalTime { hour: self.hour, weekday: self.weekday };
-        write_session(&self.session.view(), time, &mut session);
+        write_session(&self.session, time, &mut session);
         Ok([request.as_slice(), &session].concat())
     }
 
@@ -164,52 +126,13 @@ impl Row {
     }
 }
 
-impl Session {
-    fn view(&self) -> SessionView {
-        SessionView {
-            requests: self.requests,
-            views: self.views,
-            searches: self.searches,
-            carts: self.carts,
-            checkouts: self.checkouts,
-            age: Duration::from_secs(self.age_s.into()),
-            idle: Duration::from_secs(self.idle_s.into()),
-            stage: self.stage.into(),
-            entry: self.entry.into(),
-            returning: self.returning,
-            admitted: false,
-        }
-    }
-}
-
-impl From<StageName> for Stage {
-    fn from(name: StageName) -> Stage {
-        match name {
-            StageName::Arrived => Stage::Arrived,
-            StageName::Browsing => Stage::Browsing,
-            StageName::Cart => Stage::Cart,
-            StageName::Checkout => Stage::Checkout,
-        }
-    }
-}
-
-impl From<EntryName> for Entry {
-    fn from(name: EntryName) -> Entry {
-        match name {
-            EntryName::Direct => Entry::Direct,
-            EntryName::Search => Entry::Search,
-            EntryName::Social => Entry::Social,
-            EntryName::Referral => Entry::Referral,
-            EntryName::Campaign => Entry::Campaign,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::classify::session::{Entry, Stage};
     use crate::telemetry::samples::Seen;
     use serde_json::json;
+    use std::time::Duration;
 
     fn run(input: &str) -> anyhow::Result<Vec<u8>> {
         let mut output = Vec::new();
@@ -235,11 +158,11 @@ mod tests {
         for (stage, entry) in stages.into_iter().flat_map(|stage| entries.map(|entry| (stage, entry))) {
             let view =
                 SessionView { requests: 9, views: 3, carts: 1, age, stage, entry, ..SessionView::default() };
-            let seen = Seen::new(7, "cart", &view, (0.0, LocalTime { hour: 23, weekday: 6 }));
+            let seen = Seen::new(7, "cart", &view, 0.0, LocalTime { hour: 23, weekday: 6 });
             let seen = serde_json::to_value(seen).unwrap();
             let row = json!({ "url": "/", "session": seen["session"], "hour": seen["hour"] });
             let row: Row = serde_json::from_value(row).unwrap();
-            assert_eq!((row.session.view(), row.hour), (view, 23));
+            assert_eq!((row.session, row.hour), (view, 23));
         }
     }
 

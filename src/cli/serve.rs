@@ -4,20 +4,21 @@
 //! period on SIGTERM even when idle, and a port in use is a panic in it. Here,
 //! a port in use is a message, and a drained process ends at once.
 //!
-//! How the sockets pass to the next process is `handover`'s part.
+//! What the flags come to is `flags`'s part, how the sockets pass to the next process `handover`'s.
 
+pub mod flags;
 mod handover;
 mod logging;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use sd_notify::NotifyState;
@@ -26,12 +27,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::{Admin, access};
-use crate::cli::model::own_program;
+use crate::cli::serve::flags::Arguments;
 use crate::cli::serve::handover::{Predecessor, Sockets};
-use crate::config::{
-    AdminPlace, Config, DEFAULT_POOL, Endpoint, JOURNAL_BYTES_MAX, Listener, Pool, ServerTls,
-};
-use crate::journal::writer::JournalSettings;
+use crate::config::ServerTls;
 use crate::memory;
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::doors::Doors;
@@ -49,48 +47,13 @@ const UPSTREAM_KEEPALIVE: usize = 1_024;
 
 type ProxyDoors = Doors<HttpProxy<Plimsoll>>;
 
-/// The flags of `serve`: shorthand for a settings file.
-#[derive(Debug, clap::Args)]
-pub struct Arguments {
-    /// Where clients connect (repeatable)
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Vec<SocketAddr>,
-    /// An endpoint of the shop, host:port (repeatable)
-    #[arg(long, value_name = "HOST:PORT")]
-    upstream: Vec<String>,
-    /// Where the admin API listens: an address, or unix:PATH
-    #[arg(long, value_name = "ADDRESS|unix:PATH", value_parser = AdminPlace::parse)]
-    admin: Option<AdminPlace>,
-    /// The token the admin API asks for; needed where others reach its address
-    #[arg(long, value_name = "FILE")]
-    admin_token_file: Option<PathBuf>,
-    /// The policy file, or a directory of overlays; the built-in storefront policy if absent
-    #[arg(long, value_name = "FILE|DIR")]
-    policy: Option<PathBuf>,
-    /// The model bundle; the policy's choice if absent
-    #[arg(long, value_name = "DIR")]
-    model: Option<PathBuf>,
-    /// Where generations are kept over restarts; in memory only if absent
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
-    /// Where the journal of all decisions goes; at most 1 GiB is kept
-    #[arg(long, value_name = "DIR")]
-    journal: Option<PathBuf>,
-    /// Process settings; flags win over them
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Worker threads; one per core if absent
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-}
-
 /// Serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// Settings, a policy or an address that cannot be used.
 pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     logging::start();
-    let config = settings(arguments)?;
+    let config = arguments.settings()?;
     let (sockets, predecessor) = Sockets::open(&config)?;
     let admin = sockets.admin.as_ref().map(TcpListener::try_clone).transpose()?;
     let admin = access::bind(&config.admin, admin, predecessor.is_some())?;
@@ -112,48 +75,6 @@ pub fn complain(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn settings(arguments: Arguments) -> anyhow::Result<Config> {
-    let mut config = match &arguments.config {
-        Some(path) => Config::read(path)?,
-        None => Config::default(),
-    };
-    if !arguments.listen.is_empty() {
-        config.listen = arguments.listen.into_iter().map(Listener::clear).collect();
-    }
-    if !arguments.upstream.is_empty() {
-        let endpoints = arguments.upstream.iter().map(|text| endpoint(text));
-        config.pools.retain(|pool| pool.name != DEFAULT_POOL);
-        config.pools.push(Pool::new(DEFAULT_POOL, endpoints.collect::<anyhow::Result<_>>()?));
-    }
-    match arguments.admin {
-        Some(AdminPlace::Address(address)) => config.admin.listen = Some(address),
-        Some(AdminPlace::Socket(socket)) => config.admin.socket = Some(socket),
-        None => {}
-    }
-    config.admin.token_file = arguments.admin_token_file.or(config.admin.token_file);
-    config.policy = arguments.policy.or(config.policy);
-    config.model = arguments.model.or(config.model);
-    config.state_dir = arguments.state_dir.or(config.state_dir);
-    if let Some(directory) = arguments.journal {
-        let bytes_max = config.journal.map_or(JOURNAL_BYTES_MAX, |journal| journal.bytes_max);
-        config.journal = Some(JournalSettings { directory, bytes_max });
-    }
-    config.canary = own_program().ok();
-    config.threads = arguments.threads.map(usize::from).or(config.threads);
-    if config.listen.is_empty() {
-        bail!("nowhere to listen: give --listen 127.0.0.1:8080, or `listen:` in --config");
-    }
-    if config.pools.iter().all(|pool| pool.endpoints.is_empty()) {
-        bail!("nothing to stand in front of: give --upstream 127.0.0.1:3000, or `pools:` in --config");
-    }
-    Ok(config)
-}
-
-fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
-    let host = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
-    host.parse().with_context(|| format!("--upstream {text}"))
-}
-
 /// Serves until it is told to end, or until a successor serves.
 async fn serve(
     serving: Arc<Serving>,
@@ -165,30 +86,14 @@ async fn serve(
     let (stop, stopped) = watch::channel(false);
     memory::recall(&serving);
     let proxy = Plimsoll::new(serving.clone()).await?;
+    start_keepers(&serving, &proxy, &stopped);
     let strain = proxy.strain();
-    let metrics = serving.metrics.connections.clone();
-    tokio::spawn(strain.clone().watch(serving.config.memory_bytes_max, serving.clock, metrics));
-    for watch in proxy.watch_endpoints(&stopped) {
-        tokio::spawn(watch);
-    }
-    for pool in &serving.pools {
-        let gate = pool.gate.clone();
-        tokio::spawn(async move { gate.run_timer().await });
-    }
     let Sockets { listeners, .. } = sockets.duplicate().context("cannot duplicate the sockets")?;
     // The listener knows the port that the system chose where `:0` was asked for.
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     let (doors, mut accepting) =
         Doors::open(http(proxy, serving.clone()), serving.clone(), listeners, strain, &stopped)?;
-    let reading = doors.clone();
-    let api = Admin::new(serving.clone(), move || reading.reload_certificates());
-    let mut admin_api = JoinSet::new();
-    for bound in admin {
-        let (listener, access) = bound.into_listener()?;
-        admin_api.spawn(api.clone().serve(listener, access));
-    }
-    tokio::spawn(vigil::keep(serving.clone()));
-    tokio::spawn(timetable::keep(serving.clone()));
+    let (api, mut admin_api) = open_admin(&serving, &doors, admin)?;
     for address in addresses {
         let source = &serving.running().generation.policy.source;
         let number = serving.running().generation.number;
@@ -198,10 +103,8 @@ async fn serve(
     let saving = tokio::spawn(keep_saving(serving.clone()));
     api.set_ready(true);
     tell_service_manager(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
-    if let Some(predecessor) = predecessor {
-        predecessor
-            .relieve()
-            .unwrap_or_else(|error| log::warn!("the process before this one is gone: {error}"));
+    if let Some(Err(error)) = predecessor.map(Predecessor::relieve) {
+        log::warn!("the process before this one is gone: {error}");
     }
     let end = until_the_end(&mut signals, &serving, &doors, &sockets).await;
     match end {
@@ -221,6 +124,38 @@ async fn serve(
     drain(&serving, &doors, end).await;
     serving.finish_journal();
     Ok(())
+}
+
+/// Starts what goes on beside the requests, until the process ends: checks of endpoints, timers of gates, an eye
+/// on memory, on what a new policy does, and on the hour.
+fn start_keepers(serving: &Arc<Serving>, proxy: &Plimsoll, stopped: &watch::Receiver<bool>) {
+    let metrics = serving.metrics.connections.clone();
+    tokio::spawn(proxy.strain().watch(serving.config.memory_bytes_max, serving.clock, metrics));
+    for watch in proxy.watch_endpoints(stopped) {
+        tokio::spawn(watch);
+    }
+    for pool in &serving.pools {
+        let gate = pool.gate.clone();
+        tokio::spawn(async move { gate.run_timer().await });
+    }
+    tokio::spawn(vigil::keep(serving.clone()));
+    tokio::spawn(timetable::keep(serving.clone()));
+}
+
+/// Serves the admin API wherever it is bound.
+fn open_admin(
+    serving: &Arc<Serving>,
+    doors: &Arc<ProxyDoors>,
+    bound: Vec<access::Bound>,
+) -> anyhow::Result<(Arc<Admin>, JoinSet<()>)> {
+    let reading = doors.clone();
+    let api = Admin::new(serving.clone(), move || reading.reload_certificates());
+    let mut serving = JoinSet::new();
+    for bound in bound {
+        let (listener, access) = bound.into_listener()?;
+        serving.spawn(api.clone().serve(listener, access));
+    }
+    Ok((api, serving))
 }
 
 fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {

@@ -8,10 +8,10 @@
 //!
 //! It judges no request: a journal has no paths. Whoever asks says which class each has.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use plimsoll_core::agenda::Agenda;
 use plimsoll_core::controller::{Arrival, Capacity, Controller, Effect, Event};
 use plimsoll_core::decision::{Decision, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
@@ -41,20 +41,18 @@ pub fn rerun(recollection: &Recollection, stretch: &Stretch, under: &Under<'_>) 
     world.fates
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What happens to a request, by its place.
+#[derive(Clone, Copy, Debug)]
 enum Step {
     /// The first byte comes; the request had been sent then.
-    FirstByte(Time),
+    FirstByte { place: usize, sent: Time },
     /// The answer ends.
-    End,
+    End(usize),
     /// Its client leaves, if it still waits.
-    Leave,
+    Leave(usize),
     /// A request of before, which has no end in the journal, gives its permit back.
-    GiveUp { slot: u32, epoch: u32 },
+    GiveUp(RequestId),
 }
-
-/// A step of one request: its place, and the slot it has.
-type Planned = (Time, u64, Step, usize);
 
 struct World<'r> {
     recollection: &'r Recollection,
@@ -63,8 +61,7 @@ struct World<'r> {
     controller: Controller,
     capacity: Option<Capacity>,
     now: Time,
-    agenda: BinaryHeap<Reverse<Planned>>,
-    planned: u64,
+    agenda: Agenda<Step>,
     fates: Vec<Fate>,
     /// The name that each live request has here, by its place.
     names: HashMap<usize, RequestId>,
@@ -93,8 +90,7 @@ impl<'r> World<'r> {
             controller,
             capacity: None,
             now: stretch.began,
-            agenda: BinaryHeap::new(),
-            planned: 0,
+            agenda: Agenda::default(),
             fates: vec![Fate::Open; stretch.asked.len()],
             names: HashMap::new(),
             holders: Vec::new(),
@@ -152,7 +148,7 @@ impl<'r> World<'r> {
         self.holders[(request.slot - self.stretch.slots) as usize] = place;
         self.names.insert(place, request);
         if let Some(left_after) = asked.left_after {
-            self.plan(self.now.after(left_after), Step::Leave, place);
+            self.agenda.plan(self.now.after(left_after), Step::Leave(place));
         }
         let arrival = self.arrival(place, request);
         self.tell(Event::Arrived(arrival));
@@ -194,7 +190,7 @@ impl<'r> World<'r> {
         // A wakeup that changes nothing is not asked for twice.
         let mut woken_at = None;
         loop {
-            let planned = self.agenda.peek().map_or(Time::NEVER, |Reverse((when, ..))| *when);
+            let planned = self.agenda.next_at().unwrap_or(Time::NEVER);
             let wakeup = self.controller.next_wakeup().filter(|at| Some(*at) != woken_at);
             let wakeup = wakeup.unwrap_or(Time::NEVER);
             if planned.min(wakeup) > until {
@@ -204,33 +200,34 @@ impl<'r> World<'r> {
             if wakeup < planned {
                 woken_at = Some(wakeup);
                 self.tell(Event::Woken);
-            } else if let Some(Reverse((_, _, step, place))) = self.agenda.pop() {
-                self.take_step(step, place);
+            } else if let Some((_, step)) = self.agenda.pop() {
+                self.take_step(step);
             }
         }
         self.now = self.now.max(until);
     }
 
-    fn take_step(&mut self, step: Step, place: usize) {
-        if let Step::GiveUp { slot, epoch } = step {
-            return self.tell(Event::Abandoned { request: RequestId { slot, epoch } });
-        }
-        let Some(request) = self.names.get(&place).copied() else { return };
+    fn take_step(&mut self, step: Step) {
         match step {
-            Step::FirstByte(sent) => self.tell(Event::FirstByte { request, sent }),
-            Step::End => {
-                self.vacate(place);
+            Step::FirstByte { place, sent } => {
+                if let Some(request) = self.names.get(&place).copied() {
+                    self.tell(Event::FirstByte { request, sent });
+                }
+            }
+            Step::End(place) => {
+                let Some(request) = self.vacate(place) else { return };
                 self.tell(match self.services[place].outcome {
                     Some(outcome) => Event::Finished { request, outcome },
                     None => Event::Abandoned { request },
                 });
             }
-            Step::Leave if self.fates[place] == Fate::Open => {
+            Step::Leave(place) if self.fates[place] == Fate::Open => {
+                let Some(request) = self.vacate(place) else { return };
                 self.fates[place] = Fate::Left;
-                self.vacate(place);
                 self.tell(Event::Abandoned { request });
             }
-            Step::Leave | Step::GiveUp { .. } => {}
+            Step::Leave(_) => {}
+            Step::GiveUp(request) => self.tell(Event::Abandoned { request }),
         }
     }
 
@@ -245,11 +242,10 @@ impl<'r> World<'r> {
     }
 
     fn carry_out(&mut self, effect: &Effect) {
-        let is_admitted = matches!(effect.decision, Decision::Admit | Decision::AdmitObserved(_));
+        let is_admitted = effect.decision.is_admitted();
         let Some(slot) = effect.request.slot.checked_sub(self.stretch.slots) else {
             if is_admitted && !self.ending.contains(&effect.request) {
-                let RequestId { slot, epoch } = effect.request;
-                self.plan(self.now, Step::GiveUp { slot, epoch }, usize::MAX);
+                self.agenda.plan(self.now, Step::GiveUp(effect.request));
             }
             return;
         };
@@ -258,24 +254,21 @@ impl<'r> World<'r> {
             self.fates[place] = Fate::Served;
             let Service { first_byte, ended, .. } = self.services[place];
             if let Some((sent, came)) = first_byte {
-                self.plan(self.now.after(came), Step::FirstByte(self.now.after(sent)), place);
+                let sent = self.now.after(sent);
+                self.agenda.plan(self.now.after(came), Step::FirstByte { place, sent });
             }
-            self.plan(self.now.after(ended), Step::End, place);
+            self.agenda.plan(self.now.after(ended), Step::End(place));
         } else if matches!(effect.decision, Decision::Shed(_)) {
             self.fates[place] = Fate::Shed;
             self.vacate(place);
         }
     }
 
-    fn plan(&mut self, at: Time, step: Step, place: usize) {
-        self.planned += 1;
-        self.agenda.push(Reverse((at, self.planned, step, place)));
-    }
-
-    fn vacate(&mut self, place: usize) {
-        if let Some(RequestId { slot, epoch }) = self.names.remove(&place) {
-            self.vacant.push(RequestId { slot, epoch: epoch.wrapping_add(1) });
-        }
+    /// The name of a request that is over; `None` if it was before.
+    fn vacate(&mut self, place: usize) -> Option<RequestId> {
+        let request = self.names.remove(&place)?;
+        self.vacant.push(RequestId { epoch: request.epoch.wrapping_add(1), ..request });
+        Some(request)
     }
 }
 

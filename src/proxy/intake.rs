@@ -13,6 +13,7 @@ use http::header::HOST;
 use http::{Method, Version};
 use pingora_core::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use plimsoll_core::controller::Arrival;
 use plimsoll_core::decision::Decision;
 use plimsoll_core::policy::Mode;
 use plimsoll_core::standing::{Tenure, Value};
@@ -27,11 +28,12 @@ use crate::classify::entry::entry;
 use crate::classify::head::Head;
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
-use crate::gate::{Answer, Asked, Asking, Ticket};
+use crate::gate::{Answer, Asked, Ticket};
 use crate::hygiene::{self, Flaw, Received, Rules};
 use crate::journal::entry;
 use crate::serving::Serving;
-use crate::telemetry::metrics::{Rejection, observe};
+use crate::telemetry::metrics::observe;
+use crate::telemetry::rejection::Rejection;
 
 /// A client may stall for this long, in an upload or a download. Less than the upstream's read
 /// timeout, or a client that stalls would look like a shop that does.
@@ -64,52 +66,21 @@ pub(super) async fn take(
     if let Err(flaw) = clean(&serving.config.requests, session)? {
         return Ok(Passage::Rejected(Rejection::Flawed(flaw), None));
     }
-    let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-    let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
-    ctx.peer = Some(peer);
-    ctx.client = Some(serving.hops.client(peer, &session.req_header().headers));
-    // Else bytes of a next request, sent early, would look like a client that left.
-    session.as_downstream_mut().set_pipelining_enabled(true);
-    let upload = room.take_in(session.as_downstream_mut(), &mut ctx.taken).await;
-    let is_complete = matches!(upload, Upload::Absent);
-    match upload {
-        Upload::Absent => {}
-        Upload::TakenIn => ctx.complete = serving.clock.now(),
-        Upload::NoRoom => drop(serving.metrics.uploads_without_room.inc()),
-        Upload::Broken => return Ok(Passage::Rejected(Rejection::IncompleteBody, None)),
-        Upload::Unframed => return Ok(Passage::Rejected(Rejection::Flawed(Flaw::Chunk), None)),
-    }
-    // Whoever upgrades may be silent for long, and who has sent everything has nothing more to say.
-    if !is_complete && !session.is_upgrade_req() {
-        session.set_read_timeout(Some(CLIENT_STALL_MAX));
+    find_client(serving, session, ctx);
+    if let Err(rejection) = take_in_body(serving, room, session, ctx).await {
+        return Ok(Passage::Rejected(rejection, None));
     }
     session.set_write_timeout(Some(CLIENT_STALL_MAX));
     if rung >= Rung::NoKeepAlive {
         session.set_keepalive(None);
     }
-    let mut answer = None;
     for _ in 0..JUDGED_ANEW_MAX {
-        judge(serving, session, ctx);
-        if rung >= Rung::LowerClasses && is_of_lower_half(ctx) {
-            return Ok(Passage::Rejected(Rejection::Strained, None));
+        if let Some(passage) = decide(serving, rung, session, ctx).await? {
+            return Ok(passage);
         }
-        if let Err(wait) = check_limits(serving, ctx) {
-            return Ok(Passage::Rejected(Rejection::RateLimited, Some(wait)));
-        }
-        match ask(serving, ctx) {
-            Asked::Answered(now) => answer = Some(now),
-            Asked::Waiting(ticket) => answer = wait(serving, session, ctx, ticket).await,
-            Asked::Stale => {
-                serving.applied().await;
-                continue;
-            }
-        }
-        break;
+        serving.applied().await;
     }
-    let Some(answer) = answer else {
-        return Err(Error::explain(ErrorType::ConnectionClosed, "left while waiting").into_down());
-    };
-    Ok(settle(ctx, answer))
+    Err(left())
 }
 
 /// Checks the head, and repairs what may be repaired, before anybody reads it.
@@ -137,6 +108,65 @@ fn clean(rules: &Rules, session: &mut Session) -> Result<Result<(), Flaw>> {
     Ok(Ok(()))
 }
 
+fn find_client(serving: &Serving, session: &Session, ctx: &mut Context) {
+    let peer = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+    let peer = peer.unwrap_or(std::net::Ipv4Addr::UNSPECIFIED.into());
+    ctx.peer = Some(peer);
+    ctx.client = Some(serving.hops.client(peer, &session.req_header().headers));
+}
+
+/// Takes in the beginning of a body, if there is one; in the rest of it no client may stall.
+async fn take_in_body(
+    serving: &Serving,
+    room: &Room,
+    session: &mut Session,
+    ctx: &mut Context,
+) -> Result<(), Rejection> {
+    // Else bytes of a next request, sent early, would look like a client that left.
+    session.as_downstream_mut().set_pipelining_enabled(true);
+    let upload = room.take_in(session.as_downstream_mut(), &mut ctx.taken).await;
+    let has_body = !matches!(upload, Upload::Absent);
+    match upload {
+        Upload::Absent => {}
+        Upload::TakenIn => ctx.complete = serving.clock.now(),
+        Upload::NoRoom => drop(serving.metrics.uploads_without_room.inc()),
+        Upload::Broken => return Err(Rejection::IncompleteBody),
+        Upload::Unframed => return Err(Rejection::Flawed(Flaw::Chunk)),
+    }
+    // Whoever upgrades may be silent for long, and who has sent everything has nothing more to say.
+    if has_body && !session.is_upgrade_req() {
+        session.set_read_timeout(Some(CLIENT_STALL_MAX));
+    }
+    Ok(())
+}
+
+/// Judges a request, checks its limits and asks for its seat; `None` if it is to be judged anew, for a reload
+/// has come in between.
+async fn decide(
+    serving: &Serving,
+    rung: Rung,
+    session: &mut Session,
+    ctx: &mut Context,
+) -> Result<Option<Passage>> {
+    judge(serving, session, ctx);
+    if rung >= Rung::LowerClasses && is_of_lower_half(ctx) {
+        return Ok(Some(Passage::Rejected(Rejection::Strained, None)));
+    }
+    if let Err(wait) = check_limits(serving, ctx) {
+        return Ok(Some(Passage::Rejected(Rejection::RateLimited, Some(wait))));
+    }
+    let answer = match ask(serving, ctx) {
+        Asked::Answered(answer) => answer,
+        Asked::Waiting(ticket) => wait(serving, session, ctx, ticket).await.ok_or_else(left)?,
+        Asked::Stale => return Ok(None),
+    };
+    Ok(Some(settle(ctx, answer)))
+}
+
+fn left() -> Box<Error> {
+    Error::explain(ErrorType::ConnectionClosed, "left while waiting").into_down()
+}
+
 /// Finds out what the request is, under the generation in force or the canary beside it.
 fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let in_force = serving.running_for_long();
@@ -156,19 +186,14 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let known = serving.sessions.view(&session_key, ctx.received);
     let judgement = generation.judge(&head, &key, operation.as_deref(), known.view.stage, &serving.clock);
     serving.metrics.classified(judgement.class_by);
-    let pool = serving.pool_index(judgement.route.and_then(|route| route.pool.as_deref()));
-    let (class, own_class, class_by) = (judgement.class, judgement.own_class, judgement.class_by);
-    let route = judgement.route.map(|route| route.place);
-    let confidence = judgement.guess.map_or(0.0, |guess| guess.confidence);
-    let session = session_key;
     ctx.judged = Some(Judged {
-        class,
-        own_class,
-        class_by,
-        route,
-        confidence,
-        pool,
-        session,
+        class: judgement.class,
+        own_class: judgement.own_class,
+        class_by: judgement.class_by,
+        route: judgement.route.map(|route| route.place),
+        confidence: judgement.guess.map_or(0.0, |guess| guess.confidence),
+        pool: serving.pool_index(judgement.route.and_then(|route| route.pool.as_deref())),
+        session: session_key,
         known,
         worth: None,
         running,
@@ -201,16 +226,9 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
     let judged = ctx.judged.as_mut().expect("a request is judged before it asks");
     let policy = &judged.running.generation.policy;
     let gate = &serving.pools[judged.pool].gate;
-    let view = &judged.known.view;
     let deadline = ctx.complete.after(policy.core.class(judged.class).patience);
-    judged.worth = gate.depends_on_value(judged.class, deadline).then(|| {
-        let drawn = policy.learning.as_ref().and_then(|rules| learning::draw(rules, ctx.bits));
-        let value = drawn.unwrap_or_else(|| {
-            let time = hour_and_weekday(Clock::wall());
-            judged.running.generation.value(judged.class, view, time, &serving.clock)
-        });
-        Worth { value, is_drawn: drawn.is_some() }
-    });
+    judged.worth =
+        gate.depends_on_value(judged.class, deadline).then(|| worth(&serving.clock, judged, ctx.bits));
     let value = judged.worth.map_or_else(
         || {
             serving.metrics.value_skipped.inc();
@@ -220,23 +238,35 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
     );
     let usage_penalty =
         if policy.clients.usage_penalty { serving.usage.count(judged.known.hash, ctx.received) } else { 0 };
-    let asking = Asking {
+    // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
+    let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
+    let noted = entry::Judged {
+        trace: ctx.bits,
+        class_by: judged.class_by as u8,
+        by_canary: judged.running.is_canary(),
+        route: judged.route,
+        confidence: judged.confidence,
+    };
+    gate.ask(&policy.core, &noted, |request| Arrival {
+        request,
         class: judged.class,
         value: Value::new(value),
-        tenure: if view.admitted { Tenure::Admitted } else { Tenure::Fresh },
+        tenure: if judged.known.view.admitted { Tenure::Admitted } else { Tenure::Fresh },
         usage_penalty,
-        // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
-        lot: judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8),
+        lot,
         deadline,
-        judged: entry::Judged {
-            trace: ctx.bits,
-            class_by: judged.class_by as u8,
-            by_canary: judged.running.is_canary(),
-            route: judged.route,
-            confidence: judged.confidence,
-        },
-    };
-    gate.ask(&policy.core, asking)
+    })
+}
+
+/// What the model, or the policy's dice, take a session to be worth.
+fn worth(clock: &Clock, judged: &Judged, bits: u64) -> Worth {
+    let generation = &judged.running.generation;
+    let drawn = generation.policy.learning.as_ref().and_then(|rules| learning::draw(rules, bits));
+    let value = drawn.unwrap_or_else(|| {
+        let time = hour_and_weekday(Clock::wall());
+        generation.value(judged.class, &judged.known.view, time, clock)
+    });
+    Worth { value, is_drawn: drawn.is_some() }
 }
 
 /// Waits for the answer, or until the client leaves.

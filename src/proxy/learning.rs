@@ -40,7 +40,9 @@ pub(super) fn note(
     serving: &Serving,
     session: &Session,
     judged: &Judged,
-    (ctx, status, decision): (&Context, u16, &'static str),
+    ctx: &Context,
+    status: u16,
+    decision: &'static str,
 ) {
     let Some(samples) = &serving.samples else { return };
     let policy = &judged.running.generation.policy;
@@ -56,8 +58,7 @@ pub(super) fn note(
         return;
     }
     let class = &policy.core.class(judged.class).name;
-    let time = (wall.as_secs_f64(), hour_and_weekday(wall));
-    let seen = Seen::new(hash, class, &judged.known.view, time);
+    let seen = Seen::new(hash, class, &judged.known.view, wall.as_secs_f64(), hour_and_weekday(wall));
     let value = judged.worth.map(|worth| worth.value);
     let propensity = propensity(rules, value.is_some(), is_drawn);
     samples.write(Sample::Request(Box::new(Seen { value, drawn: is_drawn, propensity, decision, ..seen })));

@@ -12,13 +12,12 @@ use plimsoll_core::decision::Decision;
 use super::context::{Context, Fate, Judged};
 use super::identity;
 use super::learning;
-use super::service::is_admitted;
 use crate::clock::Clock;
 use crate::policy::compiled::CompiledPolicy;
 use crate::serving::Serving;
 use crate::telemetry::access_log::Record;
-use crate::telemetry::metrics::Rejection;
 use crate::telemetry::refusals::{Refusal, redacted};
+use crate::telemetry::rejection::Rejection;
 
 /// Whether its answer tells the decision: of requests in a sample of the policy's choice.
 pub(super) fn tells_decision(policy: &CompiledPolicy, ctx: &Context) -> bool {
@@ -68,7 +67,8 @@ pub(super) fn record(serving: &Serving, session: &Session, error: Option<&Error>
             meters.count_slo(is_kept);
         }
         note_refusal(serving, session, judged, ctx);
-        learning::note(serving, session, judged, (ctx, status, decision_names(&ctx.fate).0));
+        let (decision, _) = decision_names(&ctx.fate);
+        learning::note(serving, session, judged, ctx, status, decision);
     }
     let Some(log) = serving.access_log.as_ref().filter(|log| log.samples(ctx.bits)) else { return };
     log.write(log_record(serving, session, error, ctx, status));
@@ -137,7 +137,7 @@ fn has_kept_slo(serving: &Serving, judged: &Judged, status: u16, ctx: &Context) 
     match status {
         0 if !is_late => None,
         0 => Some(false),
-        _ => Some(is_admitted(decision) && status < 500 && !is_late),
+        _ => Some(decision.is_admitted() && status < 500 && !is_late),
     }
 }
 
@@ -146,7 +146,7 @@ fn class_name(judged: &Judged) -> &str {
 }
 
 fn is_fate_admitted(fate: &Fate) -> bool {
-    matches!(fate, Fate::Decided(decision, _) if is_admitted(*decision))
+    matches!(fate, Fate::Decided(decision, _) if decision.is_admitted())
 }
 
 fn decision_names(fate: &Fate) -> (&'static str, &'static str) {

@@ -17,7 +17,6 @@ use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, Session};
 use plimsoll_core::controller::Outcome;
-use plimsoll_core::decision::Decision;
 use plimsoll_core::time::Time;
 use tokio::sync::{Semaphore, watch};
 
@@ -37,7 +36,8 @@ pub use super::upstream::UpstreamError;
 use super::upstream::Upstreams;
 use crate::hygiene::Flaw;
 use crate::serving::Serving;
-use crate::telemetry::metrics::{Rejection, observe};
+use crate::telemetry::metrics::observe;
+use crate::telemetry::rejection::Rejection;
 
 /// The header that tells what was decided, where the policy turns it on.
 pub(super) const DECISION: &str = "x-plimsoll-decision";
@@ -68,7 +68,7 @@ impl Plimsoll {
     pub async fn new(serving: Arc<Serving>) -> Result<Plimsoll, UpstreamError> {
         let mut upstreams = Vec::new();
         for pool in &serving.pools {
-            let failures = serving.metrics.lookup_failures.clone();
+            let failures = serving.metrics.upstreams.lookup_failures.clone();
             let pool = Upstreams::new(&pool.pool, Box::new(SystemResolver), failures)?;
             pool.look_up().await;
             upstreams.push(Arc::new(pool));
@@ -188,7 +188,7 @@ impl Plimsoll {
         if let Some(endpoint) = ctx.endpoint
             && self.upstreams(ctx).observe(endpoint, fared, now)
         {
-            self.serving.metrics.ejections.inc();
+            self.serving.metrics.upstreams.ejections.inc();
         }
     }
 
@@ -394,13 +394,13 @@ impl ProxyHttp for Plimsoll {
         ctx: &mut Box<Context>,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.serving.metrics.connect_failures.inc();
+        self.serving.metrics.upstreams.connect_failures.inc();
         self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
         // Nothing was sent, so another endpoint may be asked whatever the method.
         let is_left = ctx.tries < self.upstreams(ctx).tries_max();
         let may_retry = is_left && self.serving.pools[pool_of(ctx)].gate.may_retry();
         if may_retry {
-            self.serving.metrics.retries.inc();
+            self.serving.metrics.upstreams.retries.inc();
         }
         error.set_retry(may_retry);
         error
@@ -473,9 +473,4 @@ fn is_endpoints(error: &Error, ctx: &Context) -> bool {
 fn scheme(session: &Session) -> Scheme {
     let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
     if is_encrypted { Scheme::Https } else { Scheme::Http }
-}
-
-/// Whether a decision let its request in.
-pub(super) fn is_admitted(decision: Decision) -> bool {
-    matches!(decision, Decision::Admit | Decision::AdmitObserved(_))
 }

@@ -160,6 +160,7 @@ fn open_descriptors() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::metrics::Metrics;
 
     #[test]
     fn each_threshold_is_a_rung_and_is_left_with_some_way_to_go() {
@@ -187,7 +188,7 @@ mod tests {
     #[test]
     fn the_worst_measure_counts() {
         let strain = Strain::default();
-        let metrics = ConnectionMetrics::default();
+        let metrics = Metrics::default().connections;
         let rungs =
             |memory, descriptors, delay| [("memory", memory), ("descriptors", descriptors), ("delay", delay)];
         assert_eq!(strain.rung(), Rung::Calm);

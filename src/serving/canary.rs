@@ -1,7 +1,7 @@
 //! A canary: a generation that decides for a share of the sessions, beside the one in force.
 //!
-//! Who asks is in the canary or not by the keyed hash of the session, so a shopper stays on one side while it
-//! lasts, and a request is judged by one side to its end. Both sides come to the same gates and the same core,
+//! Who asks is in the canary or not by the keyed hash of the session, so a shopper stays in one arm while it
+//! lasts, and a request is judged by one arm to its end. Both arms come to the same gates and the same core,
 //! which holds one policy: who gets a seat is a matter of one order. So a canary judges otherwise (routes,
 //! model, values, refusals, hard limits), and has the classes, the mode and the sessions of the generation in
 //! force; a policy that changes those is refused as a canary, and says what differs.
@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use plimsoll_core::policy::{Class, Mode, Share};
+use plimsoll_core::policy::{Class, Share};
 
 use super::{Outcome, ReloadError, Running, Serving};
 use crate::classify::sessions::SessionKey;
@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::generation::Generation;
 use crate::history::{Cause, History};
 use crate::policy::compiled::CompiledPolicy;
-use crate::telemetry::meters::Side;
+use crate::telemetry::meters::Arm;
 
 /// A golden-ratio multiplier (Knuth, The Art of Computer Programming, 6.4): the sessions of one canary are
 /// not those of the next.
@@ -56,8 +56,8 @@ pub(super) fn obstacles(running: &CompiledPolicy, new: &CompiledPolicy) -> Vec<S
     if running.base.mode() != new.base.mode() {
         found.push(format!(
             "mode is {}, and {} is in force",
-            mode(new.base.mode()),
-            mode(running.base.mode())
+            new.base.mode().name(),
+            running.base.mode().name()
         ));
     }
     if running.sessions != new.sessions {
@@ -98,13 +98,6 @@ fn differences(class: &Class, other: &Class) -> Vec<String> {
     differ.map(|(key, _)| format!("`{key}` of class `{}` differs", class.name)).collect()
 }
 
-fn mode(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Enforce => "enforce",
-        Mode::Observe => "observe",
-    }
-}
-
 impl Serving {
     /// Lets `generation` decide for a share of the sessions.
     pub(super) fn begin_canary(
@@ -123,7 +116,7 @@ impl Serving {
         let generation = generation.numbered(number).sharing_core_with(&running.generation);
         log::info!("generation {number} is the canary: {}", generation.policy.source);
         self.metrics.begin_canary();
-        let of_canary = Running::new(generation, &self.metrics).on_side(Side::Canary, &self.metrics);
+        let of_canary = Running::new(generation, &self.metrics).in_arm(Arm::Canary, &self.metrics);
         let running_canary = Arc::new(of_canary);
         let canary = Canary { running: running_canary, share, began: Clock::wall().as_secs(), bundle };
         self.running.store(Arc::new(running.beside(Some(Arc::new(canary)), &self.metrics)));
@@ -183,7 +176,7 @@ impl Running {
 
     /// Whether it is the canary.
     pub fn is_canary(&self) -> bool {
-        self.side == Some(Side::Canary)
+        self.arm == Some(Arm::Canary)
     }
 }
 
@@ -213,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_both_sides_share_must_be_the_same() {
+    fn what_both_arms_share_must_be_the_same() {
         let running = policy("classes: { a: {}, b: { floor: 10% } }");
         assert_eq!(obstacles(&storefront(), &storefront()), Vec::<String>::new());
         let same = policy(

@@ -34,7 +34,7 @@ fn until_next_minute(wall: Duration) -> Duration {
 
 impl Serving {
     /// Decides as the schedules have it at this time, since 1970 in UTC.
-    pub fn follow_schedules(&self, wall: Duration) {
+    fn follow_schedules(&self, wall: Duration) {
         // Nothing else comes into force meanwhile.
         let _history = self.history();
         let running = self.running_for_long();
@@ -52,7 +52,7 @@ impl Serving {
 }
 
 impl Running {
-    /// The same generations, on both sides, as they are at another time.
+    /// The same generations, in both arms, as they are at another time.
     fn rescheduled(&self, generation: Generation) -> Running {
         let canary = self.canary.as_ref().map(|canary| {
             let running = &canary.running;
@@ -65,7 +65,7 @@ impl Running {
 
     fn with(&self, generation: Generation) -> Running {
         let (limits, meters, canary) = (self.limits.clone(), self.meters.clone(), self.canary.clone());
-        Running { generation, limits, meters, canary, side: self.side, swap: self.swap }
+        Running { generation, limits, meters, canary, arm: self.arm, swap: self.swap }
     }
 }
 

@@ -5,7 +5,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::metrics::KindLabel;
+use super::registration::{KindLabel, by_kind, registered};
 
 /// Why a connection is closed by us, and not at the end of its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl TurnedAway {
 }
 
 /// The counters.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ConnectionMetrics {
     /// Those there are.
     pub open: Gauge,
@@ -50,20 +50,16 @@ pub struct ConnectionMetrics {
 }
 
 impl ConnectionMetrics {
-    pub(super) fn register(&mut self, registry: &mut Registry) {
-        let by_kind = Family::<KindLabel, Counter>::default();
-        for (one, kind) in TurnedAway::ALL {
-            self.turned_away[one as usize] = by_kind.get_or_create(&KindLabel { kind }).clone();
+    pub(super) fn new(registry: &mut Registry) -> ConnectionMetrics {
+        let refused = by_kind(registry, "connections_refused", "Connections closed for what they are or do");
+        let reloaded = by_kind(registry, "certificate_reloads", "Reloads of certificates, by result");
+        let rung = "Rung of self-protection by measure: 1 keeps no connections, 2 refuses lower classes, 3 connections";
+        ConnectionMetrics {
+            open: registered(registry, "connections", "Connections of clients"),
+            turned_away: TurnedAway::ALL.map(|(_, kind)| refused(kind)),
+            certificates: ["applied", "rejected"].map(reloaded),
+            strain: registered(registry, "self_protection", rung),
         }
-        registry.register("connections_refused", "Connections closed for what they are or do", by_kind);
-        registry.register("connections", "Connections of clients", self.open.clone());
-        let help = "Rung of self-protection by measure: 1 keeps no connections, 2 refuses lower classes, 3 connections";
-        registry.register("self_protection", help, self.strain.clone());
-        let by_result = Family::<KindLabel, Counter>::default();
-        for (index, kind) in ["applied", "rejected"].into_iter().enumerate() {
-            self.certificates[index] = by_result.get_or_create(&KindLabel { kind }).clone();
-        }
-        registry.register("certificate_reloads", "Reloads of certificates, by result", by_result);
     }
 
     /// Counts a connection that was closed.

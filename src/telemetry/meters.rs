@@ -1,6 +1,6 @@
 //! The counters of one class, resolved, so that counting is one atomic addition.
 //!
-//! While there is a canary what was decided is counted once more, apart for each side.
+//! While there is a canary what was decided is counted once more, apart for each arm.
 
 use plimsoll_core::decision::{Decision, Reason};
 use prometheus_client::metrics::counter::Counter;
@@ -8,26 +8,26 @@ use prometheus_client::metrics::histogram::Histogram;
 
 /// Which of two generations decided, while there is a canary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub enum Arm {
     /// The canary.
     Canary,
     /// The generation in force.
     Rest,
 }
 
-impl Side {
+impl Arm {
     /// The name in metrics and lists.
     pub const fn name(self) -> &'static str {
         match self {
-            Side::Canary => "canary",
-            Side::Rest => "rest",
+            Arm::Canary => "canary",
+            Arm::Rest => "rest",
         }
     }
 }
 
-/// The counters of one class on one side, resolved.
+/// The counters of one class of one arm, resolved.
 #[derive(Clone, Debug)]
-pub struct SideMeters {
+pub struct ArmMeters {
     /// Requests admitted, observed ones included.
     pub admitted: Counter,
     /// Requests refused.
@@ -59,26 +59,26 @@ pub struct ClassMeters {
     pub slo_kept: Counter,
     /// Requests refused, answered with 5xx, or too late.
     pub slo_missed: Counter,
-    /// What is counted once more for its side, while there are two.
-    pub side: Option<SideMeters>,
+    /// What is counted once more for its arm, while there are two.
+    pub arm: Option<ArmMeters>,
 }
 
 impl ClassMeters {
     /// Counts a decision that is no `Queue`.
     pub fn count_decision(&self, decision: Decision) {
-        let side = self.side.as_ref();
+        let arm = self.arm.as_ref();
         match decision {
             Decision::Shed(reason) => {
                 self.shed[reason.index()].inc();
-                side.inspect(|side| _ = side.shed.inc());
+                arm.inspect(|arm| _ = arm.shed.inc());
             }
             Decision::AdmitObserved(_) => {
                 self.observed.inc();
-                side.inspect(|side| _ = side.admitted.inc());
+                arm.inspect(|arm| _ = arm.admitted.inc());
             }
             Decision::Admit | Decision::Queue => {
                 self.admitted.inc();
-                side.inspect(|side| _ = side.admitted.inc());
+                arm.inspect(|arm| _ = arm.admitted.inc());
             }
         }
     }
@@ -87,8 +87,8 @@ impl ClassMeters {
     pub fn count_slo(&self, is_kept: bool) {
         let counter = if is_kept { &self.slo_kept } else { &self.slo_missed };
         counter.inc();
-        if let Some(side) = &self.side {
-            let counter = if is_kept { &side.slo_kept } else { &side.slo_missed };
+        if let Some(arm) = &self.arm {
+            let counter = if is_kept { &arm.slo_kept } else { &arm.slo_missed };
             counter.inc();
         }
     }

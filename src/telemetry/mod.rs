@@ -3,7 +3,12 @@
 //! Labels are bounded by the policy and by enumerations; no path, cookie or
 //! address becomes one. Nothing here decides anything.
 
+mod registration;
 pub mod connections;
+pub mod inference;
+mod pools;
+pub mod upstreams;
+pub mod rejection;
 pub mod meters;
 pub mod metrics;
 pub mod access_log;

@@ -18,7 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 use crate::classify::features::LocalTime;
-use crate::classify::session::{Entry, SessionView, Stage};
+use crate::classify::session::SessionView;
 
 /// Lines that may wait for the writer.
 const BACKLOG: usize = 4_096;
@@ -49,7 +49,7 @@ pub struct Seen {
     /// The request's class.
     pub class: String,
     /// What was known of the session.
-    pub session: Known,
+    pub session: SessionView,
     /// The hour, 0 to 23, in UTC.
     pub hour: u8,
     /// The day of the week, Monday is 0.
@@ -75,63 +75,11 @@ pub struct Order {
     pub order: Option<f64>,
 }
 
-/// A session as `plimsoll features` reads it.
-#[derive(Clone, Debug, Serialize)]
-pub struct Known {
-    requests: u32,
-    views: u32,
-    searches: u32,
-    carts: u32,
-    checkouts: u32,
-    age_s: u64,
-    idle_s: u64,
-    stage: &'static str,
-    entry: &'static str,
-    returning: bool,
-}
-
-impl From<&SessionView> for Known {
-    fn from(view: &SessionView) -> Known {
-        Known {
-            requests: view.requests,
-            views: view.views,
-            searches: view.searches,
-            carts: view.carts,
-            checkouts: view.checkouts,
-            age_s: view.age.as_secs(),
-            idle_s: view.idle.as_secs(),
-            stage: stage(view.stage),
-            entry: entry(view.entry),
-            returning: view.returning,
-        }
-    }
-}
-
-/// The names that `plimsoll features` reads.
-fn stage(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Arrived => "arrived",
-        Stage::Browsing => "browsing",
-        Stage::Cart => "cart",
-        Stage::Checkout => "checkout",
-    }
-}
-
-fn entry(entry: Entry) -> &'static str {
-    match entry {
-        Entry::Direct => "direct",
-        Entry::Search => "search",
-        Entry::Social => "social",
-        Entry::Referral => "referral",
-        Entry::Campaign => "campaign",
-    }
-}
-
 impl Seen {
-    /// The session `key` as it was at a request of `class`.
-    pub fn new(key: u64, class: &str, view: &SessionView, (at, time): (f64, LocalTime)) -> Seen {
+    /// The session `key` as it was at a request of `class`, so many seconds since 1970.
+    pub fn new(key: u64, class: &str, view: &SessionView, at: f64, time: LocalTime) -> Seen {
         let LocalTime { hour, weekday } = time;
-        let (key, class, session) = (format!("{key:016x}"), class.to_owned(), view.into());
+        let (key, class, session) = (format!("{key:016x}"), class.to_owned(), *view);
         Seen {
             at,
             key,

@@ -47,27 +47,26 @@ async fn a_share_of_the_sessions_is_decided_by_the_canary_until_it_is_promoted()
     let proxy = Setup::before(&[echo().await]).policy(&policy("shop", "")).start().await;
     let status = begin(&proxy, &proxy.file("policy.yaml"), &policy("offers", "canary: 50%\n")).await;
     assert_eq!((&status["canary"]["generation"], &status["canary"]["running"]), (&2.into(), &1.into()));
-    let mut sides = [0_u64; 2];
+    let mut arms = [0_u64; 2];
     for session in 0..40 {
         let first = judged(&proxy, session).await;
         assert!([("shop".into(), 1), ("offers".into(), 2)].contains(&first), "{first:?}");
-        assert_eq!(judged(&proxy, session).await, first, "a session stays on its side");
-        sides[usize::from(first.1 == 2)] += 2;
+        assert_eq!(judged(&proxy, session).await, first, "a session stays in its arm");
+        arms[usize::from(first.1 == 2)] += 2;
     }
-    assert!(sides[0] > 10 && sides[1] > 10, "{sides:?}");
-    for (side, class, count) in
-        [("rest", "shop", sides[0]), ("canary", "offers", sides[1]), ("canary", "shop", 0)]
+    assert!(arms[0] > 10 && arms[1] > 10, "{arms:?}");
+    for (arm, class, count) in
+        [("rest", "shop", arms[0]), ("canary", "offers", arms[1]), ("canary", "shop", 0)]
     {
-        let series = format!(
-            "plimsoll_canary_requests_total{{side=\"{side}\",class=\"{class}\",result=\"admitted\"}}"
-        );
+        let series =
+            format!("plimsoll_canary_requests_total{{arm=\"{arm}\",class=\"{class}\",result=\"admitted\"}}");
         assert_eq!(proxy.metric(&series).await, count as f64, "{series}");
     }
     let (code, text) = command(&proxy, "status").await;
     let shown: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         (code, &shown["canary"]["classes"][1]["canary"]["admitted"]),
-        (Some(0), &sides[1].into()),
+        (Some(0), &arms[1].into()),
         "{text}"
     );
     let (code, text) = command(&proxy, "promote").await;

@@ -5,11 +5,12 @@
 
 use super::estimate::Estimate;
 use crate::contestant::Contestant;
+use crate::latencies::quantile;
 use crate::open_loop::LAG_P99_MAX;
 use crate::report::machine::Machine;
 use crate::report::{millis, ratio};
 use crate::scenario::Scenario;
-use crate::tally::{Tally, quantile};
+use crate::tally::Tally;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 

@@ -10,9 +10,11 @@ use super::machine::Machine;
 use crate::clock;
 use crate::crowd::Survival;
 use crate::gauges::{Gauge, Gauges};
+use crate::latencies::quantile;
 use crate::origin::Stats;
 use crate::report::millis;
-use crate::tally::{Cell, Span, Tally, quantile};
+use crate::tally::cell::Cell;
+use crate::tally::{Span, Tally};
 use crate::timeline::{Series, Timeline};
 use crate::verdict::Verdict;
 use hdrhistogram::Histogram;
@@ -206,7 +208,7 @@ pub(crate) fn timestamp() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tally::latencies;
+    use crate::latencies::latencies;
 
     fn read(text: &str) -> Result<Record, RecordError> {
         let directory = tempfile::tempdir().unwrap();

@@ -5,8 +5,8 @@
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::closed_loop::request;
+use crate::latencies::{latencies, quantile, record_latency};
 use crate::report::millis;
-use crate::tally::{latencies, quantile, record_latency};
 use hdrhistogram::Histogram;
 use std::fmt;
 use std::net::SocketAddr;

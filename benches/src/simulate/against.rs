@@ -5,9 +5,9 @@ use super::judge::Judge;
 use super::ledger::Ledger;
 use super::oracle::{Bound, bounds};
 use super::static_sweep::best_static_limit;
+use crate::latencies::quantile;
 use crate::report::{millis, optional_ms, percent};
 use crate::scenario::Scenario;
-use crate::tally::quantile;
 use crate::terminal;
 use std::fmt::Write;
 

@@ -8,7 +8,7 @@ use super::contest::{Contestant, run};
 use super::judge::Judge;
 use super::ledger::Ledger;
 use crate::scenario::Scenario;
-use crate::tally::Cell;
+use crate::tally::cell::Cell;
 use plimsoll::policy;
 use std::path::{Path, PathBuf};
 

@@ -8,7 +8,6 @@
 //! What it cannot show is what it does not model: the cost of a connection, of a
 //! refusal, of the proxy itself. Those are measured over sockets.
 
-mod agenda;
 mod live;
 mod shop;
 mod door;

@@ -9,12 +9,12 @@
 //!
 //! It has no limits of its own: everybody may wait. That is the point.
 
-use super::agenda::Agenda;
 use super::live::{Position, Requests};
 use super::world::Step;
 use crate::scenario::Scenario;
 use crate::scenario::origin::Service;
 use crate::scenario::phase::Phase;
+use plimsoll_core::agenda::Agenda;
 use plimsoll_core::decision::RequestId;
 use plimsoll_core::time::Time;
 use rand::rngs::SmallRng;

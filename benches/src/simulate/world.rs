@@ -9,7 +9,6 @@
 //! Clients leave when their patience ends, whatever the proxy does; what has been
 //! sent to the shop is taken back one wire later.
 
-use super::agenda::Agenda;
 use super::door::{Answer, Ask, Door, News};
 use super::inversions::Inversions;
 use super::judge::Judge;
@@ -23,6 +22,7 @@ use crate::scenario::Scenario;
 use crate::service_time::Distribution;
 use crate::tally::{Account, Outcome, SETTLING};
 use http::StatusCode;
+use plimsoll_core::agenda::Agenda;
 use plimsoll_core::controller;
 use plimsoll_core::decision::RequestId;
 use plimsoll_core::time::Time;

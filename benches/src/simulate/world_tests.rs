@@ -4,7 +4,7 @@ use super::contest::{Contestant, run};
 use super::judge::Judge;
 use super::ledger::{Ledger, Point};
 use crate::scenario::Scenario;
-use crate::tally::Cell;
+use crate::tally::cell::Cell;
 use plimsoll::policy;
 use std::path::Path;
 use std::time::Duration;

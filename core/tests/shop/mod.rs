@@ -12,13 +12,13 @@ pub(crate) mod tally;
 use crate::random::Random;
 use demand::{Ask, Phase, draw, exponential};
 use origin::Origin;
+use plimsoll_core::agenda::Agenda;
 use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
 use plimsoll_core::decision::{Decision, RequestId};
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tally::Tally;
@@ -30,7 +30,7 @@ const WARM_UP: Duration = Duration::from_secs(2);
 /// From here on a phase should be steady.
 const SETTLED: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Served(u64),
     GiveUp(u64),
@@ -53,9 +53,7 @@ pub(crate) struct Shop {
     controller: Controller,
     random: Random,
     now: Time,
-    /// What happens when; the number keeps steps of one moment in the order they were planned.
-    agenda: BinaryHeap<Reverse<(Time, u64, Step)>>,
-    planned: u64,
+    agenda: Agenda<Step>,
     /// By serial number.
     live: BTreeMap<u64, Live>,
     serial_of: Vec<u64>,
@@ -73,8 +71,7 @@ impl Shop {
             controller: Controller::new(Arc::new(policy::storefront())),
             random: Random(seed),
             now: Time::ZERO,
-            agenda: BinaryHeap::new(),
-            planned: 0,
+            agenda: Agenda::default(),
             live: BTreeMap::new(),
             serial_of: Vec::new(),
             free_slots: Vec::new(),
@@ -115,8 +112,7 @@ impl Shop {
     }
 
     fn carry_on_until(&mut self, until: Time) {
-        while self.agenda.peek().is_some_and(|Reverse((when, ..))| *when < until) {
-            let Some(Reverse((when, _, step))) = self.agenda.pop() else { break };
+        while let Some((when, step)) = self.agenda.pop_before(until) {
             self.now = when;
             match step {
                 Step::Served(serial) => self.serve(serial),
@@ -125,11 +121,6 @@ impl Shop {
             }
         }
         self.now = until;
-    }
-
-    fn plan(&mut self, when: Time, step: Step) {
-        self.planned += 1;
-        self.agenda.push(Reverse((when, self.planned, step)));
     }
 
     // Clients.
@@ -142,7 +133,7 @@ impl Shop {
         let live = Live { request, ask, phase: self.phase, intended: self.now, sent: self.now };
         self.live.insert(serial, live);
         self.tallies[self.phase].offered[ask.class] += 1;
-        self.plan(self.now.after(CLIENT_PATIENCE), Step::GiveUp(serial));
+        self.agenda.plan(self.now.after(CLIENT_PATIENCE), Step::GiveUp(serial));
         let class = ClassId::new(ask.class).expect("there are five");
         let patience = self.controller.policy().class(class).patience;
         self.tell(Event::Arrived(Arrival {
@@ -193,7 +184,7 @@ impl Shop {
         }
         let wakeup = self.controller.next_wakeup();
         if let Some(wakeup) = wakeup.filter(|_| wakeup != wakeup_before) {
-            self.plan(wakeup, Step::Wake);
+            self.agenda.plan(wakeup, Step::Wake);
         }
     }
 
@@ -219,7 +210,7 @@ impl Shop {
 
     fn start_service(&mut self) {
         if let Some((serial, time)) = self.origin.start_next(&mut self.random, self.now) {
-            self.plan(self.now.after(time), Step::Served(serial));
+            self.agenda.plan(self.now.after(time), Step::Served(serial));
         }
     }
 

@@ -11,7 +11,7 @@ use crate::cli::admin_call::{Call, Reach};
 /// What to do about it.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Show what became of requests on both sides since it began
+    /// Show what became of requests in both arms since it began
     Status(Arguments),
     /// Put it into force, for all sessions
     Promote(Arguments),
@@ -46,12 +46,12 @@ struct Canary {
 #[derive(Deserialize)]
 struct Class {
     class: String,
-    canary: Side,
-    rest: Side,
+    canary: Arm,
+    rest: Arm,
 }
 
 #[derive(Deserialize)]
-struct Side {
+struct Arm {
     admitted: u64,
     shed: u64,
     slo_kept: u64,
@@ -92,12 +92,12 @@ fn table(status: &Status) -> String {
     );
     text.push_str(&format!("  {:<16}{:>22}{:>12}{:>12}\n", "class", "requests", "shed", "SLO kept"));
     for Class { class, canary, rest } in &canary.classes {
-        for (name, side) in [("canary", canary), ("rest", rest)] {
-            let requests = side.admitted + side.shed;
+        for (name, arm) in [("canary", canary), ("rest", rest)] {
+            let requests = arm.admitted + arm.shed;
             text.push_str(&format!(
                 "  {class:<16}{name:<8}{requests:>14}{:>12}{:>12}\n",
-                share(side.shed, requests),
-                share(side.slo_kept, side.slo_kept + side.slo_missed),
+                share(arm.shed, requests),
+                share(arm.slo_kept, arm.slo_kept + arm.slo_missed),
             ));
         }
     }

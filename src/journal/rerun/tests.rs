@@ -28,7 +28,7 @@ fn policy(names: [&str; 2]) -> Arc<Policy> {
     Arc::new(Policy::new(Mode::Enforce, names.into_iter().enumerate().map(class).collect()).unwrap())
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Next {
     Answer(u32),
     Arrival(u32),
@@ -45,7 +45,7 @@ struct Shop {
     sent: Vec<Time>,
     busy: usize,
     waiting: VecDeque<u32>,
-    agenda: BinaryHeap<Reverse<(Time, Next)>>,
+    agenda: Agenda<Next>,
 }
 
 impl Shop {
@@ -61,7 +61,7 @@ impl Shop {
             sent: Vec::new(),
             busy: 0,
             waiting: VecDeque::new(),
-            agenda: BinaryHeap::new(),
+            agenda: Agenda::default(),
         };
         shop.note_state();
         shop
@@ -106,7 +106,7 @@ impl Shop {
         {
             self.busy += 1;
             let service = SERVICE.mul_f64(0.5 + self.unit());
-            self.agenda.push(Reverse((self.now.after(service), Next::Answer(number))));
+            self.agenda.plan(self.now.after(service), Next::Answer(number));
         }
     }
 
@@ -117,10 +117,10 @@ impl Shop {
         let mut at = self.now;
         for number in first..first + requests {
             at = at.after(Duration::from_secs_f64(2.0 * gap * self.unit()));
-            self.agenda.push(Reverse((at, Next::Arrival(number))));
+            self.agenda.plan(at, Next::Arrival(number));
             self.sent.push(Time::ZERO);
         }
-        while let Some(Reverse((at, next))) = self.agenda.pop() {
+        while let Some((at, next)) = self.agenda.pop() {
             self.now = self.now.max(at);
             match next {
                 Next::Arrival(number) => self.arrive(number),

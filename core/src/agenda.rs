@@ -1,19 +1,20 @@
-//! What happens when, in virtual time.
+//! What happens when, in virtual time: for whoever runs the controller without a clock, as simulations, forecasts
+//! and reruns do.
 //!
 //! A binary heap, except for steps that are planned in the order in which they
-//! will happen: every client has the same patience, so their leavings are a plain
-//! queue, and the heap stays as small as the origin is busy. Steps of one moment
+//! will happen: where every client has the same patience, their leavings are a plain
+//! queue, and the heap stays as small as the shop is busy. Steps of one moment
 //! happen in the order they were planned, so that a run is the same each time.
 //!
-//! It does not know what a step does.
+//! It does not know what a step does. The controller does not know it: who drives it in real time has a clock.
 
-use plimsoll_core::time::Time;
+use crate::time::Time;
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 
 /// Steps to come.
 #[derive(Debug)]
-pub(crate) struct Agenda<S> {
+pub struct Agenda<S> {
     heap: BinaryHeap<Entry<S>>,
     in_order: VecDeque<Entry<S>>,
     planned: u64,
@@ -61,13 +62,13 @@ impl<S> Default for Agenda<S> {
 
 impl<S> Agenda<S> {
     /// Plans a step.
-    pub(crate) fn plan(&mut self, at: Time, step: S) {
+    pub fn plan(&mut self, at: Time, step: S) {
         let entry = self.entry(at, step);
         self.heap.push(entry);
     }
 
     /// Plans a step that is not before any other planned this way; one that is goes to the heap.
-    pub(crate) fn plan_in_order(&mut self, at: Time, step: S) {
+    pub fn plan_in_order(&mut self, at: Time, step: S) {
         if self.in_order.back().is_some_and(|last| at < last.at) {
             return self.plan(at, step);
         }
@@ -76,18 +77,24 @@ impl<S> Agenda<S> {
     }
 
     /// When the next step is.
-    pub(crate) fn next_at(&self) -> Option<Time> {
+    pub fn next_at(&self) -> Option<Time> {
         [self.heap.peek(), self.in_order.front()].into_iter().flatten().map(|entry| entry.at).min()
     }
 
     /// The next step.
-    pub(crate) fn pop(&mut self) -> Option<(Time, S)> {
+    pub fn pop(&mut self) -> Option<(Time, S)> {
         let is_heap_next = match (self.heap.peek(), self.in_order.front()) {
             (Some(heap), Some(front)) => heap.key() < front.key(),
             (heap, _) => heap.is_some(),
         };
         let entry = if is_heap_next { self.heap.pop() } else { self.in_order.pop_front() };
         entry.map(|entry| (entry.at, entry.step))
+    }
+
+    /// The next step, if it is before `until`.
+    pub fn pop_before(&mut self, until: Time) -> Option<(Time, S)> {
+        self.next_at().filter(|at| *at < until)?;
+        self.pop()
     }
 
     fn entry(&mut self, at: Time, step: S) -> Entry<S> {
@@ -113,7 +120,9 @@ mod tests {
         agenda.plan(Time::from_millis(2), 'c');
         agenda.plan_in_order(Time::from_millis(3), 'e');
         assert_eq!(agenda.next_at(), Some(Time::from_millis(1)));
-        assert_eq!(drain(agenda), "abcde");
+        assert_eq!(agenda.pop_before(Time::from_millis(1)), None);
+        assert_eq!(agenda.pop_before(Time::from_millis(2)), Some((Time::from_millis(1), 'a')));
+        assert_eq!(drain(agenda), "bcde");
     }
 
     #[test]

@@ -1,0 +1,48 @@
+//! Why a request is answered before there is anything to decide about.
+
+use crate::hygiene::Flaw;
+
+/// Why a request was rejected before it was anything to decide about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Its head is not in order.
+    Flawed(Flaw),
+    /// Its body did not come in time, or broke off.
+    IncompleteBody,
+    /// A hard limit of its session or address.
+    RateLimited,
+    /// No seat for another stream.
+    StreamsFull,
+    /// It is one of the less important half, and the process near its end.
+    Strained,
+}
+
+impl Rejection {
+    pub(super) fn all() -> impl Iterator<Item = Rejection> {
+        let others =
+            [Rejection::IncompleteBody, Rejection::RateLimited, Rejection::StreamsFull, Rejection::Strained];
+        Flaw::ALL.map(Rejection::Flawed).into_iter().chain(others)
+    }
+
+    /// Its place in [`Rejection::all`].
+    pub(super) fn index(self) -> usize {
+        match self {
+            Rejection::Flawed(flaw) => flaw as usize,
+            Rejection::IncompleteBody => Flaw::ALL.len(),
+            Rejection::RateLimited => Flaw::ALL.len() + 1,
+            Rejection::StreamsFull => Flaw::ALL.len() + 2,
+            Rejection::Strained => Flaw::ALL.len() + 3,
+        }
+    }
+
+    /// The name in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Rejection::Flawed(flaw) => flaw.name(),
+            Rejection::IncompleteBody => "incomplete_body",
+            Rejection::RateLimited => "rate_limited",
+            Rejection::StreamsFull => "streams_full",
+            Rejection::Strained => "self_protection",
+        }
+    }
+}
