@@ -1,6 +1,8 @@
-//! A policy's own tests: what they may ask, how they fail, and what a diff over a log tells.
+//! Policies as files on a command line: their own tests, what they include, and what a diff over a log tells.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod includes;
 
 use std::fs;
 use std::path::Path;
