@@ -3,6 +3,7 @@
 //! A request of a fresh session is explained: no session is known here. What becomes of it at a
 //! stated load is forecast: all classes offer the shop alike.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -42,6 +43,9 @@ pub struct Arguments {
     /// The journal that it is in, a file or a directory
     #[arg(long, value_name = "FILE|DIR", requires = "id")]
     journal: Option<PathBuf>,
+    /// The client's address, for routes that ask for it
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<IpAddr>,
     /// The method
     #[arg(required_unless_present = "id")]
     method: Option<String>,
@@ -63,7 +67,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let generation = generation(arguments)?;
     let (parts, ()) = request(arguments)?.into_parts();
-    let explanation = explain(&generation, &Head::of(&parts), &arguments.load);
+    let head = Head::of(&parts).sent_by(arguments.address);
+    let explanation = explain(&generation, &head, &arguments.load);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {

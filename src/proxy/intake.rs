@@ -146,7 +146,7 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let generation = &running.generation;
     let policy = &generation.policy;
     let header = session.req_header();
-    let head = Head::of(header);
+    let head = Head::of(header).sent_by(client);
     let key = path::key(head.path());
     let in_body = || graphql::operation_in_body(&session.as_downstream().get_retry_buffer()?);
     let operation = match graphql::operation_in_query(&head) {

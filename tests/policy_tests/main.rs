@@ -239,6 +239,24 @@ fn a_model_gives_no_better_class_than_it_may_and_none_that_it_is_unsure_of() {
 }
 
 #[test]
+fn tests_and_explanations_state_the_address_of_a_client() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = POLICY.replace("routes:\n", "routes:\n  - { addresses: 10.0.0.0/8, class: checkout }\n");
+    let tests = "tests:
+  - { request: GET /any, address: 10.1.2.3, expect: { class: checkout } }
+  - { request: GET /any, expect: { class: browse } }
+";
+    fs::write(directory.path().join("shop.yaml"), format!("{policy}{tests}")).unwrap();
+    let output = plimsoll(directory.path(), &["policy", "test", "shop.yaml"]);
+    assert!(text(&output.stdout).contains("2 of 2 tests hold"), "{output:?}");
+    for (address, class) in [("10.1.2.3", "checkout"), ("11.1.2.3", "browse")] {
+        let arguments = ["explain", "--policy", "shop.yaml", "--address", address, "GET", "/any"];
+        let told = text(&plimsoll(directory.path(), &arguments).stdout);
+        assert!(told.contains(&format!("class     {class} ")), "{address}: {told}");
+    }
+}
+
+#[test]
 fn a_route_may_ask_for_cookies_by_their_names() {
     let directory = tempfile::tempdir().unwrap();
     let policy =
