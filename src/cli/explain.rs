@@ -15,6 +15,7 @@ use crate::classify::head::Head;
 use crate::cli::past;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::explanation::influence::Influence;
 use crate::explanation::{Explanation, Forecast, explain};
 use crate::generation::Generation;
 use crate::serving::{load_model, read_policy};
@@ -105,6 +106,14 @@ fn request(arguments: &Arguments) -> anyhow::Result<Request<()>> {
     Ok(request)
 }
 
+fn influences(label: &str, score: &str, features: &[Influence]) -> String {
+    let line = |one: &Influence| {
+        let Influence { feature, without } = one;
+        format!("{label:<9} {feature}: without it {score} would be {without:.3}\n")
+    };
+    features.iter().map(line).collect()
+}
+
 fn text(explanation: &Explanation) -> String {
     let route = explanation.route.as_deref().unwrap_or("none");
     let mut text = format!(
@@ -126,7 +135,15 @@ fn text(explanation: &Explanation) -> String {
         for (name, score) in scores.iter().take(3) {
             text.push_str(&format!("model     {name} {score:.3}\n"));
         }
+        let likeliest = scores.first().map_or("", |(name, _)| name.as_str());
+        text.push_str(&influences("because", likeliest, &explanation.class_features));
+        if explanation.class_features.is_empty() {
+            text.push_str(&format!(
+                "because   no one feature: without any of them {likeliest} would be as likely\n"
+            ));
+        }
     }
+    text.push_str(&influences("worth by", "the value", &explanation.value_features));
     for Forecast { load, served } in &explanation.forecasts {
         text.push_str(&format!(
             "{:<9} {:.0}% of such requests are served\n",

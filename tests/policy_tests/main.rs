@@ -239,6 +239,17 @@ fn a_model_gives_no_better_class_than_it_may_and_none_that_it_is_unsure_of() {
 }
 
 #[test]
+fn an_explanation_names_the_features_that_a_score_hangs_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let explain = |target: &str| text(&plimsoll(directory.path(), &["explain", "POST", target]).stdout);
+    let told = explain("/foo/add");
+    assert!(told.contains("(add): without it cart would be 0."), "{told}");
+    assert!(told.contains("worth by  ") && told.matches("because   ").count() <= 5, "{told}");
+    let certain = explain("/checkout/payment");
+    assert!(certain.contains("because   no one feature"), "{certain}");
+}
+
+#[test]
 fn tests_and_explanations_state_the_address_of_a_client() {
     let directory = tempfile::tempdir().unwrap();
     let policy = POLICY.replace("routes:\n", "routes:\n  - { addresses: 10.0.0.0/8, class: checkout }\n");
