@@ -262,7 +262,7 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
         judged: entry::Judged {
             trace: ctx.bits,
             class_by: judged.class_by as u8,
-            by_canary: judged.running.is_canary(),
+            canary: judged.running.is_canary().then_some(judged.running.generation.number),
             route: judged.route,
             confidence: judged.confidence,
         },

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use plimsoll_core::policy::{Class, Mode, Share};
 
+use super::applying::stamp_of;
 use super::{Outcome, ReloadError, Running, Serving};
 use crate::classify::sessions::SessionKey;
 use crate::clock::Clock;
@@ -123,6 +124,8 @@ impl Serving {
         let generation = generation.numbered(number).sharing_core_with(&running.generation);
         log::info!("generation {number} is the canary: {}", generation.policy.source);
         self.metrics.begin_canary();
+        let stamp = stamp_of(&generation);
+        self.pools.iter().for_each(|pool| pool.gate.begin_canary(&stamp));
         let of_canary = Running::new(generation, &self.metrics).on_side(Side::Canary, &self.metrics);
         let running_canary = Arc::new(of_canary);
         let canary = Canary { running: running_canary, share, began: Clock::wall().as_secs(), bundle };
