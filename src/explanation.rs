@@ -1,18 +1,21 @@
 //! What a request is and why, by the very code that serves it: for `explain` and the admin API.
 //!
 //! A request of a fresh session is explained: no session is known here. What becomes of it at a stated
-//! load is forecast: all classes offer the shop alike.
+//! load is forecast: all classes offer the shop alike. Which features the model's scores hang on is tried out
+//! ([`influence`]).
+
+pub mod influence;
 
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::standing::{Tenure, Value, standing};
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::classify::features::RequestFeatures;
 use crate::classify::head::Head;
 use crate::classify::session::{SessionView, Stage};
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
+use crate::explanation::influence::{Asked, Influence};
 use crate::forecast::{Ask, share_served};
 use crate::generation::Generation;
 use crate::model::ModelClass;
@@ -33,6 +36,12 @@ pub struct Explanation {
     pub value: f32,
     /// What the model makes of it, by class; null without a model.
     pub scores: Json,
+    /// The features that its likeliest class hangs on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub class_features: Vec<Influence>,
+    /// The features of the session that its value hangs on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub value_features: Vec<Influence>,
     /// The schedule that holds, and where it stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
@@ -63,8 +72,9 @@ pub fn explain(generation: &Generation, head: &Head<'_>, loads: &[f64]) -> Expla
     let class = generation.policy.core.class(judgement.class);
     let time = hour_and_weekday(Clock::wall());
     let value = generation.value(judgement.class, &SessionView::default(), time, &clock);
-    let features = RequestFeatures::of(head, &key, operation.as_deref());
-    let scores = generation.model.as_ref().and_then(|model| model.scores(&features));
+    let asked = Asked { head, key: &key, operation: operation.as_deref() };
+    let model = generation.model.as_deref();
+    let scores = model.and_then(|model| model.scores(&asked.features()));
     let scores = scores.map_or(Json::Null, |scores| {
         ModelClass::ALL.iter().zip(scores.0).map(|(class, score)| (class.name(), score)).collect()
     });
@@ -75,6 +85,10 @@ pub fn explain(generation: &Generation, head: &Head<'_>, loads: &[f64]) -> Expla
         class_by: judgement.class_by.name(),
         value,
         scores,
+        class_features: model.map(|model| influence::on_class(model, &asked)).unwrap_or_default(),
+        value_features: model
+            .map(|model| influence::on_value(model, &SessionView::default(), time))
+            .unwrap_or_default(),
         schedule: generation
             .policy
             .schedule()

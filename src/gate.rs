@@ -177,6 +177,13 @@ impl Gate {
         self.note_saturation(&state);
     }
 
+    /// From now on requests may be judged by the canary of `stamp`: the journal tells its policy before the first.
+    pub fn begin_canary(&self, stamp: &Arc<Stamp>) {
+        if let Some(tap) = &mut self.lock().tap {
+            tap.begin_canary(stamp.clone());
+        }
+    }
+
     /// Opens or closes the breaker of a class by hand, or leaves it to itself. False if there is no such
     /// class.
     pub fn force_breaker(&self, class: &str, forced: Option<Forced>) -> bool {

@@ -65,7 +65,8 @@ fn judge(
 ) -> (Rehearsed, Ask) {
     let policy = &generation.policy;
     let (parts, ()) = request(entry).into_parts();
-    let head = Head::of(&parts);
+    // A name in the place of an address is in no network.
+    let head = Head::of(&parts).sent_by(entry.client.parse::<IpAddr>().ok());
     let session = sessions.identify(&head, &policy.sessions.cookies, address(&entry.client));
     let view = sessions.view(&session, now).view;
     let (key, operation) = (path::key(head.path()), graphql::operation_in_query(&head));

@@ -97,8 +97,7 @@ struct Trial<'g> {
 
 impl<'g> Trial<'g> {
     fn judge(&self, test: &PolicyTest) -> Judgement<'g> {
-        let request = &test.request;
-        let head = Head { method: request.method(), uri: request.uri(), headers: request.headers() };
+        let head = Head::of_request(&test.request).sent_by(test.client);
         let key = path::key(head.path());
         self.generation.judge(&head, &key, test.operation.as_deref(), test.stage, self.clock)
     }

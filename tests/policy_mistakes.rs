@@ -204,6 +204,27 @@ fn mistakes_in_a_route_are_found() {
             "neither true nor false",
             "session",
         ),
+        row(
+            route("addresses: 10.1.2.3/8, class: browse"),
+            (6, 18),
+            "routes[0].addresses",
+            "not a network",
+            "write 10.0.0.0/8",
+        ),
+        row(
+            route("addresses: [shop.test], class: browse"),
+            (6, 19),
+            "routes[0].addresses[0]",
+            "not a network",
+            "2001:db8::/32",
+        ),
+        row(
+            route("addresses: ['::ffff:10.0.0.0/104'], class: browse"),
+            (6, 19),
+            "routes[0].addresses[0]",
+            "not a network",
+            "the IPv4 network",
+        ),
         row(route("query: a, class: browse"), (6, 14), "routes[0].query", "expected a mapping", "key: value"),
     ]);
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
@@ -131,6 +132,25 @@ fn an_expression_decides_where_all_other_conditions_hold() {
     assert_eq!((at(Stage::Cart).as_deref(), at(Stage::Checkout)), (Some("cart"), None));
     let announced = [("origin", "https://a.test"), ("access-control-request-method", "PUT")];
     assert_eq!(class_with(&policy, "OPTIONS /x", &announced, None), Some("browse"));
+}
+
+#[test]
+fn a_route_may_ask_where_its_client_is() {
+    let policy = routed(
+        "  - { addresses: [10.0.0.0/8, 2001:db8::/32], path: '/**', class: checkout }\n\
+         \x20 - { addresses: 192.0.2.7, class: cart }\n",
+    );
+    let from = |client: Option<&str>| {
+        let (parts, ()) = Request::get("/x").body(()).unwrap().into_parts();
+        let client: Option<IpAddr> = client.map(|text| text.parse().unwrap());
+        let route = policy.routes.find(&Head::of(&parts).sent_by(client), "/x", None);
+        route.map(|route| policy.core.class(route.class).name.clone())
+    };
+    assert_eq!(from(Some("10.255.0.1")).as_deref(), Some("checkout"));
+    assert_eq!(from(Some("::ffff:10.1.2.3")).as_deref(), Some("checkout"));
+    assert_eq!(from(Some("2001:db8:1::1")).as_deref(), Some("checkout"));
+    assert_eq!(from(Some("192.0.2.7")).as_deref(), Some("cart"));
+    assert_eq!((from(Some("192.0.2.8")), from(Some("11.0.0.1")), from(None)), (None, None, None));
 }
 
 #[test]

@@ -33,6 +33,7 @@ fn a_route_that_an_earlier_one_covers_is_unreachable() {
         "  - { graphql: ['cart*'], class: cart }\n  - { graphql: [cartAdd, cartSet], class: browse }\n",
         "  - { host: '*.test', class: cart }\n  - { host: shop.test, path: /, class: browse }\n",
         "  - { cookies: ['cart_*'], class: cart }\n  - { cookies: [cart_token, vip], class: browse }\n",
+        "  - { addresses: 10.0.0.0/8, class: cart }\n  - { addresses: [10.1.0.0/16, 10.2.0.1], class: browse }\n",
     ] {
         assert_eq!(with_routes(routes), [(5, "unreachable-route")], "{routes}");
     }
@@ -43,6 +44,8 @@ fn a_route_that_takes_anything_of_its_own_is_not() {
     for routes in [
         "  - { path: /cart/*, class: cart }\n  - { path: /cart/**, class: browse }\n",
         "  - { cookies: [vip], class: cart }\n  - { cookies: ['v*'], class: browse }\n",
+        "  - { addresses: 10.0.0.0/8, class: cart }\n  - { addresses: [10.1.0.0/16, '::1'], class: browse }\n",
+        "  - { addresses: 10.0.0.0/8, class: cart }\n  - { path: /a, class: browse }\n",
         "  - { methods: [GET], class: cart }\n  - { path: /a, class: browse }\n",
         "  - { methods: [HEAD], path: /a, class: cart }\n  - { methods: [GET], path: /a, class: browse }\n",
         "  - { query: { a: b }, class: cart }\n  - { query: { a: }, class: browse }\n",

@@ -37,7 +37,7 @@ impl Classifier {
 
     /// The place among [`names`](Self::names) of the class of `request`.
     pub(crate) fn class_of<B>(&self, request: &Request<B>) -> usize {
-        let head = Head { method: request.method(), uri: request.uri(), headers: request.headers() };
+        let head = Head::of_request(request);
         let key = path::key(head.path());
         let operation = graphql::operation_in_query(&head);
         let judgement = self.generation.judge(&head, &key, operation.as_deref(), Stage::Arrived, &self.clock);

@@ -2,6 +2,7 @@
 //!
 //! An order that cannot be carried out changes nothing and says why.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
 
@@ -86,6 +87,8 @@ struct ExplainOrder {
     url: String,
     #[serde(default)]
     headers: Vec<(String, String)>,
+    #[serde(default)]
+    address: Option<IpAddr>,
     #[serde(default)]
     loads: Vec<f64>,
 }
@@ -191,7 +194,8 @@ impl Admin {
             return Err(Refused::unprocessable(format!("at most {LOADS_MAX} loads, each from 0.01 to 20")));
         }
         let (parts, ()) = request(order).map_err(Refused::unprocessable)?.into_parts();
-        let explanation = explain(&self.serving.running().generation, &Head::of(&parts), &order.loads);
+        let head = Head::of(&parts).sent_by(order.address);
+        let explanation = explain(&self.serving.running().generation, &head, &order.loads);
         Ok(serde_json::to_value(explanation).expect("an explanation is plain data"))
     }
 }

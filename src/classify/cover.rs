@@ -107,12 +107,19 @@ impl Conditions {
                 other.query.iter().any(|(theirs, narrower)| theirs == key && value.covers(narrower))
             })
             && self.cookies.iter().all(|name| other.cookies.iter().any(|narrower| name.covers(narrower)))
+            && (self.addresses.is_empty() || self.spans_networks_of(other))
             && (self.operations.is_empty()
                 || (!other.operations.is_empty()
                     && other
                         .operations
                         .iter()
                         .all(|name| self.operations.iter().any(|own| own.covers(name)))))
+    }
+
+    /// Whether each of the networks that `other` demands is within one of these.
+    fn spans_networks_of(&self, other: &Conditions) -> bool {
+        let is_within = |network| self.addresses.iter().any(|own| own.contains(network));
+        !other.addresses.is_empty() && other.addresses.iter().all(is_within)
     }
 
     fn takes_methods(&self, methods: &[Method]) -> bool {

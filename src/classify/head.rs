@@ -5,10 +5,12 @@
 //!
 //! It validates nothing; the proxy's hygiene has run before.
 
-use http::header::{AsHeaderName, HOST};
-use http::{HeaderMap, Method, Uri};
+use std::net::IpAddr;
 
-/// A borrowed request head.
+use http::header::{AsHeaderName, HOST};
+use http::{HeaderMap, Method, Request, Uri};
+
+/// A borrowed request head, and who sent it.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
     /// The method.
@@ -17,12 +19,24 @@ pub struct Head<'a> {
     pub uri: &'a Uri,
     /// The header fields.
     pub headers: &'a HeaderMap,
+    /// The client's address, where it is known: the one that trusted hops tell, in its canonical form.
+    pub client: Option<IpAddr>,
 }
 
 impl<'a> Head<'a> {
     /// The view of an `http` request head.
     pub fn of(parts: &'a http::request::Parts) -> Head<'a> {
-        Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers }
+        Head { method: &parts.method, uri: &parts.uri, headers: &parts.headers, client: None }
+    }
+
+    /// The view of the head of a whole request.
+    pub fn of_request<T>(request: &'a Request<T>) -> Head<'a> {
+        Head { method: request.method(), uri: request.uri(), headers: request.headers(), client: None }
+    }
+
+    /// The same, sent from this address.
+    pub fn sent_by(self, client: impl Into<Option<IpAddr>>) -> Head<'a> {
+        Head { client: client.into().map(|address| address.to_canonical()), ..self }
     }
 
     /// The path as it was sent, not normalised. `*` and authority targets have `/`.

@@ -13,6 +13,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
+use ipnet::IpNet;
 use plimsoll_core::policy::ClassId;
 
 use super::cookies;
@@ -39,6 +40,8 @@ pub struct Conditions {
     pub query: Vec<(String, Glob)>,
     /// All of these cookies, by their names.
     pub cookies: Vec<Glob>,
+    /// The client's address in any of these networks.
+    pub addresses: Vec<IpNet>,
     /// Any of these GraphQL operations.
     pub operations: Vec<Glob>,
     /// This expression over the request and its session.
@@ -191,6 +194,7 @@ impl<'a> Request<'a> {
             && conditions.headers.iter().all(|(name, value)| self.has_header(name, value))
             && conditions.query.iter().all(|(key, value)| self.has_query(key, value))
             && conditions.cookies.iter().all(|name| self.has_cookie(name))
+            && self.comes_from(&conditions.addresses)
             && self.has_operation(&conditions.operations)
             && conditions.when.as_ref().is_none_or(|when| self.makes_true(when, conditions))
     }
@@ -231,6 +235,12 @@ impl<'a> Request<'a> {
     fn has_cookie(&self, name: &Glob) -> bool {
         // A preflight carries none, and does not announce them: the request behind it may have any.
         self.preflight.is_some() || cookies::names(self.head.headers).any(|cookie| name.matches(cookie))
+    }
+
+    /// An address that nobody told is in no network.
+    fn comes_from(&self, networks: &[IpNet]) -> bool {
+        let is_within = |client| networks.iter().any(|network| network.contains(&client));
+        networks.is_empty() || self.head.client.is_some_and(is_within)
     }
 
     fn has_query(&self, key: &str, value: &Glob) -> bool {

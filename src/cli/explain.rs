@@ -3,6 +3,7 @@
 //! A request of a fresh session is explained: no session is known here. What becomes of it at a
 //! stated load is forecast: all classes offer the shop alike.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use crate::classify::head::Head;
 use crate::cli::past;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::explanation::influence::Influence;
 use crate::explanation::{Explanation, Forecast, explain};
 use crate::generation::Generation;
 use crate::serving::{load_model, read_policy};
@@ -42,6 +44,9 @@ pub struct Arguments {
     /// The journal that it is in, a file or a directory
     #[arg(long, value_name = "FILE|DIR", requires = "id")]
     journal: Option<PathBuf>,
+    /// The client's address, for routes that ask for it
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<IpAddr>,
     /// The method
     #[arg(required_unless_present = "id")]
     method: Option<String>,
@@ -63,7 +68,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let generation = generation(arguments)?;
     let (parts, ()) = request(arguments)?.into_parts();
-    let explanation = explain(&generation, &Head::of(&parts), &arguments.load);
+    let head = Head::of(&parts).sent_by(arguments.address);
+    let explanation = explain(&generation, &head, &arguments.load);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
@@ -100,6 +106,14 @@ fn request(arguments: &Arguments) -> anyhow::Result<Request<()>> {
     Ok(request)
 }
 
+fn influences(label: &str, score: &str, features: &[Influence]) -> String {
+    let line = |one: &Influence| {
+        let Influence { feature, without } = one;
+        format!("{label:<9} {feature}: without it {score} would be {without:.3}\n")
+    };
+    features.iter().map(line).collect()
+}
+
 fn text(explanation: &Explanation) -> String {
     let route = explanation.route.as_deref().unwrap_or("none");
     let mut text = format!(
@@ -121,7 +135,15 @@ fn text(explanation: &Explanation) -> String {
         for (name, score) in scores.iter().take(3) {
             text.push_str(&format!("model     {name} {score:.3}\n"));
         }
+        let likeliest = scores.first().map_or("", |(name, _)| name.as_str());
+        text.push_str(&influences("because", likeliest, &explanation.class_features));
+        if explanation.class_features.is_empty() {
+            text.push_str(&format!(
+                "because   no one feature: without any of them {likeliest} would be as likely\n"
+            ));
+        }
     }
+    text.push_str(&influences("worth by", "the value", &explanation.value_features));
     for Forecast { load, served } in &explanation.forecasts {
         text.push_str(&format!(
             "{:<9} {:.0}% of such requests are served\n",

@@ -108,7 +108,7 @@ impl Row {
         let method: Method = self.method.parse().with_context(|| format!("method {:?}", self.method))?;
         let uri: Uri = self.url.parse().with_context(|| format!("url {:?}", self.url))?;
         let headers = self.header_map()?;
-        let head = Head { method: &method, uri: &uri, headers: &headers };
+        let head = Head { method: &method, uri: &uri, headers: &headers, client: None };
 
         let (mut request, mut session) = ([0.0; REQUEST_LEN], [0.0; SESSION_LEN]);
         RequestFeatures::of(&head, &path_key(&uri), self.operation.as_deref()).write(&mut request);

@@ -27,7 +27,10 @@ const DECIDERS: [&str; 3] = ["route", "model", "fallback"];
 struct Past {
     arrival: Arrival,
     judged: Judged,
+    /// The generation that judged it; of a canary that the journal does not tell of, its number.
     stamp: Stamp,
+    /// The generation in force, if a canary judged it.
+    beside: Option<u64>,
     class: String,
     /// The answers it had: one, or `Queue` and another.
     effects: Vec<Effect>,
@@ -62,10 +65,16 @@ fn look(entry: &Entry, replay: &Replay, trace: u64, past: &mut Option<Past>) -> 
         {
             let class =
                 replay.controller().map(|controller| controller.policy().class(arrival.class).name.clone());
+            let in_force = replay.stamp();
+            let of_canary = |generation: u64| {
+                let told = replay.canary(generation).cloned();
+                told.unwrap_or_else(|| Stamp { generation, ..Stamp::default() })
+            };
             *past = Some(Past {
                 arrival: *arrival,
                 judged: *judged,
-                stamp: replay.stamp().clone(),
+                stamp: judged.canary.map_or_else(|| in_force.clone(), of_canary),
+                beside: judged.canary.map(|_| in_force.generation),
                 class: class.unwrap_or_default(),
                 effects: Vec::new(),
             });
@@ -86,9 +95,9 @@ impl Past {
         self.effects.last().is_some_and(|effect| effect.decision != Decision::Queue)
     }
 
-    /// The line of the route that took it, as the policy of then has it.
+    /// The line of the route that took it, as the policy that judged it has it.
     fn route(&self) -> Option<String> {
-        let policy = self.policy().filter(|_| !self.judged.by_canary)?;
+        let policy = self.policy()?;
         let route = policy.routes.routes().get(self.judged.route? as usize)?;
         Some(route.defined_at.to_string())
     }
@@ -99,9 +108,6 @@ impl Past {
     }
 
     fn class_by(&self) -> &'static str {
-        if self.judged.by_canary {
-            return "a canary beside it";
-        }
         DECIDERS.get(usize::from(self.judged.class_by)).copied().unwrap_or("unknown")
     }
 }
@@ -120,6 +126,7 @@ fn report(past: &Past, is_same: bool) -> serde_json::Value {
     };
     json!({
         "generation": past.stamp.generation,
+        "canary_beside": past.beside,
         "policy": past.stamp.policy,
         "bundle": past.stamp.bundle,
         "class": past.class,
@@ -136,8 +143,9 @@ fn report(past: &Past, is_same: bool) -> serde_json::Value {
 fn text(past: &Past, is_same: bool) -> String {
     let route = past.route().unwrap_or_else(|| "none".to_owned());
     let mut text = format!(
-        "generation {} (policy {})\nroute      {route}\nclass      {} (by {})\nvalue      {:.3}\n",
+        "generation {}{} (policy {})\nroute      {route}\nclass      {} (by {})\nvalue      {:.3}\n",
         past.stamp.generation,
+        past.beside.map(|number| format!(", a canary beside {number}")).unwrap_or_default(),
         past.stamp.policy.get(..12).unwrap_or_default(),
         past.class,
         past.class_by(),

@@ -31,6 +31,7 @@ use crate::cli::serve::flags::Arguments;
 use crate::cli::serve::handover::{Predecessor, Sockets};
 use crate::config::ServerTls;
 use crate::memory;
+use crate::policy::includes::{self, Tests};
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::doors::Doors;
 use crate::proxy::preface::EitherHttp;
@@ -167,7 +168,9 @@ fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll
 fn watch_policy(serving: &Arc<Serving>) -> Option<PolicyWatch> {
     let path = serving.config.policy.clone()?;
     let reloading = serving.clone();
-    let watch = PolicyWatch::start(&path, move || {
+    let policy = path.clone();
+    let others = move || includes::files(&policy, Tests::Without).unwrap_or_default();
+    let watch = PolicyWatch::following(&path, others, move || {
         // What went wrong is logged and counted there.
         let _ = reloading.reload(Applying::Changed);
     });

@@ -22,9 +22,9 @@ pub struct Judged {
     pub trace: u64,
     /// Who decided its class: 0 a route, 1 the model, 2 the fallback.
     pub class_by: u8,
-    /// Whether a canary judged it: a policy that is not in the journal.
-    pub by_canary: bool,
-    /// The place of the route that took it, among those of the policy.
+    /// The generation of the canary that judged it, if one did.
+    pub canary: Option<u64>,
+    /// The place of the route that took it, among those of the policy that judged it.
     pub route: Option<u32>,
     /// The model's confidence in the class it gave, 0 if it was not asked.
     pub confidence: f32,
@@ -68,6 +68,8 @@ pub enum Entry {
         /// The generation that a new policy belongs to.
         stamp: Option<Stamp>,
     },
+    /// From here on requests may be judged by this canary, beside the generation in force.
+    Canary(Stamp),
     /// The core answered.
     Decided(Effect),
     /// So many events are missing here; a state follows.
@@ -84,8 +86,9 @@ const BREAKER_FORCED: u8 = 6;
 const WOKEN: u8 = 7;
 const DECIDED: u8 = 8;
 const DROPPED: u8 = 9;
+const CANARY: u8 = 10;
 
-/// Added to who decided a class, if a canary judged the request.
+/// Added to who decided a class, if a canary judged the request, whose generation follows.
 const BY_CANARY: u8 = 4;
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failed, Outcome::Overloaded];
 const FORCED: [Option<Forced>; 3] = [None, Some(Forced::Open), Some(Forced::Closed)];
@@ -155,7 +158,10 @@ impl Encoder {
         out.extend([class.index() as u8, value.step(), tenure, usage_penalty, lot]);
         put_signed(out, difference(arrival.deadline, at));
         out.extend(judged.trace.to_le_bytes());
-        out.push(judged.class_by | if judged.by_canary { BY_CANARY } else { 0 });
+        out.push(judged.class_by | judged.canary.map_or(0, |_| BY_CANARY));
+        if let Some(generation) = judged.canary {
+            put(out, generation);
+        }
         put(out, judged.route.map_or(0, |route| u64::from(route) + 1));
         out.extend(judged.confidence.to_le_bytes());
     }
@@ -187,6 +193,11 @@ pub(super) fn put_decided(out: &mut Vec<u8>, effect: &Effect) {
 pub(super) fn put_dropped(out: &mut Vec<u8>, events: u64) {
     out.push(DROPPED);
     put(out, events);
+}
+
+pub(super) fn put_canary(out: &mut Vec<u8>, stamp: &Stamp) {
+    out.push(CANARY);
+    put_stamp(out, stamp);
 }
 
 fn put_request(out: &mut Vec<u8>, request: RequestId) {
@@ -248,6 +259,7 @@ impl Decoder {
             }
             DECIDED => effect(input).map(Entry::Decided),
             DROPPED => input.number().map(Entry::Dropped),
+            CANARY => stamp(input).map(Entry::Canary),
             _ => self.event(tag, input),
         }
     }
@@ -305,10 +317,10 @@ fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Judged)> {
     };
     let trace = u64::from_le_bytes(input.array()?);
     let by = input.byte()?;
-    let (class_by, by_canary) = (by & !BY_CANARY, by & BY_CANARY != 0);
+    let canary = if by & BY_CANARY == 0 { None } else { Some(input.number()?) };
     let route = input.small()?.checked_sub(1);
     let confidence = f32::from_le_bytes(input.array()?);
-    Some((arrival, Judged { trace, class_by, by_canary, route, confidence }))
+    Some((arrival, Judged { trace, class_by: by & !BY_CANARY, canary, route, confidence }))
 }
 
 fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {

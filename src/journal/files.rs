@@ -15,7 +15,7 @@ use super::codec::Reader;
 use super::entry::{Decoder, Entry};
 
 /// How a file begins; the digit is the version of the format.
-const MAGIC: &[u8; 8] = b"PLJRNL2\n";
+const MAGIC: &[u8; 8] = b"PLJRNL3\n";
 /// How the name of a file ends.
 pub(super) const EXTENSION: &str = "plj";
 

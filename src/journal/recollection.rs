@@ -6,7 +6,7 @@
 //!
 //! All requests of a journal are held in memory, some hundred bytes each: fewer than the journal has on disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -111,6 +111,8 @@ pub struct Recollection {
     pub stretches: Vec<Stretch>,
     /// The generations, in the order in which they were met.
     pub eras: Vec<Era>,
+    /// The canaries that judged beside them, by their generation.
+    pub canaries: BTreeMap<u64, Era>,
     live: HashMap<RequestId, Live>,
     now: Time,
     capacity: Option<Capacity>,
@@ -138,6 +140,7 @@ impl Recollection {
                 self.note_capacity(replay);
                 self.event(event, judged.unwrap_or_default(), stamp.as_ref());
             }
+            Entry::Canary(stamp) => self.canary(stamp),
             Entry::Decided(effect) => self.decided(effect),
             Entry::State { .. } | Entry::Event { .. } | Entry::Dropped(_) => {}
         }
@@ -156,6 +159,13 @@ impl Recollection {
         self.eras.push(Era { stamp: stamp.clone(), policy: controller.policy().clone() });
         let (happenings, asked) = (Vec::new(), Vec::new());
         self.stretches.push(Stretch { began: at, image: image.to_vec(), happenings, slots: 0, asked });
+    }
+
+    /// It has the classes of the generation in force.
+    fn canary(&mut self, stamp: &Stamp) {
+        if let Some(Era { policy, .. }) = self.eras.last() {
+            self.canaries.insert(stamp.generation, Era { stamp: stamp.clone(), policy: policy.clone() });
+        }
     }
 
     fn note_capacity(&mut self, replay: &Replay) {

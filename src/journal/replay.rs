@@ -6,7 +6,7 @@
 //!
 //! One replay is for one pool.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use plimsoll_core::controller::{Controller, Effect, Event};
 use plimsoll_core::time::Time;
@@ -48,6 +48,8 @@ pub struct Replay {
     at: Time,
     started: Option<u64>,
     stamp: Stamp,
+    /// The canaries of the process so far, by their generation.
+    canaries: BTreeMap<u64, Stamp>,
     difference: Option<Difference>,
 }
 
@@ -56,6 +58,7 @@ impl Replay {
     pub fn begin(&mut self, header: &Header) {
         if self.started.replace(header.started) != Some(header.started) {
             self.controller = None;
+            self.canaries.clear();
         }
     }
 
@@ -65,6 +68,11 @@ impl Replay {
             Entry::State { at, events, stamp, image } => self.state(*at, *events, stamp, image),
             Entry::Event { at, event, stamp, .. } => self.event(*at, event, stamp.as_ref()),
             Entry::Decided(effect) => self.decided(effect),
+            Entry::Canary(stamp) => {
+                // It judges, and the core decides: nothing is decided otherwise for it.
+                self.canaries.insert(stamp.generation, stamp.clone());
+                None
+            }
             Entry::Dropped(events) => {
                 self.seen.missing += events;
                 self.controller = None;
@@ -99,6 +107,11 @@ impl Replay {
     /// The generation of the last event.
     pub fn stamp(&self) -> &Stamp {
         &self.stamp
+    }
+
+    /// The canary of that generation, if the journal has told of it.
+    pub fn canary(&self, generation: u64) -> Option<&Stamp> {
+        self.canaries.get(&generation)
     }
 
     /// Whether a state after so many events continues what it has seen: nothing is missing between.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use plimsoll_core::controller::{Controller, Effect, Event};
 use plimsoll_core::time::Time;
 
-use super::entry::{Encoder, Judged, Stamp, put_decided, put_dropped};
+use super::entry::{Encoder, Judged, Stamp, put_canary, put_decided, put_dropped};
 
 /// What the writer may be behind: some 100,000 requests, or seconds of a flood.
 const BUFFER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -34,6 +34,9 @@ pub struct Tap {
     stamp: Arc<Stamp>,
     /// The stamp of the policy that the next change brings.
     next_stamp: Option<Arc<Stamp>>,
+    /// The canary that was begun last. It is told with each state for good, for a request that it judged may ask
+    /// after its end; that doubles some ten kilobytes in three megabytes.
+    canary: Option<Arc<Stamp>>,
     events: u64,
     until_state: u32,
     /// Events lost since the last record.
@@ -51,6 +54,7 @@ impl Tap {
             encoder: Encoder::default(),
             stamp,
             next_stamp: None,
+            canary: None,
             events: 0,
             until_state: 0,
             lost: 0,
@@ -63,6 +67,18 @@ impl Tap {
     /// The generation that the next change of policy brings.
     pub fn announce(&mut self, stamp: Arc<Stamp>) {
         self.next_stamp = Some(stamp);
+    }
+
+    /// From now on requests may be judged by the canary of `stamp`.
+    pub fn begin_canary(&mut self, stamp: Arc<Stamp>) {
+        let has_room = self.buffer.len() < self.bytes_max;
+        if self.until_state > 0 && has_room {
+            put_canary(&mut self.buffer, &stamp);
+        } else {
+            // The state that comes next tells it.
+            self.until_state = 0;
+        }
+        self.canary = Some(stamp);
     }
 
     /// Notes what `controller` is about to be told.
@@ -95,6 +111,9 @@ impl Tap {
         let mut image = Vec::new();
         controller.write_image(&mut image);
         self.encoder.state(&mut self.buffer, now, (self.events, &self.stamp, &image));
+        if let Some(canary) = &self.canary {
+            put_canary(&mut self.buffer, canary);
+        }
         self.until_state = EVENTS_PER_STATE;
     }
 

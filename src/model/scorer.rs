@@ -99,6 +99,17 @@ impl Scorer {
         Some(value)
     }
 
+    /// What the class head says of a vector of whoever tries it out: nothing is counted or remembered.
+    pub fn try_class(&self, vector: &[f32; REQUEST_LEN]) -> Option<ClassScores> {
+        self.ready()?.heads.class.run(vector).map(ClassScores)
+    }
+
+    /// The same of the value head: no session was valued, so nothing is watched.
+    pub fn try_value(&self, features: &SessionFeatures) -> Option<f32> {
+        let [value] = self.ready()?.heads.value.run(features)?;
+        Some(value)
+    }
+
     /// The population stability index of session features and of the confidence, against training; above
     /// [`DRIFT_MAX`](super::DRIFT_MAX) it has drifted. Empty until enough sessions were valued.
     pub fn drift(&self) -> Vec<(String, f64)> {

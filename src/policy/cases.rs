@@ -2,6 +2,7 @@
 //!
 //! Plain checked values; [`trial`](crate::trial) holds a generation against them.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use http::Request;
@@ -16,6 +17,8 @@ pub struct PolicyTest {
     pub defined_at: Box<str>,
     /// What is asked for.
     pub request: Request<()>,
+    /// The client's address.
+    pub client: Option<IpAddr>,
     /// The GraphQL operation of its body.
     pub operation: Option<String>,
     /// How far its session has come.

@@ -11,7 +11,7 @@ use super::settings::{ClassSettings, Refusal, RefusalBody};
 use crate::classify::session::Visit;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Section};
-use crate::yaml::units::{DURATION, DURATIONS, Kind, SHARE, duration, share};
+use crate::yaml::units::{DURATION, DURATIONS, Kind, SHARE, SIZE, duration, share};
 
 /// A second is what shoppers put up with; the default where nothing is written.
 const LATENCY: Duration = Duration::from_secs(1);
@@ -56,6 +56,8 @@ pub(super) fn read<'n>(name: &str, position: u8, field: Field<'n>) -> Option<Cla
         visit: section.get("visit").and_then(|field| field.choice(&VISITS)).unwrap_or_default(),
         value: section.get("value").and_then(|field| field.number(0.0..=1.0)).unwrap_or(VALUE),
         carried: section.get("carried").and_then(|field| field.switch()).unwrap_or(true),
+        body_bytes_max: section.get("body_limit").and_then(|field| body_limit(&field)),
+        retried: section.get("retries").and_then(|field| field.switch()).unwrap_or(true),
         refusal: refusal(&section),
     };
     section.close();
@@ -91,6 +93,11 @@ fn positive(text: &str) -> Result<Duration, Mistake> {
 
 fn subsection<'n>(section: &Section<'n>, key: &'static str) -> Option<Section<'n>> {
     section.get(key)?.section()
+}
+
+/// `off` is what the process's settings allow.
+fn body_limit(field: &Field<'_>) -> Option<u64> {
+    if field.is_word("off") { None } else { field.read_as(&SIZE) }
 }
 
 fn slo(class: &Section<'_>) -> (Duration, Share) {

@@ -259,6 +259,7 @@ fn test(entry: TestEntry<'_>, names: &[&str]) -> PolicyTest {
     PolicyTest {
         defined_at: entry.field.place().into(),
         request: entry.request,
+        client: entry.client,
         operation: entry.operation,
         stage: entry.stage,
         load,

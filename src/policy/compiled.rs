@@ -71,6 +71,11 @@ impl CompiledPolicy {
         &self.classes[self.core.nearest(class).index()]
     }
 
+    /// The longest body that any class allows, where one states it.
+    pub fn body_bytes_most(&self) -> Option<u64> {
+        self.classes.iter().filter_map(|class| class.body_bytes_max).max()
+    }
+
     /// The class of a request whose route or model said `class` and whose session is
     /// at `stage`: a session well on its way carries its pages, scripts and API calls
     /// with it, or its checkout would hang on a script that was shed. Never a worse

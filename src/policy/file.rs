@@ -8,6 +8,7 @@ use std::time::Duration;
 use plimsoll_core::policy::{CLASSES_MAX, Mode, Share};
 
 use super::class_file::{self, ClassEntry};
+use super::includes;
 use super::learning_file;
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
 use super::schedule_file::{self, SCHEDULES_MAX, ScheduleEntry};
@@ -76,6 +77,10 @@ pub(super) fn read(root: Field<'_>) -> Option<PolicyFile<'_>> {
     let policy = root.section()?;
     if let Some(version) = policy.require("version", "`version: 1`") {
         check_version(&version);
+    }
+    if let Some(include) = policy.get(includes::KEY) {
+        // Whoever read the files has laid these below it; here it only is no unknown key.
+        includes::included(&include);
     }
     let modes = [("enforce", Mode::Enforce), ("observe", Mode::Observe)];
     let classes = policy.require("classes", "`classes: { checkout: { rank: 0 } }`");

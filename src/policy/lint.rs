@@ -123,8 +123,7 @@ fn warn_of_conditions(policy: &Whole<'_, '_>) {
 }
 
 fn holds_for(when: &When, test: &PolicyTest) -> bool {
-    let request = &test.request;
-    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let head = Head::of_request(&test.request);
     when.holds(&Facts::of(&head, head.method.as_str(), &path::key(head.path()), test.stage))
 }
 

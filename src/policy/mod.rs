@@ -1,6 +1,6 @@
 //! The operator's policy: from a YAML file to what decides, and noticed when it changes.
 //!
-//! [`Source`] -> a tree that knows its lines -> `file` (the schema) ->
+//! [`includes`] -> [`Source`] -> a tree that knows its lines -> `file` (the schema) ->
 //! [`compile`](compile::compile) (names resolved) -> [`CompiledPolicy`]. A policy
 //! with one mistake is no policy, and all its mistakes are told at once.
 //!
@@ -15,6 +15,7 @@ mod schedule_file;
 pub mod cases;
 mod test_file;
 mod learning_file;
+pub mod includes;
 mod file;
 mod lint;
 pub mod schema;
@@ -25,6 +26,7 @@ pub mod watch;
 use std::path::Path;
 
 use compiled::CompiledPolicy;
+use includes::Tests;
 
 use crate::yaml::diagnostic::Diagnostics;
 use crate::yaml::source::Source;
@@ -32,12 +34,12 @@ use crate::yaml::source::Source;
 /// The policy in force where the operator names none.
 pub const STOREFRONT: &str = include_str!("../../policies/storefront.yaml");
 
-/// Reads and compiles the policy at `path`, a file or a directory of overlays.
+/// Reads and compiles the policy at `path`, a file or a directory of overlays, with what it includes.
 ///
 /// # Errors
 /// Every mistake, each with its file, line, column and, where it can be told, a hint.
 pub fn check(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
-    compile::compile(&Source::read(path)?)
+    compile::compile(&includes::read(path, Tests::Without)?)
 }
 
 /// The same with the tests beside it: `*_test.yaml` in a directory, `shop_test.yaml` for `shop.yaml`.
@@ -45,7 +47,7 @@ pub fn check(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
 /// # Errors
 /// Every mistake, those of the tests included.
 pub fn check_with_tests(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
-    compile::compile(&Source::read_with_tests(path)?)
+    compile::compile(&includes::read(path, Tests::Beside)?)
 }
 
 /// The built-in storefront policy.

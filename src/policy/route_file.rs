@@ -2,10 +2,12 @@
 //!
 //! Names of classes stay names; `compile` knows which exist.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
+use ipnet::IpNet;
 
 use crate::classify::glob::{Case, Glob, PathGlob};
 use crate::classify::routes::Conditions;
@@ -39,6 +41,7 @@ pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
         when: route.get("when").and_then(|field| field.read_as(&WHEN)).map(Arc::new),
         cookies: values(all_of(&route, "cookies", &COOKIE)),
+        addresses: values(all_of(&route, "addresses", &NETWORK)),
         operations: values(all_of(&route, "graphql", &OPERATION)),
     };
     let class = route.require("class", "`class: checkout`").and_then(Field::named);
@@ -69,6 +72,31 @@ const OPERATION: Kind<Glob> = Kind { pattern: "", read: operation };
 
 /// The name of a cookie, with stars.
 const COOKIE: Kind<Glob> = Kind { pattern: "", read: operation };
+
+/// A network, or one address. What the pattern lets through that is none, the reader tells.
+const NETWORK: Kind<IpNet> = Kind { pattern: "^[0-9a-fA-F.:]+(/[0-9]{1,3})?$", read: network };
+
+/// How long a prefix is at which an address of IPv6 holds one of IPv4.
+const MAPPED_PREFIX: u8 = 96;
+
+fn network(text: &str) -> Result<IpNet, Mistake> {
+    let not_one = || Mistake::new(format!("`{text}` is not a network"));
+    let alone = || text.parse::<IpAddr>().map(IpNet::from).map_err(|_| not_one());
+    let network = text
+        .parse::<IpNet>()
+        .or_else(|_| alone())
+        .map_err(|mistake: Mistake| mistake.hint("write it like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7"))?;
+    if network.trunc() != network {
+        return Err(not_one().hint(format!("write {}", network.trunc())));
+    }
+    match network {
+        // A client that has an IPv4 address is known by that, so this would hold for nobody.
+        IpNet::V6(six) if six.prefix_len() >= MAPPED_PREFIX && six.addr().to_ipv4_mapped().is_some() => {
+            Err(not_one().hint("write the IPv4 network that it holds"))
+        }
+        network => Ok(network),
+    }
+}
 
 fn operation(text: &str) -> Result<Glob, Mistake> {
     Ok(Glob::new(text, Case::Sensitive))

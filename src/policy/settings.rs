@@ -26,6 +26,10 @@ pub struct ClassSettings {
     pub value: f32,
     /// Whether a session's stage may lift its requests to a better class.
     pub carried: bool,
+    /// The longest body of its requests; `None` for what the process's settings allow.
+    pub body_bytes_max: Option<u64>,
+    /// Whether a request is tried at another endpoint when one cannot be connected.
+    pub retried: bool,
     /// How its requests are refused.
     pub refusal: Refusal,
 }

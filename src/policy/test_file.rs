@@ -4,6 +4,7 @@
 //! the same way, with every mistake at once. Names of classes are resolved in `compile`; running
 //! the tests takes a model and a shop, and is not done here.
 
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use http::{HeaderName, HeaderValue, Request};
@@ -21,6 +22,7 @@ pub(super) const TESTS_MAX: usize = 20_000;
 pub(super) struct TestEntry<'n> {
     pub(super) field: Field<'n>,
     pub(super) request: Request<()>,
+    pub(super) client: Option<IpAddr>,
     pub(super) operation: Option<String>,
     pub(super) stage: Stage,
     pub(super) load: Option<LoadEntry<'n>>,
@@ -50,6 +52,9 @@ const REQUEST: Kind<Request<()>> = Kind { pattern: "^[A-Z]+ +/", read: request }
 const VALUES: Kind<RangeInclusive<f32>> =
     Kind { pattern: r"^[01](\.[0-9]+)?( *\.\. *[01](\.[0-9]+)?)?$", read: values };
 
+/// The address of a client. What the pattern lets through that is none, the reader tells.
+const ADDRESS: Kind<IpAddr> = Kind { pattern: "^[0-9a-fA-F.:]+$", read: address };
+
 /// Reads a test.
 pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let test = field.section()?;
@@ -58,6 +63,7 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     for (name, value) in test.get("headers").map(|field| headers(&field)).unwrap_or_default() {
         request.as_mut().map(|request| request.headers_mut().append(name, value));
     }
+    let client = test.get("address").and_then(|field| field.read_as(&ADDRESS));
     let operation = test.get("graphql").and_then(|field| field.text()).map(str::to_owned);
     let stage = test.get("session").and_then(|field| field.choice(&STAGES)).unwrap_or_default();
     let load = test.get("load");
@@ -65,7 +71,7 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let expect = expect.map(|section| expected(section, load.is_some()));
     let load = load.and_then(|field| load_entry(&field));
     test.close();
-    Some(TestEntry { field, request: request?, operation, stage, load, expect: expect? })
+    Some(TestEntry { field, request: request?, client, operation, stage, load, expect: expect? })
 }
 
 fn expected(expect: Section<'_>, has_load: bool) -> ExpectEntry<'_> {
@@ -120,6 +126,12 @@ fn request(text: &str) -> Result<Request<()>, Mistake> {
         return Err(not_one());
     }
     Request::builder().method(method).uri(target).body(()).map_err(|_| not_one())
+}
+
+fn address(text: &str) -> Result<IpAddr, Mistake> {
+    let not_one =
+        |_| Mistake::new(format!("`{text}` is not an address")).hint("like 192.0.2.7 or 2001:db8::7");
+    text.parse().map_err(not_one)
 }
 
 fn values(text: &str) -> Result<RangeInclusive<f32>, Mistake> {

@@ -5,6 +5,8 @@
 //! the path leads through a symlink, the directory it ends in is watched as well.
 //! Changes come in bursts, so one call follows 200 ms after the first of them; what
 //! changes later is a burst of its own, and a busy directory cannot put a call off.
+//! What a policy includes may lie elsewhere, and change with it: so after each burst
+//! it asks anew which files there are, and watches their directories from then on.
 //!
 //! It reads no policy and may call once too often; whoever is called compares.
 
@@ -12,6 +14,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -35,32 +38,83 @@ type Handler = mpsc::Sender<notify::Result<Event>>;
 
 /// Watches until it is dropped.
 pub struct PolicyWatch {
-    _watcher: Box<dyn Watcher + Send>,
+    _watched: Arc<Mutex<Watched>>,
+}
+
+/// The directories that are watched.
+struct Watched {
+    watcher: Box<dyn Watcher + Send>,
+    directories: BTreeSet<PathBuf>,
 }
 
 impl PolicyWatch {
-    /// Calls `changed`, on a thread of its own, whenever the policy at `path` may have changed.
+    /// Calls `changed`, on a thread of its own, whenever the file or directory at `path` may have changed.
     ///
     /// # Errors
     /// The directory is not there, or neither the system nor polling can watch it.
     pub fn start(path: &Path, changed: impl FnMut() + Send + 'static) -> Result<PolicyWatch, WatchError> {
-        PolicyWatch::with(path, changed, |handler, directories| {
+        PolicyWatch::following(path, Vec::new, changed)
+    }
+
+    /// The same, also for the `others`, which are asked for anew after each change. Those whose directory is not
+    /// there are not watched.
+    ///
+    /// # Errors
+    /// As of [`start`](PolicyWatch::start).
+    pub fn following(
+        path: &Path,
+        others: impl Fn() -> Vec<PathBuf> + Send + 'static,
+        changed: impl FnMut() + Send + 'static,
+    ) -> Result<PolicyWatch, WatchError> {
+        PolicyWatch::with(path, others, changed, |handler, directories| {
             native(handler.clone(), directories).or_else(|_| polling(handler, directories, POLL))
         })
     }
 
     fn with(
         path: &Path,
-        changed: impl FnMut() + Send + 'static,
+        others: impl Fn() -> Vec<PathBuf> + Send + 'static,
+        mut changed: impl FnMut() + Send + 'static,
         watcher: impl FnOnce(Handler, &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>>,
     ) -> Result<PolicyWatch, WatchError> {
         let failed = |error| WatchError { directory: path.to_owned(), error };
-        let directories = directories(path).map_err(|error| failed(error.into()))?;
+        let own = directories(path).map_err(|error| failed(error.into()))?;
+        let all = move || own.iter().cloned().chain(others().iter().flat_map(|path| near(path))).collect();
         let (sender, events) = mpsc::channel();
-        let _watcher = watcher(sender, &directories).map_err(failed)?;
+        let directories: BTreeSet<PathBuf> = all();
+        let watcher = watcher(sender, &directories).map_err(failed)?;
+        let watched = Arc::new(Mutex::new(Watched { watcher, directories }));
+        let weak = Arc::downgrade(&watched);
+        let follow = move || {
+            // The lock guards the set of watched directories, and nobody else takes it.
+            let watched = weak.upgrade();
+            if let Some(watched) = watched {
+                watched.lock().unwrap_or_else(PoisonError::into_inner).follow(all());
+            }
+        };
         // The thread ends when the watcher, which owns the sender, is dropped.
-        thread::spawn(move || debounce(&events, changed));
-        Ok(PolicyWatch { _watcher })
+        thread::spawn(move || {
+            debounce(&events, || {
+                // First, so that nothing changes unseen between being read and being watched.
+                follow();
+                changed();
+            });
+        });
+        Ok(PolicyWatch { _watched: watched })
+    }
+}
+
+impl Watched {
+    fn follow(&mut self, directories: BTreeSet<PathBuf>) {
+        for gone in self.directories.difference(&directories) {
+            // A directory that was removed is watched no more, and nothing is lost.
+            let _ = self.watcher.unwatch(gone);
+        }
+        let is_watched = |directory: &PathBuf| {
+            self.directories.contains(directory)
+                || self.watcher.watch(directory, RecursiveMode::NonRecursive).is_ok()
+        };
+        self.directories = directories.into_iter().filter(is_watched).collect();
     }
 }
 
@@ -88,15 +142,25 @@ fn watching<W: Watcher + Send + 'static>(
     Ok(Box::new(watcher))
 }
 
+/// The directories of a file that may not be there yet: of what is not there, the one it should stand in.
+fn near(path: &Path) -> BTreeSet<PathBuf> {
+    directories(path).or_else(|_| stated(path).map(|stated| BTreeSet::from([stated]))).unwrap_or_default()
+}
+
 /// The directory in which the path stands, and the one in which it ends.
 fn directories(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let target = path.canonicalize()?;
     if path.is_dir() {
         return Ok(BTreeSet::from([target]));
     }
-    let stated = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let ends = target.parent().map(Path::to_owned);
-    Ok(BTreeSet::from_iter(ends.into_iter().chain([stated.canonicalize()?])))
+    Ok(BTreeSet::from_iter(ends.into_iter().chain([stated(path)?])))
+}
+
+/// The directory that the path names.
+fn stated(path: &Path) -> io::Result<PathBuf> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new(".")).canonicalize()
 }
 
 fn debounce(events: &Receiver<notify::Result<Event>>, mut changed: impl FnMut()) {
@@ -163,8 +227,28 @@ mod tests {
         fs::write(&policy, "version: 1").unwrap();
         let (sender, calls) = mpsc::channel();
         let polled = |handler, directories: &_| polling(handler, directories, Duration::from_millis(10));
-        let _watch = PolicyWatch::with(&policy, move || _ = sender.send(()), polled).unwrap();
+        let _watch = PolicyWatch::with(&policy, Vec::new, move || _ = sender.send(()), polled).unwrap();
         fs::write(&policy, "version: 1 # changed").unwrap();
+        calls.recv_timeout(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn what_is_included_later_is_watched_from_then_on() {
+        let (directory, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (policy, base) = (directory.path().join("policy.yaml"), elsewhere.path().join("base.yaml"));
+        fs::write(&policy, "version: 1").unwrap();
+        let (sender, calls) = mpsc::channel();
+        let (own, other) = (policy.clone(), base.clone());
+        // It includes the base once it says so, and the base is not there yet.
+        let others = move || {
+            let includes = fs::read_to_string(&own).is_ok_and(|text| text.contains("include"));
+            Some(other.clone()).filter(|_| includes).into_iter().collect()
+        };
+        let _watch = PolicyWatch::following(&policy, others, move || _ = sender.send(())).unwrap();
+        fs::write(&policy, "include: base.yaml").unwrap();
+        calls.recv_timeout(PATIENCE).unwrap();
+        while calls.try_recv().is_ok() {}
+        fs::write(&base, "version: 1").unwrap();
         calls.recv_timeout(PATIENCE).unwrap();
     }
 

@@ -23,7 +23,7 @@ use super::deadline::Deadline;
 use super::identity::random_bits;
 use super::learning;
 use super::strain::Rung;
-use super::upload::{Room, Upload};
+use super::upload::{self, Room, Taken, Upload};
 use crate::classify::entry::entry;
 use crate::classify::head::Head;
 use crate::classify::{graphql, path};
@@ -63,7 +63,7 @@ pub(super) async fn take(
     session: &mut Session,
     ctx: &mut Context,
 ) -> Result<Passage> {
-    if let Err(flaw) = clean(&serving.config.requests, session)? {
+    if let Err(flaw) = clean(&rules(serving), session)? {
         return Ok(Passage::Rejected(Rejection::Flawed(flaw), None));
     }
     find_client(serving, session, ctx);
@@ -81,6 +81,13 @@ pub(super) async fn take(
         serving.applied().await;
     }
     Err(left())
+}
+
+/// What requests may be like before their class is known: a class may allow a longer body than others.
+fn rules(serving: &Serving) -> Rules {
+    let rules = serving.config.requests;
+    let most = serving.running().body_bytes_most().unwrap_or(0);
+    Rules { body_bytes_max: rules.body_bytes_max.max(most), ..rules }
 }
 
 /// Checks the head, and repairs what may be repaired, before anybody reads it.
@@ -152,6 +159,9 @@ async fn decide(
     if rung >= Rung::LowerClasses && is_of_lower_half(ctx) {
         return Ok(Some(Passage::Rejected(Rejection::Strained, None)));
     }
+    if !fits(serving, session, ctx) {
+        return Ok(Some(Passage::Rejected(Rejection::Flawed(Flaw::BodySize), None)));
+    }
     if let Err(wait) = check_limits(serving, ctx) {
         return Ok(Some(Passage::Rejected(Rejection::RateLimited, Some(wait))));
     }
@@ -177,7 +187,7 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let generation = &running.generation;
     let policy = &generation.policy;
     let header = session.req_header();
-    let head = Head::of(header);
+    let head = Head::of(header).sent_by(client);
     let key = path::key(head.path());
     let may_name_operation = || policy.routes.wants_operation(&head, &key) || key.ends_with("graphql");
     let in_body = || session.as_downstream().get_retry_buffer().filter(|_| may_name_operation());
@@ -207,6 +217,26 @@ fn is_of_lower_half(ctx: &Context) -> bool {
     let rank = core.class(judged.class).rank;
     let better = core.classes().iter().filter(|class| class.rank < rank).count();
     better * 2 >= core.classes().len()
+}
+
+/// The longest body that the request may have: by its own class, not the one its session lifted it to.
+pub(super) fn body_bytes_max(serving: &Serving, ctx: &Context) -> u64 {
+    let of_process = serving.config.requests.body_bytes_max;
+    let Some(judged) = &ctx.judged else { return of_process };
+    let policy = &judged.running.generation.policy;
+    let of_class = policy.settings(judged.own_class).body_bytes_max;
+    match policy.core.mode_of(judged.class) {
+        Mode::Enforce => of_class.unwrap_or(of_process),
+        // Nobody is refused for a class, but what it allows more is allowed.
+        Mode::Observe => of_class.unwrap_or(of_process).max(of_process),
+    }
+}
+
+/// Whether the body is no longer than it may be, as far as its length is known before it is sent on.
+fn fits(serving: &Serving, session: &Session, ctx: &Context) -> bool {
+    let told = upload::declared_length(session.req_header()).unwrap_or(0);
+    let bytes = told.max(ctx.taken.as_ref().map_or(0, Taken::bytes)) as u64;
+    bytes <= body_bytes_max(serving, ctx)
 }
 
 /// `Err` if a hard limit refuses the request; in observe mode it is only counted.
@@ -243,7 +273,7 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
     let noted = entry::Judged {
         trace: ctx.bits,
         class_by: judged.class_by as u8,
-        by_canary: judged.running.is_canary(),
+        canary: judged.running.is_canary().then_some(judged.running.generation.number),
         route: judged.route,
         confidence: judged.confidence,
     };

@@ -20,7 +20,7 @@ use plimsoll_core::controller::Outcome;
 use plimsoll_core::time::Time;
 use tokio::sync::{Semaphore, watch};
 
-use super::context::{Context, Fate};
+use super::context::{Context, Fate, Judged};
 use super::endpoints::SystemResolver;
 use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::identity::{self, Forwarding, Scheme};
@@ -169,7 +169,7 @@ impl Plimsoll {
         if !ctx.is_endless && !ctx.is_sent && self.trickles(ctx, now) {
             return Err(Error::explain(ErrorType::ReadTimedout, "the upload is too slow").into_down());
         }
-        if ctx.is_endless || ctx.body_bytes <= self.serving.config.requests.body_bytes_max {
+        if ctx.is_endless || ctx.body_bytes <= intake::body_bytes_max(&self.serving, ctx) {
             return Ok(());
         }
         let rejection = Rejection::Flawed(Flaw::BodySize);
@@ -398,7 +398,7 @@ impl ProxyHttp for Plimsoll {
         self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
         // Nothing was sent, so another endpoint may be asked whatever the method.
         let is_left = ctx.tries < self.upstreams(ctx).tries_max();
-        let may_retry = is_left && self.serving.pools[pool_of(ctx)].gate.may_retry();
+        let may_retry = is_left && is_retried(ctx) && self.serving.pools[pool_of(ctx)].gate.may_retry();
         if may_retry {
             self.serving.metrics.upstreams.retries.inc();
         }
@@ -462,6 +462,12 @@ impl ProxyHttp for Plimsoll {
 
 fn pool_of(ctx: &Context) -> usize {
     ctx.judged.as_ref().map_or(0, |judged| judged.pool)
+}
+
+/// Whether its class has a request tried again that no endpoint has seen.
+fn is_retried(ctx: &Context) -> bool {
+    let settings = |judged: &Judged| judged.running.generation.policy.settings(judged.class).retried;
+    ctx.judged.as_ref().is_none_or(settings)
 }
 
 /// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.

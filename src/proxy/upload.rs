@@ -109,6 +109,13 @@ impl Room {
     }
 }
 
+impl Taken {
+    /// How many bytes of the body are in.
+    pub(super) fn bytes(&self) -> usize {
+        self.permit.num_permits()
+    }
+}
+
 impl Drop for Taken {
     fn drop(&mut self) {
         self.taken.dec_by(self.permit.num_permits() as i64);
@@ -137,7 +144,8 @@ fn is_unframed(error: &Error) -> bool {
     error.etype().as_str() == "InvalidChunk"
 }
 
-fn declared_length(request: &RequestHeader) -> Option<usize> {
+/// The length of the body, if the head tells it.
+pub(super) fn declared_length(request: &RequestHeader) -> Option<usize> {
     request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

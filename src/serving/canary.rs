@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use plimsoll_core::policy::{Class, Share};
 
+use super::applying::stamp_of;
 use super::{Outcome, ReloadError, Running, Serving};
 use crate::classify::sessions::SessionKey;
 use crate::clock::Clock;
@@ -116,6 +117,8 @@ impl Serving {
         let generation = generation.numbered(number).sharing_core_with(&running.generation);
         log::info!("generation {number} is the canary: {}", generation.policy.source);
         self.metrics.begin_canary();
+        let stamp = stamp_of(&generation);
+        self.pools.iter().for_each(|pool| pool.gate.begin_canary(&stamp));
         let of_canary = Running::new(generation, &self.metrics).in_arm(Arm::Canary, &self.metrics);
         let running_canary = Arc::new(of_canary);
         let canary = Canary { running: running_canary, share, began: Clock::wall().as_secs(), bundle };
@@ -172,6 +175,12 @@ impl Running {
             Some(canary) if canary.takes(session) => canary.running.clone(),
             _ => self.clone(),
         }
+    }
+
+    /// The longest body that any class on either side allows, where one states it.
+    pub fn body_bytes_most(&self) -> Option<u64> {
+        let of_canary = self.canary.as_ref().and_then(|one| one.running.generation.policy.body_bytes_most());
+        self.generation.policy.body_bytes_most().max(of_canary)
     }
 
     /// Whether it is the canary.

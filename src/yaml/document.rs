@@ -134,7 +134,7 @@ fn check_test(root: &Node, mistakes: &Mistakes<'_>) {
 }
 
 /// Reads the one document of file number `file`; `None` if that is impossible.
-fn parse(text: &str, file: usize, mistakes: &Mistakes<'_>) -> Option<Node> {
+pub(crate) fn parse(text: &str, file: usize, mistakes: &Mistakes<'_>) -> Option<Node> {
     let mut builder = Builder { parser: Parser::new_from_str(text), file, mistakes };
     match builder.document() {
         Ok(Some(root)) => Some(root),

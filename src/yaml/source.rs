@@ -5,6 +5,7 @@
 //! passed over: Kubernetes keeps its own among them. So are those named
 //! `*_test.yaml`, which hold tests and nothing else, unless they are asked for.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,24 +53,7 @@ impl Source {
     /// # Errors
     /// Every file that cannot be read, and why.
     pub fn read(path: &Path) -> Result<Source, Diagnostics> {
-        let paths = if path.is_dir() { overlays(path)? } else { vec![path.to_owned()] };
-        Source::of_files(path, &paths)
-    }
-
-    /// Reads it with the tests beside it: every `*_test.yaml` of a directory, `shop_test.yaml` of
-    /// `shop.yaml`.
-    ///
-    /// # Errors
-    /// Every file that cannot be read, and why.
-    pub fn read_with_tests(path: &Path) -> Result<Source, Diagnostics> {
-        let mut paths = if path.is_dir() { overlays(path)? } else { vec![path.to_owned()] };
-        if path.is_dir() {
-            paths.extend(files(path)?.into_iter().filter(|path| is_test(path)));
-        } else if let Some(stem) = path.file_stem() {
-            let beside = path.with_file_name(format!("{}{TEST_SUFFIX}", stem.to_string_lossy()));
-            paths.extend(Some(beside).filter(|beside| beside.exists()));
-        }
-        Source::of_files(path, &paths)
+        Source::of_files(path, &policies(path)?)
     }
 
     /// The SHA-256 of what its files say, in their order, in hexadecimal: sources that say the same have
@@ -100,6 +84,20 @@ impl Source {
     }
 }
 
+/// The file itself, or the files of a directory in the order in which they are laid over each other.
+pub(crate) fn policies(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    if path.is_dir() { overlays(path) } else { Ok(vec![path.to_owned()]) }
+}
+
+/// The files of tests beside them: every `*_test.yaml` of a directory, `shop_test.yaml` of `shop.yaml`.
+pub(crate) fn tests(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
+    if path.is_dir() {
+        return Ok(files(path)?.into_iter().filter(|path| is_test(path)).collect());
+    }
+    let beside = |stem: &OsStr| path.with_file_name(format!("{}{TEST_SUFFIX}", stem.to_string_lossy()));
+    Ok(path.file_stem().map(beside).filter(|beside| beside.exists()).into_iter().collect())
+}
+
 fn overlays(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     let mut paths = files(directory)?;
     paths.retain(|path| !is_test(path));
@@ -110,7 +108,8 @@ fn overlays(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     Ok(paths)
 }
 
-fn is_test(path: &Path) -> bool {
+/// Whether a file of this name holds tests only.
+pub(crate) fn is_test(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(TEST_SUFFIX))
 }
 
@@ -130,7 +129,8 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     Ok(paths)
 }
 
-fn file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
+/// Reads one file.
+pub(crate) fn file(path: &Path) -> Result<SourceFile, Box<Diagnostic>> {
     let length = fs::metadata(path).map_err(|error| Box::new(unreadable(path, &error)))?.len();
     if length > FILE_BYTES_MAX {
         return Err(Box::new(diagnostic(path, "the file is too long for a policy", "at most 4 MiB")));
@@ -158,7 +158,8 @@ fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     diagnostic(path, &format!("cannot be read: {error}"), hint)
 }
 
-fn diagnostic(path: &Path, message: &str, hint: &str) -> Diagnostic {
+/// What is in the way of having a file at all.
+pub(crate) fn diagnostic(path: &Path, message: &str, hint: &str) -> Diagnostic {
     Diagnostic {
         severity: Severity::Error,
         rule: UNREADABLE,

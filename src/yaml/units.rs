@@ -1,4 +1,4 @@
-//! The quantities of a policy: durations, shares, rates and ranges, each with its unit.
+//! The quantities of a policy: durations, shares, sizes, rates and ranges, each with its unit.
 //!
 //! A number without a unit is refused with what to write instead: `800` is two
 //! different policies to two readers. Fractions of a second are written in
@@ -28,6 +28,8 @@ pub(crate) const DURATIONS: Kind<RangeInclusive<Duration>> =
 pub(crate) const SHARE: Kind<Share> = Kind { pattern: r"^ *[0-9]+(\.[0-9]{0,4})? *%$", read: share };
 /// See [`rate`].
 pub(crate) const RATE: Kind<(u32, Duration)> = Kind { pattern: "^[0-9]+ */ *[smh] *$", read: rate };
+/// See [`size`].
+pub(crate) const SIZE: Kind<u64> = Kind { pattern: "^[0-9]+ *(B|KiB|MiB|GiB)$", read: size };
 /// See [`multiple`].
 pub(crate) const MULTIPLE: Kind<f64> = Kind { pattern: r"^[0-9]*\.?[0-9]+x$", read: multiple };
 
@@ -107,6 +109,36 @@ pub(crate) fn rate(text: &str) -> Result<(u32, Duration), Mistake> {
     Ok((count, Duration::from_secs(seconds)))
 }
 
+/// `512B`, `64KiB`, `2MiB`, `1GiB`, in bytes.
+pub(crate) fn size(text: &str) -> Result<u64, Mistake> {
+    /// A thousand times the largest upload of a shop, and far from where sums of sizes end.
+    const SIZE_MAX: u64 = 1 << 40;
+    let (number, unit) = split(text);
+    let not_one = || Mistake::new(format!("`{text}` is not a size")).hint("write it like 64KiB or 2MiB");
+    let count: u64 = number.parse().map_err(|_| not_one())?;
+    let unknown = |hint: &str| Err(Mistake::new(format!("unknown unit `{unit}` of size")).hint(hint));
+    let bytes = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "" => {
+            let mistake = Mistake::new(format!("`{text}` has no unit"));
+            return Err(mistake.hint(format!("write {number}B or {number}KiB")));
+        }
+        "k" | "K" | "kB" | "KB" | "kb" => {
+            return unknown(&format!("write {number}KiB, which is 1024 bytes each"));
+        }
+        "m" | "M" | "MB" | "mb" => return unknown(&format!("write {number}MiB")),
+        "g" | "G" | "GB" | "gb" => return unknown(&format!("write {number}GiB")),
+        _ => return unknown("one of: B, KiB, MiB, GiB"),
+    };
+    match count.checked_mul(bytes) {
+        Some(bytes) if bytes <= SIZE_MAX => Ok(bytes),
+        _ => Err(Mistake::new(format!("`{text}` is more than anybody sends")).hint("at most 1024GiB")),
+    }
+}
+
 /// So many times as much: `4x`, `0.5x`; at most twenty times.
 pub(crate) fn multiple(text: &str) -> Result<f64, Mistake> {
     /// Black Friday is five times an ordinary day; beyond twenty nothing new is learned.
@@ -164,6 +196,16 @@ mod tests {
         assert!(
             ["100.0001%", "%", ".5%", "1.00000%", "-1%", "many%"].iter().all(|text| share(text).is_err())
         );
+    }
+
+    #[test]
+    fn sizes_are_powers_of_two_and_say_so() {
+        assert_eq!((size("512B"), size("64KiB"), size("2 MiB")), (Ok(512), Ok(65_536), Ok(2_097_152)));
+        assert_eq!(size("2MB").unwrap_err().hint.as_deref(), Some("write 2MiB"));
+        assert_eq!(size("2").unwrap_err().hint.as_deref(), Some("write 2B or 2KiB"));
+        assert!(["", "KiB", "-1B", "1.5MiB", "2TiB", "two"].iter().all(|text| size(text).is_err()));
+        assert_eq!(size("1024GiB"), Ok(1 << 40));
+        assert!(size("1025GiB").is_err() && size("18446744073709551615GiB").is_err());
     }
 
     #[test]

@@ -16,7 +16,7 @@ use plimsoll::model::{Counters, Guess, ModelClass, Scorer, Status};
 
 fn features(method: &str, target: &str, headers: &HeaderMap) -> Option<RequestFeatures> {
     let (method, uri) = (method.parse::<Method>().ok()?, target.parse::<Uri>().ok()?);
-    let head = Head { method: &method, uri: &uri, headers };
+    let head = Head { method: &method, uri: &uri, headers, client: None };
     Some(RequestFeatures::of(&head, &path::key(uri.path()), None))
 }
 

@@ -46,7 +46,7 @@ fn objections(document: &Value, schema: &Value, value: &Value, at: &str) -> Vec<
                     }
                 }
             }
-            "type" | "enum" | "minimum" | "required" | "additionalProperties" => {}
+            "type" | "enum" | "minimum" | "required" | "additionalProperties" | "description" => {}
             unknown => panic!("the schema at {at} says `{unknown}`"),
         }
     }

@@ -83,6 +83,51 @@ async fn a_share_of_the_sessions_is_decided_by_the_canary_until_it_is_promoted()
 }
 
 #[tokio::test]
+async fn the_journal_tells_by_which_route_of_a_canary_a_request_got_its_class() {
+    let files = tempfile::tempdir().unwrap();
+    let journal = files.path().join("journal");
+    let setup = Setup::before(&[echo().await]).policy(&policy("shop", "")).flag("--journal", &journal);
+    let mut proxy = setup.start().await;
+    // Its route stands one line below that of the policy in force.
+    let text = policy("offers", "canary: 50%\n").replace("routes:", "carry: {}\nroutes:");
+    begin(&proxy, &proxy.file("policy.yaml"), &text).await;
+    let mut sides = [None, None];
+    for session in 0..40 {
+        let cookie = format!("Cookie: session=s{session}\r\n");
+        let told = proxy.ask("GET /offers", &cookie).await.header("x-plimsoll-decision").unwrap();
+        let (class, id) = (told.split(';').next().unwrap(), told.split_once("id=").unwrap().1);
+        sides[usize::from(class == "offers")] = Some(id.to_owned());
+    }
+    proxy.until_idle().await;
+    proxy.signal("TERM").await;
+    assert!(proxy.end().await.success());
+    let directory = journal.to_str().unwrap();
+    for (id, class, line, generation, beside) in
+        [(&sides[0], "shop", 4, 1, Value::Null), (&sides[1], "offers", 5, 2, 1.into())]
+    {
+        let arguments = ["explain", "--json", "--journal", directory, "--id", id.as_deref().unwrap()];
+        let output = bounded("the explanation", plimsoll(&arguments).output()).await.unwrap();
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(told["route"].as_str().unwrap().ends_with(&format!("policy.yaml:{line}")), "{told}");
+        assert_eq!(
+            (&told["class"], &told["generation"], &told["canary_beside"], &told["reproduced"]),
+            (&class.into(), &generation.into(), &beside, &true.into())
+        );
+    }
+    // Under the canary's policy as a whole, its requests keep the class that its route gave them.
+    let new = proxy.file("new.yaml");
+    fs::write(&new, policy("offers", "")).unwrap();
+    let arguments = ["replay", "--json", "--policy", new.to_str().unwrap(), directory];
+    let output = bounded("the rerun", plimsoll(&arguments).output()).await.unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let pool = &report["pools"][0];
+    assert_eq!(
+        (&pool["classes"]["offers"]["new"]["requests"], &pool["without_route"]),
+        (&40.into(), &0.into())
+    );
+}
+
+#[tokio::test]
 async fn an_aborted_canary_stays_away_and_the_next_one_may_come() {
     let files = tempfile::tempdir().unwrap();
     let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));

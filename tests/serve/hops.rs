@@ -45,6 +45,20 @@ async fn a_trusted_hop_says_for_whom_it_connects() {
 }
 
 #[tokio::test]
+async fn a_route_takes_the_address_that_a_trusted_hop_tells_and_no_other() {
+    let policy = "version: 1\nclasses: { staff: {}, rest: {} }\nheaders: { decision: on }\n\
+                  routes: [{ addresses: 203.0.113.0/24, class: staff }, { class: rest }]\n";
+    for (trusted, class) in [("[127.0.0.1]", "staff; "), ("[192.0.2.1]", "rest; ")] {
+        let settings = format!("trusted_hops: {trusted}\n");
+        let setup = Setup::before(&[echo().await]).policy(policy).config(&settings);
+        let proxy = setup.start().await;
+        let answer = proxy.ask("GET /", "X-Forwarded-For: 203.0.113.7\r\n").await;
+        let told = answer.header("x-plimsoll-decision").unwrap();
+        assert!(told.starts_with(class), "{trusted}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_trusted_hop_that_does_not_say_is_not_served() {
     let proxy = start("[127.0.0.1]", "").await;
     for (count, header) in [(1.0, &b""[..]), (2.0, b"PROXY TCP4 nonsense\r\n")] {

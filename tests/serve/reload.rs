@@ -42,6 +42,22 @@ async fn an_edited_file_is_in_force_by_itself() {
     assert_class(&proxy, "after", 2).await;
 }
 
+#[tokio::test]
+async fn an_included_file_is_watched_wherever_it_is() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    let base = elsewhere.path().join("base.yaml");
+    fs::write(&base, policy("before")).unwrap();
+    let site = format!("include: {}\n", base.display());
+    let proxy = Setup::before(&[echo().await]).policy(&site).start().await;
+    assert_class(&proxy, "before", 1).await;
+    replace(&base, &policy("after"));
+    assert_class(&proxy, "after", 2).await;
+    fs::remove_file(&base).unwrap();
+    until("the rejection", async || proxy.metric(REJECTED).await == 1.0).await;
+    replace(&base, &policy("again"));
+    assert_class(&proxy, "again", 3).await;
+}
+
 /// A policy that is not watched: the process has a symlink to it from another directory.
 async fn start_unwatched() -> (Process, tempfile::TempDir) {
     let elsewhere = tempfile::tempdir().unwrap();

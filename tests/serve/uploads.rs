@@ -97,6 +97,57 @@ async fn a_client_that_leaves_mid_upload_is_not_taken_for_answered() {
 }
 
 #[tokio::test]
+async fn a_body_is_as_long_as_its_class_allows_and_no_longer() {
+    let policy = "version: 1\nclasses:\n  checkout: { body_limit: 8B }\n  upload: { body_limit: 1KiB }\n  \
+                  watched: { body_limit: 8B, mode: observe }\n  rest: {}\n\
+                  routes:\n  - { path: /checkout, class: checkout }\n  - { path: /upload, class: upload }\n  \
+                  - { path: /watched, class: watched }\n  - { class: rest }\n";
+    let settings = "requests: { body_bytes_max: 100 }\n";
+    let proxy = Setup::before(&[echo().await]).policy(policy).config(settings).start().await;
+    let mut rejected = 0.0;
+    for (path, length, status) in [
+        ("checkout", 8, 200),
+        ("checkout", 9, 413),
+        ("upload", 1_024, 200),
+        ("upload", 1_025, 413),
+        ("watched", 9, 200),
+        ("watched", 100, 200),
+        ("watched", 101, 413),
+        ("rest", 100, 200),
+        ("rest", 101, 413),
+    ] {
+        let body = "x".repeat(length);
+        for framed in [
+            format!("Content-Length: {length}\r\n\r\n{body}"),
+            format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+        ] {
+            let mut client = proxy.client().await;
+            client.send(format!("POST /{path} HTTP/1.1\r\nHost: shop.test\r\n{framed}")).await;
+            assert_eq!(client.message().await.unwrap().status(), status, "{path} {length}: {framed}");
+            rejected += f64::from(u8::from(status == 413));
+        }
+    }
+    assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"body_size\"}").await, rejected);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn a_body_that_turns_out_too_long_while_it_streams_is_answered_and_holds_no_seat() {
+    let policy = "version: 1\nclasses: { upload: { body_limit: 128KiB } }\n";
+    let shop = Stalled::new().await;
+    let proxy = Setup::before(&[shop.address]).policy(policy).start().await;
+    let mut client = proxy.client().await;
+    post(&mut client, "Transfer-Encoding: chunked").await;
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 64 << 10], b"\r\n"].concat();
+    client.send(&chunk).await;
+    client.send(&chunk).await;
+    proxy.until_pool("inflight", 1).await;
+    client.send("1\r\nx\r\n").await;
+    assert_eq!(client.message().await.unwrap().status(), 413);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn a_large_upload_asks_for_a_seat_when_its_beginning_is_there() {
     const BEGINNING: usize = 64 << 10;
     let shop = Stalled::new().await;

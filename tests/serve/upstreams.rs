@@ -243,6 +243,19 @@ async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_
 }
 
 #[tokio::test]
+async fn a_class_without_retries_is_not_tried_at_another_upstream() {
+    let ((_one, first), (_other, second)) = (upstream::refusing(), upstream::refusing());
+    let policy = "version: 1\nclasses: { once: { retries: off }, again: {} }\n\
+                  routes: [{ path: /once, class: once }, { class: again }]\n";
+    let proxy = Setup::before(&[first, second]).policy(policy).start().await;
+    for (target, failures, retries) in [("GET /once", 1.0, 0.0), ("GET /again", 3.0, 1.0)] {
+        assert_eq!(proxy.ask(target, "").await.status(), 502);
+        assert_eq!(proxy.metric("plimsoll_connect_failures_total").await, failures);
+        assert_eq!(proxy.metric("plimsoll_retries_total").await, retries);
+    }
+}
+
+#[tokio::test]
 async fn of_two_upstreams_one_dead_the_other_answers_everything() {
     let (_socket, dead) = upstream::refusing();
     let alive = answering(response("200 OK", "", b"ok")).await;

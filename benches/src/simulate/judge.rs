@@ -89,7 +89,7 @@ fn verdicts(generation: &Generation, scenario: &Scenario) -> Vec<Vec<Verdict>> {
 }
 
 fn verdict(generation: &Generation, request: &Request<()>, clock: &Clock) -> Verdict {
-    let head = Head { method: request.method(), uri: request.uri(), headers: request.headers() };
+    let head = Head::of_request(request);
     let key = path::key(head.path());
     let operation = graphql::operation_in_query(&head);
     let judge = |stage| generation.judge(&head, &key, operation.as_deref(), stage, clock);

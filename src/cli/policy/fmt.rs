@@ -1,14 +1,16 @@
 //! `plimsoll policy fmt PATH...`: one layout for policies, comments kept.
 //!
-//! A file that cannot be kept whole is left as it is, and said so. With `--check` nothing is written, and the exit
-//! code tells: for a check before a commit.
+//! What a policy includes is laid out with it. A file that cannot be kept whole is left as it is, and said so. With
+//! `--check` nothing is written, and the exit code tells: for a check before a commit.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::policy::includes::{self, Tests};
 use crate::yaml::format::format;
 
 /// What to lay out.
@@ -49,24 +51,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-/// The files themselves, and those of directories that `serve --policy DIR` would read, with their tests.
-fn files(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        for entry in fs::read_dir(path).with_context(|| path.display().to_string())? {
-            let path = entry?.path();
-            let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-            if !is_hidden && path.extension().is_some_and(|extension| extension == "yaml") {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
+/// The files that make up each policy: those of a directory, and what a file includes; with their tests.
+fn files(paths: &[PathBuf]) -> anyhow::Result<BTreeSet<PathBuf>> {
+    let files: Result<Vec<_>, _> = paths.iter().map(|path| includes::files(path, Tests::Beside)).collect();
+    Ok(files?.into_iter().flatten().collect())
 }
 
 /// A process that watches the file sees the old one or the new one, whole.

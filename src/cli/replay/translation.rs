@@ -7,11 +7,12 @@
 //! A new route above an old one is not noticed; `plimsoll policy diff` on an access log is for that.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 
 use plimsoll_core::policy::ClassId;
 
 use crate::generation::ClassBy;
-use crate::journal::recollection::{Asked, Era};
+use crate::journal::recollection::{Asked, Era, Recollection};
 use crate::policy::compile::compile;
 use crate::policy::compiled::CompiledPolicy;
 use crate::yaml::source::Source;
@@ -23,6 +24,7 @@ const BY_FALLBACK: u8 = ClassBy::Fallback as u8;
 pub(super) struct Translation<'p> {
     to: &'p CompiledPolicy,
     eras: Vec<EraClasses>,
+    canaries: BTreeMap<u64, EraClasses>,
     /// Requests whose route the other policy does not have.
     pub(super) without_route: Cell<u64>,
     /// Requests whose class it does not have: they fall to its fallback.
@@ -39,18 +41,25 @@ struct EraClasses {
 }
 
 impl<'p> Translation<'p> {
-    pub(super) fn new(eras: &[Era], to: &'p CompiledPolicy) -> Translation<'p> {
-        let eras = eras.iter().map(|era| EraClasses::of(era, to)).collect();
-        Translation { to, eras, without_route: Cell::new(0), without_class: Cell::new(0) }
+    pub(super) fn new(past: &Recollection, to: &'p CompiledPolicy) -> Translation<'p> {
+        let eras = past.eras.iter().map(|era| EraClasses::of(era, to)).collect();
+        let canaries = past.canaries.iter().map(|(number, era)| (*number, EraClasses::of(era, to)));
+        Translation {
+            to,
+            eras,
+            canaries: canaries.collect(),
+            without_route: Cell::new(0),
+            without_class: Cell::new(0),
+        }
     }
 
     /// The class that a request has.
     pub(super) fn class_of(&self, asked: &Asked) -> ClassId {
-        let era = &self.eras[asked.era];
         let was = asked.arrival.class;
-        // A canary's routes are not in the journal.
-        let route = asked.judged.route.filter(|_| !asked.judged.by_canary);
-        let route = route.and_then(|place| era.routes.get(place as usize));
+        let era = &self.eras[asked.era];
+        // A canary that the journal does not tell of has classes of the same names, and no routes.
+        let judge = asked.judged.canary.map_or(Some(era), |number| self.canaries.get(&number));
+        let route = judge.zip(asked.judged.route).and_then(|(era, place)| era.routes.get(place as usize));
         if let Some((then, now)) = route {
             match now {
                 // A session's stage that lifted it then would lift it still.
@@ -59,7 +68,8 @@ impl<'p> Translation<'p> {
                 None => self.without_route.set(self.without_route.get() + 1),
             }
         }
-        if asked.judged.class_by == BY_FALLBACK && route.is_none() && era.fallback == Some(was) {
+        let is_fallback = judge.is_some_and(|era| era.fallback == Some(was));
+        if asked.judged.class_by == BY_FALLBACK && route.is_none() && is_fallback {
             return self.to.model.fallback;
         }
         era.namesakes.get(was.index()).copied().flatten().unwrap_or_else(|| {

@@ -102,7 +102,7 @@ impl<'p> Answer<'p> {
             without_route: 0,
             without_class: 0,
         };
-        let translation = Translation::new(&past.eras, new);
+        let translation = Translation::new(past, new);
         // The question is what it would do.
         let enforced = Policy::new(Mode::Enforce, new.core.classes().to_vec());
         let enforced = Arc::new(enforced.expect("its classes were those of a policy"));

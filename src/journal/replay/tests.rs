@@ -15,6 +15,9 @@ use crate::journal::files::{JournalError, JournalFile, files_at};
 use crate::journal::tap::{Next, Tap};
 use crate::journal::writer::{Journal, JournalMeters, JournalSettings, Tapped};
 
+/// The generation of a canary.
+const CANARY: u64 = 300;
+
 fn policy(names: &[&str]) -> Arc<Policy> {
     let class = |(rank, name): (usize, &&str)| Class {
         name: (*name).to_owned(),
@@ -110,7 +113,7 @@ impl Traffic {
             let judged = Judged {
                 trace: u64::from(self.arrivals),
                 class_by: 1,
-                by_canary: self.arrivals.is_multiple_of(7),
+                canary: self.arrivals.is_multiple_of(7).then_some(CANARY),
                 route: Some(3),
                 confidence: 0.5,
             };
@@ -191,6 +194,44 @@ fn a_journal_decides_again_what_was_decided() {
     println!("{seen:?}");
     assert!(seen.decisions as usize > steps() / 3 && seen.missing == 0, "{seen:?}");
     assert_eq!(replay.stamp().generation, 2);
+}
+
+#[test]
+fn a_canary_is_told_where_it_begins_and_in_every_file_after_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let canary =
+        |text: &str| Arc::new(Stamp { generation: CANARY, text: text.to_owned(), ..Stamp::default() });
+    journal(directory.path(), 1 << 30, tap(), |traffic| {
+        let mut traffic = traffic.lock().unwrap();
+        // Before the first state, in the middle, and where a file has ended.
+        traffic.tap.begin_canary(canary("first"));
+        (0..500).for_each(|_| traffic.step());
+        traffic.tap.begin_canary(canary("second"));
+        (0..500).for_each(|_| traffic.step());
+        let mut taken = Vec::new();
+        traffic.tap.take(&mut taken, Next::Begin);
+        traffic.tap.put_back(taken);
+        traffic.tap.begin_canary(canary("third"));
+        (0..500).for_each(|_| traffic.step());
+    });
+    let (mut told, mut judged) = (Vec::new(), 0);
+    let file = JournalFile::read(&files_at(directory.path()).unwrap()[0]).unwrap();
+    file.each(|entry| {
+        match entry {
+            Entry::State { .. } => told.push("state".to_owned()),
+            Entry::Canary(stamp) => told.push(stamp.text),
+            Entry::Event { judged: Some(Judged { canary: Some(CANARY), .. }), .. } => judged += 1,
+            _ => {}
+        }
+        Flow::More
+    })
+    .unwrap();
+    assert_eq!(told, ["state", "first", "second", "state", "third"]);
+    assert!(judged > 50, "{judged}");
+    let replay = replayed(directory.path()).unwrap();
+    assert_eq!(replay.difference(), None);
+    assert_eq!(replay.canary(CANARY).unwrap().text, "third");
+    assert_eq!(replay.canary(CANARY + 1), None);
 }
 
 #[test]

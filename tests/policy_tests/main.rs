@@ -1,6 +1,8 @@
-//! A policy's own tests: what they may ask, how they fail, and what a diff over a log tells.
+//! Policies as files on a command line: their own tests, what they include, and what a diff over a log tells.
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod includes;
 
 use std::fs;
 use std::path::Path;
@@ -234,6 +236,35 @@ fn a_model_gives_no_better_class_than_it_may_and_none_that_it_is_unsure_of() {
     assert_eq!(explain("", "/checkout/pay"), told("checkout", "model"));
     assert_eq!(explain("best_class: cart", "/checkout/pay"), told("cart", "model"));
     assert_eq!(explain("min_confidence: 1", "/xyzzy/1").1, "fallback");
+}
+
+#[test]
+fn an_explanation_names_the_features_that_a_score_hangs_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let explain = |target: &str| text(&plimsoll(directory.path(), &["explain", "POST", target]).stdout);
+    let told = explain("/foo/add");
+    assert!(told.contains("(add): without it cart would be 0."), "{told}");
+    assert!(told.contains("worth by  ") && told.matches("because   ").count() <= 5, "{told}");
+    let certain = explain("/checkout/payment");
+    assert!(certain.contains("because   no one feature"), "{certain}");
+}
+
+#[test]
+fn tests_and_explanations_state_the_address_of_a_client() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = POLICY.replace("routes:\n", "routes:\n  - { addresses: 10.0.0.0/8, class: checkout }\n");
+    let tests = "tests:
+  - { request: GET /any, address: 10.1.2.3, expect: { class: checkout } }
+  - { request: GET /any, expect: { class: browse } }
+";
+    fs::write(directory.path().join("shop.yaml"), format!("{policy}{tests}")).unwrap();
+    let output = plimsoll(directory.path(), &["policy", "test", "shop.yaml"]);
+    assert!(text(&output.stdout).contains("2 of 2 tests hold"), "{output:?}");
+    for (address, class) in [("10.1.2.3", "checkout"), ("11.1.2.3", "browse")] {
+        let arguments = ["explain", "--policy", "shop.yaml", "--address", address, "GET", "/any"];
+        let told = text(&plimsoll(directory.path(), &arguments).stdout);
+        assert!(told.contains(&format!("class     {class} ")), "{address}: {told}");
+    }
 }
 
 #[test]
