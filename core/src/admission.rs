@@ -19,9 +19,10 @@
 use crate::decision::{Side, Standing};
 use crate::demand::Demand;
 use crate::image::image;
+use crate::limit::SlowAlone;
 use crate::policy::{CLASSES_MAX, Class, ClassId, Policy};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
-use crate::seats::{SlowAlone, ceiling};
+use crate::seats::ceiling;
 use crate::succession::Succession;
 use crate::time::Time;
 use std::time::Duration;

@@ -35,7 +35,6 @@ use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
 use crate::image::image;
 use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
-use crate::seats::SlowAlone;
 use crate::succession::Succession;
 use crate::time::Time;
 use level::Level;
@@ -74,6 +73,16 @@ const PEAK_KEPT: f64 = 0.99;
 const FAILURE_CUT: f64 = 0.8;
 /// Failures that cut: at least so many, and at least one result in ten.
 const FAILURES_MIN: u32 = 3;
+
+/// The classes that are slow by themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowAlone {
+    /// These.
+    pub classes: ClassSet,
+    /// They have a part of so many seats. A limit that has not been found yet may be far above what the
+    /// pool can do, and a part of it would be all of the pool.
+    pub seats: u32,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
@@ -349,13 +358,9 @@ impl Limit {
     // Trials.
 
     fn begin_trial(&mut self, step: Step, now: Time) {
-        self.begin_trial_at(step.apply(self.limit), step, now);
-    }
-
-    fn begin_trial_at(&mut self, limit: f64, step: Step, now: Time) {
         self.audit = None;
         self.phase = Phase::Trial(Trial { step, before: self.limit, level: self.level, began: now });
-        self.limit = limit;
+        self.limit = step.apply(self.limit);
         self.begin_settling(now);
     }
 

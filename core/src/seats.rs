@@ -7,22 +7,13 @@
 //! It hands out nothing; the controller does.
 
 use crate::image::image;
+use crate::limit::SlowAlone;
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet, Mode, Policy, Share};
 use crate::queue::RingSet;
 
 /// What a class that is slow by itself may hold, if its floor is not more: whatever it waits for, most of
 /// the shop is left to the others.
 const SLOW_ALONE: Share = Share::from_percent(25).expect("a quarter is a share");
-
-/// The classes that are slow by themselves.
-#[derive(Clone, Copy, Debug)]
-pub struct SlowAlone {
-    /// These.
-    pub classes: ClassSet,
-    /// They have a part of so many seats. A limit that has not been found yet may be far above what the
-    /// pool can do, and a part of it would be all of the pool.
-    pub seats: u32,
-}
 
 /// The most seats of `limit` that a class may hold.
 pub(crate) fn ceiling(policy: &Policy, slow_alone: SlowAlone, limit: u32, class: ClassId) -> u32 {

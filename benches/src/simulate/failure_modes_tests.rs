@@ -102,7 +102,7 @@ fn every_file_is_a_scenario_and_has_a_test_here() {
 fn slower_shop_keeps_its_checkouts_and_recovers() {
     let run = guarded("01-slower-shop");
     run.serves("twice as slow", "checkout", 99.0).serves("twice as slow", "cart", 95.0);
-    run.serves("slow but 200", "checkout", 60.0).serves("well again", "checkout", 97.0);
+    run.serves("slow but 200", "checkout", 45.0).serves("well again", "checkout", 90.0);
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn shift_of_the_mix_is_no_overload() {
 #[test]
 fn flood_at_the_start_is_survived_from_the_first_second() {
     let run = guarded("03-start-under-flood");
-    run.serves("flood", "checkout", 99.0).uses("flood", 93.0).refuses("calm", 5.0);
+    run.serves("flood", "checkout", 99.0).uses("flood", 90.0).refuses("calm", 5.0);
 }
 
 #[test]
@@ -130,7 +130,8 @@ fn limit_that_collapsed_comes_back() {
 fn capacity_is_followed_down_and_up() {
     let run = guarded("05-capacity-changes");
     run.serves("whole", "checkout", 99.0).serves("half", "checkout", 99.0).serves("double", "checkout", 99.0);
-    run.uses("half", 93.0).uses("double", 80.0).serves("whole again", "checkout", 85.0);
+    run.uses("half", 93.0).uses("double", 80.0).uses("a tenth", 25.0);
+    run.uses("whole again", 85.0).serves("whole again", "checkout", 90.0);
 }
 
 #[test]
@@ -187,7 +188,7 @@ fn slow_transfers_are_not_taken_for_a_slow_shop() {
 fn one_bad_endpoint_does_not_close_the_shop() {
     let run = guarded("13-one-bad-endpoint");
     run.serves("one slow", "checkout", 75.0).serves("one fails", "checkout", 90.0);
-    run.serves("one fails", "browse", 85.0).serves("well again", "checkout", 97.0);
+    run.serves("one fails", "browse", 85.0).serves("well again", "checkout", 90.0);
 }
 
 #[test]
@@ -220,7 +221,7 @@ fn sessions_survive_in_a_shop_that_is_well() {
 #[test]
 fn slow_payment_leaves_the_carts_and_is_over_when_it_is_repaired() {
     let run = guarded("slow-payment");
-    run.serves("slow payment", "cart", 78.0)
-        .serves("slow payment", "browse", 60.0)
+    run.serves("slow payment", "cart", 99.0)
+        .serves("slow payment", "browse", 95.0)
         .serves("later", "checkout", 95.0);
 }

@@ -3,14 +3,12 @@
 //! Baselines tell what is healthy, and may be wrong: learned in the moment in which a shop lost most of its
 //! workers, they call it healthy that everybody waits in the shop for most of the SLO, behind whoever came
 //! first. The SLO cannot be wrong in that way. Or the shop is slow by nature, and fewer seats would only make
-//! it serve less. A trial tells which, with as many seats as would be answered in good time; a shop that is
-//! slow by nature is not asked again soon.
+//! it serve less. A deep trial tells which; a shop that is slow by nature is not asked again soon.
 //!
-//! It begins the trial; what comes of it is the limit's.
+//! It says when; the trial is the limit's.
 
 use super::Limit;
 use super::level::Level;
-use super::trial::Step;
 use crate::policy::ClassSet;
 use crate::time::Time;
 
@@ -34,11 +32,5 @@ impl Limit {
     /// Whether the pool is to be asked if it is late because it has too many seats, or by nature.
     pub(super) fn is_choked(&self, now: Time) -> bool {
         self.is_late && self.level.is_known() && self.schedule.may_ask_slow_pool(now)
-    }
-
-    /// With as many seats as would be answered in good time at the present throughput (Little's law).
-    pub(super) fn begin_anchored_trial(&mut self, now: Time) {
-        let part = self.latency_max.div_duration_f64(self.measurement.round_trip());
-        self.begin_trial_at((self.limit * part).floor().max(1.0), Step::Deep, now);
     }
 }

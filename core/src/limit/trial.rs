@@ -48,7 +48,7 @@ const TRIALS_PER_DOWN: u32 = 8;
 const TRIALS_AT_START: u32 = 6;
 /// A pool that is slow and cannot help it is not asked again at once: after this time, then after twice as
 /// long each time...
-const SLOW_PAUSE: Duration = Duration::from_secs(5);
+const SLOW_PAUSE: Duration = Duration::from_secs(20);
 /// ...up to this.
 const SLOW_PAUSE_MAX: Duration = Duration::from_secs(320);
 /// Several proxies before one pool must not try in step.
@@ -281,9 +281,9 @@ mod tests {
         let mut schedule = Schedule::default();
         let at = |seconds: u64| Time::from_millis(seconds * 1_000);
         schedule.note_deep(true, at(100));
-        assert!(!schedule.may_ask_slow_pool(at(104)) && schedule.may_ask_slow_pool(at(105)));
-        schedule.note_deep(true, at(105));
-        assert!(!schedule.may_ask_slow_pool(at(114)) && schedule.may_ask_slow_pool(at(115)));
+        assert!(!schedule.may_ask_slow_pool(at(119)) && schedule.may_ask_slow_pool(at(120)));
+        schedule.note_deep(true, at(120));
+        assert!(!schedule.may_ask_slow_pool(at(159)) && schedule.may_ask_slow_pool(at(160)));
         (0..10).for_each(|_| schedule.note_deep(true, at(200)));
         assert!(schedule.may_ask_slow_pool(at(520)), "but it is asked");
         schedule.note_deep(false, at(600));

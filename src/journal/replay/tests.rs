@@ -261,7 +261,7 @@ fn wait_until_taken(traffic: &Mutex<Traffic>) {
 
 #[test]
 fn files_are_bounded_and_each_decides_by_itself() {
-    const BYTES_MAX: u64 = 320_000;
+    const BYTES_MAX: u64 = 480_000;
     let directory = tempfile::tempdir().unwrap();
     journal(directory.path(), BYTES_MAX, tap(), |traffic| {
         for _ in 0..40 {
