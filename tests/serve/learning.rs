@@ -1,5 +1,6 @@
 //! What a model can learn from, as a real process writes it down beside its journal.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -41,8 +42,9 @@ async fn requests_and_orders_of_one_session_are_written_under_one_hash() {
     assert_eq!(orders.len(), 1, "{samples:?}");
     assert_eq!(orders[0]["order"], 149.9);
     assert!(samples.iter().all(|sample| sample["key"] == orders[0]["key"]), "{samples:?}");
-    let counts: Vec<&Value> = requests.iter().map(|request| &request["session"]["requests"]).collect();
-    assert_eq!(counts, [0, 1, 2], "{samples:?}");
+    // A sample is written once its client has its answer: the next request may be written before it.
+    let counts = requests.iter().map(|request| request["session"]["requests"].as_u64());
+    assert_eq!(BTreeSet::from_iter(counts), BTreeSet::from([Some(0), Some(1), Some(2)]), "{samples:?}");
     assert!(requests.iter().all(|request| request["decision"] == "admit" && request["propensity"] == 1.0));
     assert!(!format!("{samples:?}").contains("/done"), "no path is written");
 }
