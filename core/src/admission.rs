@@ -19,8 +19,7 @@
 use crate::decision::{Side, Standing};
 use crate::demand::Demand;
 use crate::image::image;
-use crate::limit::SlowAlone;
-use crate::policy::{CLASSES_MAX, Class, ClassId, Policy};
+use crate::policy::{CLASSES_MAX, Class, ClassId, Policy, SlowAlone};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
 use crate::seats::ceiling;
 use crate::succession::Succession;

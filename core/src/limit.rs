@@ -34,7 +34,7 @@ mod trial;
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
 use crate::image::image;
 use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
-use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
+use crate::policy::{CLASSES_MAX, ClassId, ClassSet, SlowAlone};
 use crate::succession::Succession;
 use crate::time::Time;
 use level::Level;
@@ -73,16 +73,6 @@ const PEAK_KEPT: f64 = 0.99;
 const FAILURE_CUT: f64 = 0.8;
 /// Failures that cut: at least so many, and at least one result in ten.
 const FAILURES_MIN: u32 = 3;
-
-/// The classes that are slow by themselves.
-#[derive(Clone, Copy, Debug)]
-pub struct SlowAlone {
-    /// These.
-    pub classes: ClassSet,
-    /// They have a part of so many seats. A limit that has not been found yet may be far above what the
-    /// pool can do, and a part of it would be all of the pool.
-    pub seats: u32,
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {

@@ -82,6 +82,16 @@ impl Iterator for ClassSet {
     }
 }
 
+/// The classes that are slow by themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct SlowAlone {
+    /// These.
+    pub classes: ClassSet,
+    /// They have a part of so many seats. A limit that has not been found yet may be far above what the
+    /// pool can do, and a part of it would be all of the pool.
+    pub seats: u32,
+}
+
 /// A share of the limit, in millionths: 200 000 is 20 %.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);

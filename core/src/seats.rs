@@ -7,8 +7,7 @@
 //! It hands out nothing; the controller does.
 
 use crate::image::image;
-use crate::limit::SlowAlone;
-use crate::policy::{CLASSES_MAX, ClassId, ClassSet, Mode, Policy, Share};
+use crate::policy::{CLASSES_MAX, ClassId, ClassSet, Mode, Policy, Share, SlowAlone};
 use crate::queue::RingSet;
 
 /// What a class that is slow by itself may hold, if its floor is not more: whatever it waits for, most of
