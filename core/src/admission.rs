@@ -19,7 +19,7 @@
 use crate::decision::{Side, Standing};
 use crate::demand::Demand;
 use crate::image::image;
-use crate::policy::{CLASSES_MAX, Class, ClassId, Policy, SlowAlone};
+use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy, SlowAlone};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
 use crate::seats::ceiling;
 use crate::succession::Succession;
@@ -288,15 +288,14 @@ impl Load {
     /// The rings that may have more than their floors: those of classes down to the first that cannot
     /// have all it asks for.
     pub fn open_rings(&self, now: Time) -> RingSet {
-        let first = (0..CLASSES_MAX).filter_map(ClassId::new).find(|class| self.shuts(*class, now));
+        let first = ClassSet::ALL.into_iter().find(|class| self.shuts(*class, now));
         first.map_or(RingSet::ALL, |class| RingSet::up_to(Ring::last_of(class)))
     }
 
     /// The rings whose waiters may have free seats although their class is shut out.
     pub fn rings_in_grace(&self, now: Time) -> RingSet {
-        let classes = (0..CLASSES_MAX).filter_map(ClassId::new);
-        let in_grace = classes.filter(|class| now < self.classes[class.index()].grace_until);
-        in_grace.map(RingSet::of_class).fold(RingSet::EMPTY, RingSet::or)
+        let is_in_grace = |class: &ClassId| now < self.classes[class.index()].grace_until;
+        RingSet::of_classes(ClassSet::ALL.filter(is_in_grace))
     }
 
     /// Whether a class leaves those below it nothing but their floors.
@@ -337,8 +336,8 @@ impl Load {
         let seats = (limit - load.better[ring.group()] - load.lent_back).max(of_class.min(1.0));
         // Those of another class that is slow by itself wait for something else.
         let waits_for_seats = |other: &ClassId| *other == id || !slow_alone.classes.contains(*other);
-        let ahead = policy.ids().filter(waits_for_seats).map(RingSet::of_class);
-        let work = self.work_ahead(queue, ring, ahead.fold(RingSet::EMPTY, RingSet::or)) + load.hold;
+        let ahead = RingSet::of_classes(policy.ids().filter(waits_for_seats));
+        let work = self.work_ahead(queue, ring, ahead) + load.hold;
         in_floor.min(wait_for(work, seats.min(ceiling)))
     }
 

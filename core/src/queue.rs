@@ -72,6 +72,11 @@ impl RingSet {
         RingSet(0xff << (class.index() * COHORT_GROUPS))
     }
 
+    /// The rings of several classes.
+    pub fn of_classes(classes: impl Iterator<Item = ClassId>) -> RingSet {
+        classes.map(RingSet::of_class).fold(RingSet::EMPTY, RingSet::or)
+    }
+
     /// Those that are in both.
     #[must_use]
     pub fn and(self, other: RingSet) -> RingSet {

@@ -63,12 +63,16 @@ impl Seats {
 
     /// The rings of classes below their ceiling.
     pub(crate) fn below_ceiling(&self, policy: &Policy, slow_alone: SlowAlone, limit: u32) -> RingSet {
-        rings_of(policy.ids().filter(|id| self.taken_by(*id) < ceiling(policy, slow_alone, limit, *id)))
+        RingSet::of_classes(
+            policy.ids().filter(|id| self.taken_by(*id) < ceiling(policy, slow_alone, limit, *id)),
+        )
     }
 
     /// The rings of classes below their floor.
     pub(crate) fn below_floor(&self, policy: &Policy, limit: u32) -> RingSet {
-        rings_of(policy.ids().filter(|id| self.taken_by(*id) < policy.class(*id).floor.seats(limit)))
+        RingSet::of_classes(
+            policy.ids().filter(|id| self.taken_by(*id) < policy.class(*id).floor.seats(limit)),
+        )
     }
 }
 
@@ -77,11 +81,7 @@ pub(crate) fn observed_rings(policy: &Policy) -> RingSet {
     if policy.mode() == Mode::Enforce && policy.observed() == ClassSet::EMPTY {
         return RingSet::EMPTY;
     }
-    rings_of(policy.ids().filter(|id| policy.mode_of(*id) == Mode::Observe))
-}
-
-fn rings_of(classes: impl Iterator<Item = ClassId>) -> RingSet {
-    classes.fold(RingSet::EMPTY, |rings, class| rings.or(RingSet::of_class(class)))
+    RingSet::of_classes(policy.ids().filter(|id| policy.mode_of(*id) == Mode::Observe))
 }
 
 image!(struct Seats { taken, of_class });

@@ -1,7 +1,7 @@
 //! Loads that a policy of two classes can come to, and the waits they allow.
 
 use super::*;
-use crate::policy::{ClassSet, Mode, Share};
+use crate::policy::{Mode, Share};
 
 fn class(name: &str, rank: u8, floor: u32) -> Class {
     Class { floor: Share::from_percent(floor).unwrap(), ..Class::sample(name, rank) }

@@ -19,14 +19,12 @@ impl Limit {
     /// Whether answers of a full pool take most of the SLO. Throughput from before that is of another shop.
     pub(super) fn note_lateness(&mut self) {
         let is_of_pool = self.outliers.classes() == ClassSet::EMPTY;
-        let was_late = std::mem::replace(
-            &mut self.is_late,
-            is_of_pool && self.measurement.round_trip() > self.latency_max * LATE,
-        );
-        if self.is_late && !was_late {
+        let is_late = is_of_pool && self.measurement.round_trip() > self.latency_max * LATE;
+        if is_late && !self.is_late {
             self.level = Level::default();
             self.audit = None;
         }
+        self.is_late = is_late;
     }
 
     /// Whether the pool is to be asked if it is late because it has too many seats, or by nature.
