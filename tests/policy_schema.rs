@@ -38,7 +38,7 @@ fn policies() -> PathBuf {
 /// installed. A validator in Rust would turn features on in crates that the proxy is built with.
 fn objections(texts: &[&str]) -> Option<Vec<Vec<String>>> {
     // As an editor's YAML 1.2 reader sees them.
-    let document = |text: &&str| -> Value { serde_saphyr::from_str(text).unwrap() };
+    let document = |text: &&str| -> Value { yaml_serde::from_str(text).unwrap() };
     let asked = json!({ "schema": schema(), "documents": texts.iter().map(document).collect::<Vec<_>>() });
     let python = Command::new("python3")
         .args(["-W", "ignore", "-c", VALIDATE])
