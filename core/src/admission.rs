@@ -16,6 +16,8 @@
 //!
 //! It hands out no seats and keeps nobody waiting; the controller does.
 
+mod excess;
+
 use crate::decision::{Side, Standing};
 use crate::demand::Demand;
 use crate::image::image;
@@ -24,6 +26,7 @@ use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
 use crate::seats::ceiling;
 use crate::succession::Succession;
 use crate::time::Time;
+use excess::Excess;
 use std::time::Duration;
 
 /// Rates are re-measured this often...
@@ -95,7 +98,7 @@ struct ClassLoad {
     /// ...and until when those who waited then may have free seats all the same.
     grace_until: Time,
     /// Whether it asks for more seats, together with those above it, than there are.
-    is_overloaded: bool,
+    excess: Excess,
     /// Whether it asks for more seats than its ceiling: what it lacks then, nobody else has.
     is_capped: bool,
 }
@@ -210,22 +213,24 @@ impl Load {
 
     /// While the limit is still looked for, nobody knows what fits: whoever is short is overloaded then.
     fn draw_lines(&mut self, policy: &Policy, seats: SeatsToExpect) {
-        let mut asked_for = 0.0;
+        let (mut asked_for, mut variance) = (0.0, 0.0);
         for id in policy.ids() {
             let load = &mut self.classes[id.index()];
             let asks = load.demand.per_second() * load.hold_steady;
             let floor = f64::from(policy.class(id).floor.seats(seats.limit as u32));
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
             let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
-            if self.is_found {
-                load.demand.draw_line(left, load.hold_steady);
-            } else {
-                load.demand.draw_no_line();
-            }
             // Seats are whole: a ceiling of all of them is none.
             load.is_capped = ceiling < asks.min(seats.limit.floor());
             asked_for += if load.is_capped { ceiling } else { asks };
-            load.is_overloaded = !self.is_found || asked_for > seats.limit - load.lent_back;
+            variance += if load.is_capped { 0.0 } else { load.demand.variance() * load.hold_steady.powi(2) };
+            if self.is_found {
+                load.demand.draw_line(left, load.hold_steady);
+                load.excess.judge(asked_for, variance.sqrt(), seats.limit - load.lent_back);
+            } else {
+                load.demand.draw_no_line();
+                load.excess.set(true);
+            }
         }
     }
 
@@ -273,7 +278,7 @@ impl Load {
     /// Whether it is short of seats because there are fewer than are asked for.
     fn is_congested(&self, class: ClassId, now: Time) -> bool {
         let load = &self.classes[class.index()];
-        (load.is_overloaded || load.is_capped) && self.is_short(class, now)
+        (load.excess.is_there() || load.is_capped) && self.is_short(class, now)
     }
 
     /// On which side of its class's line a request is. Where there is enough for the class, all are above.
@@ -301,7 +306,7 @@ impl Load {
     /// Whether a class leaves those below it nothing but their floors.
     fn shuts(&self, class: ClassId, now: Time) -> bool {
         let load = &self.classes[class.index()];
-        load.is_overloaded && !load.is_capped && self.is_short(class, now)
+        load.excess.is_hardly_over() && !load.is_capped && self.is_short(class, now)
     }
 
     /// Whether a better class leaves this one nothing but its floor.
@@ -399,7 +404,7 @@ image!(struct ClassLoad {
     congested_until,
     shut_at,
     grace_until,
-    is_overloaded,
+    excess,
     is_capped,
 });
 image!(struct Load { refreshed, asked, surprise, is_found, classes, standing_after });

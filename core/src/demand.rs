@@ -14,6 +14,8 @@ use crate::standing::{COHORTS, cohort_of};
 
 /// Weight of a measurement of what is asked for: whether it fits is no matter of one burst.
 const WEIGHT: f64 = 0.2;
+/// The seconds whose plain mean varies as little as that of ten measurements a second with this weight.
+const SPAN: f64 = 0.1 * (2.0 - WEIGHT) / WEIGHT;
 /// The part of a class's seats that those above the line ask for. The rest is for the bursts of their
 /// arrivals: at a utilisation of `u` a queue is as long as `u / (1 - u)`, four here and nine at 90 %.
 const ABOVE_LINE: f64 = 0.8;
@@ -74,6 +76,11 @@ impl Demand {
     /// Requests per second: no more than lately, so that the end of a flood is noticed at once.
     pub(crate) fn per_second(&self) -> f64 {
         self.rates.iter().sum::<f64>().min(self.lately)
+    }
+
+    /// The variance of that where requests arrive by chance: of a Poisson count, its mean.
+    pub(crate) fn variance(&self) -> f64 {
+        self.rates.iter().sum::<f64>() / SPAN
     }
 
     /// Draws the line for so many `seats`, each held for `hold` seconds.
