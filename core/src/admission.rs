@@ -337,8 +337,11 @@ impl Load {
         let ceiling = f64::from(ceiling(policy, slow_alone, limit as u32, id));
         let of_class = limit - load.better[0] - load.lent_back;
         // Better cohorts of the class itself leave it a seat: they are its own requests of a moment
-        // ago as often as not, and no queue of theirs stands.
-        let seats = (limit - load.better[ring.group()] - load.lent_back).max(of_class.min(1.0));
+        // ago as often as not, and no queue of theirs stands. Where the class has enough they leave it
+        // half: how many seats they keep busy is the measurement of a moment, and a cart that fits is
+        // not to be refused for a burst of other carts.
+        let left_by_own = if load.excess.is_there() { 1.0 } else { (of_class / 2.0).max(1.0) };
+        let seats = (limit - load.better[ring.group()] - load.lent_back).max(of_class.min(left_by_own));
         // Those of another class that is slow by itself wait for something else.
         let waits_for_seats = |other: &ClassId| *other == id || !slow_alone.classes.contains(*other);
         let ahead = RingSet::of_classes(policy.ids().filter(waits_for_seats));
