@@ -108,11 +108,12 @@ fn draw_panel(area: &Canvas<'_>, panel: &Panel<'_>, scenario: &Scenario) -> Resu
     mesh.disable_x_mesh().light_line_style(WHITE).y_labels(5);
     mesh.x_label_formatter(&|time| format!("{time:.0} s")).y_label_formatter(&|value| format!("{value:.0}"));
     mesh.draw()?;
-    for (span, phase) in spans.iter().zip(&scenario.phases) {
+    // Names in two rows by turns: that of a short phase would run into the next.
+    for ((span, phase), row) in spans.iter().zip(&scenario.phases).zip([1.0, 0.93].into_iter().cycle()) {
         let start = span.start.as_secs_f64();
         chart.draw_series([PathElement::new(vec![(start, 0.0), (start, top)], PHASE_LINE)])?;
         let label = format!("{} {}", phase.name, phase.load);
-        chart.draw_series([Text::new(label, (start + end * 0.004, top), ("sans-serif", 11))])?;
+        chart.draw_series([Text::new(label, (start + end * 0.004, top * row), ("sans-serif", 11))])?;
     }
     for line in &panel.lines {
         let style = ShapeStyle { color: line.colour.to_rgba(), filled: false, stroke_width: 1 };
