@@ -23,7 +23,7 @@ use plimsoll_core::time::Time;
 use tokio::sync::{Notify, oneshot};
 
 use crate::clock::Clock;
-use crate::journal::entry::{Judged, Stamp};
+use crate::journal::entry::{Grounds, Stamp};
 use crate::journal::tap::{Next, Tap};
 use crate::journal::writer::Tapped;
 
@@ -120,7 +120,7 @@ impl Gate {
     pub fn ask(
         self: &Arc<Gate>,
         policy: &Arc<Policy>,
-        judged: &Judged,
+        judged: &Grounds,
         arrival: impl FnOnce(RequestId) -> Arrival,
     ) -> Asked {
         let now = self.clock.now();
@@ -279,12 +279,12 @@ impl State {
     }
 
     fn tell(&mut self, event: Event, now: Time) -> Option<Effect> {
-        self.tell_judged(event, &Judged::default(), now)
+        self.tell_judged(event, &Grounds::default(), now)
     }
 
     /// Returns the answer to the arriving request, if the event was one and it is answered; hands the
     /// others to those who wait for them.
-    fn tell_judged(&mut self, event: Event, judged: &Judged, now: Time) -> Option<Effect> {
+    fn tell_judged(&mut self, event: Event, judged: &Grounds, now: Time) -> Option<Effect> {
         let arriving = match &event {
             Event::Arrived(arrival) => Some(arrival.request),
             _ => None,

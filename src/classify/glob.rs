@@ -52,6 +52,11 @@ impl Glob {
         is_exact_enough && wildcard(&self.pattern, &other.pattern, |own| *own == b'*', same)
     }
 
+    /// The one text that it matches, whose case counts like this; `None` if there are several.
+    pub fn literal(&self, case: Case) -> Option<&str> {
+        (self.case == case && !self.pattern.contains(&b'*')).then(|| self.pattern())
+    }
+
     /// The pattern as it was written, as far as that is UTF-8.
     pub fn pattern(&self) -> &str {
         std::str::from_utf8(&self.pattern).unwrap_or_default()
@@ -191,6 +196,11 @@ impl PathGlob {
     /// How it begins: its segments before the first that is neither literal nor a lone star.
     pub fn steps(&self) -> impl Iterator<Item = Step<'_>> {
         self.segments.iter().map_while(Segment::step)
+    }
+
+    /// The segments without a star after the first `steps` of [`steps`](PathGlob::steps).
+    pub fn literals_after(&self, steps: usize) -> impl Iterator<Item = &str> {
+        self.segments.iter().skip(steps).filter_map(Segment::literal)
     }
 
     /// `css` if it matches only paths that end in `.css`.

@@ -1,29 +1,26 @@
 //! The routes of a policy, compiled: which one a request takes.
 //!
 //! The first route in the policy's order whose conditions all hold wins. Routes
-//! are indexed by their paths, so that a request is held against the few that could
-//! match, not against all.
+//! are indexed by their paths, hosts and query keys, so that a request is held
+//! against the few that could match, not against all.
 //! Paths are compared as keys (see [`path`](super::path)); the rest of the
 //! request is read as it came. A route's `when` is asked last: it costs most.
 //!
 //! It knows class ids, not classes, and has no opinion on a request no route takes.
 
-use std::borrow::Cow;
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 use plimsoll_core::policy::ClassId;
 
+use super::asked::{Asked, Operation};
 use super::cookies;
-use super::glob::{Glob, PathGlob, Segments};
+use super::glob::{Case, Glob, PathGlob};
 use super::head::Head;
-use super::preflight::Preflight;
-use super::query;
-use super::route_index::RouteIndex;
+use super::route_index::{Mark, RouteIndex};
 use super::session::Stage;
-use super::when::{Facts, When};
+use super::when::When;
 
 /// What a request must be for a route to take it. An empty list demands nothing.
 #[derive(Clone, Debug, Default)]
@@ -104,9 +101,9 @@ impl RouteTable {
 
     fn add(&mut self, path: PathGlob, number: usize, route: &Route) {
         let candidate = self.candidates.len();
-        self.index.insert(&path, candidate);
+        self.index.insert(&path, route.conditions.marks(), candidate);
         if route.asks_for_operation() {
-            self.index_of_operations.insert(&path, candidate);
+            self.index_of_operations.insert(&path, route.conditions.marks(), candidate);
         }
         self.candidates.push(Candidate { path, route: number });
     }
@@ -125,8 +122,7 @@ impl RouteTable {
         operation: Option<&str>,
         stage: Stage,
     ) -> Option<&Route> {
-        let request = Request::new(head, key, Operation::Known(operation), stage);
-        self.first(&request)
+        self.first(&Asked::new(head, key).knowing(operation, stage))
     }
 
     /// [`find_at`](RouteTable::find_at) the start of a session.
@@ -137,20 +133,23 @@ impl RouteTable {
     /// Whether the route of this request depends on its GraphQL operation, so that
     /// the head of its body is worth waiting for.
     pub fn wants_operation(&self, head: &Head<'_>, key: &str) -> bool {
-        if !self.index_of_operations.has_candidates(&Segments::of(key)) {
+        // Few policies have any, and most requests are nowhere near one.
+        if self.index_of_operations.is_empty() {
             return false;
         }
-        let request = Request::new(head, key, Operation::Unknown, Stage::Arrived);
-        request.preflight.is_none() && self.first(&request).is_some_and(Route::asks_for_operation)
+        let asked = Asked::new(head, key);
+        !asked.is_preflight()
+            && self.index_of_operations.has_candidates(&asked)
+            && self.first(&asked).is_some_and(Route::asks_for_operation)
     }
 
-    fn first(&self, request: &Request<'_>) -> Option<&Route> {
+    fn first(&self, asked: &Asked<'_>) -> Option<&Route> {
         let mut first = usize::MAX;
-        self.index.visit(&request.segments, &mut |list| {
+        self.index.visit(asked, &mut |list| {
             let earlier = list.iter().take_while(|&&candidate| candidate < first);
             let found = earlier.copied().find(|&candidate| {
                 let Candidate { path, route } = &self.candidates[candidate];
-                path.matches(&request.segments) && request.meets(&self.routes[*route].conditions)
+                path.matches(asked.segments()) && self.routes[*route].conditions.hold_for(asked)
             });
             first = found.unwrap_or(first);
         });
@@ -158,103 +157,175 @@ impl RouteTable {
     }
 }
 
-/// What is known of the GraphQL operation of a request.
-enum Operation<'a> {
-    /// The body was looked at, or has nothing to look at.
-    Known(Option<&'a str>),
-    /// It cannot be known: any may be meant.
-    Unknown,
-}
-
-/// A request on its way through the table, with what several routes need.
-struct Request<'a> {
-    head: &'a Head<'a>,
-    preflight: Option<Preflight<'a>>,
-    key: &'a str,
-    segments: Segments<'a>,
-    operation: Operation<'a>,
-    stage: Stage,
-    facts: OnceCell<Facts>,
-    query: OnceCell<Vec<(Cow<'a, str>, Cow<'a, str>)>>,
-}
-
-impl<'a> Request<'a> {
-    fn new(head: &'a Head<'_>, key: &'a str, operation: Operation<'a>, stage: Stage) -> Request<'a> {
-        let preflight = Preflight::of(head);
-        // A preflight has no body: the operation behind it may be any.
-        let operation = if preflight.is_some() { Operation::Unknown } else { operation };
-        let segments = Segments::of(key);
-        let (facts, query) = (OnceCell::new(), OnceCell::new());
-        Request { head, preflight, key, segments, operation, stage, facts, query }
+impl Conditions {
+    /// What the index may tell the route by, besides its paths.
+    fn marks(&self) -> impl Iterator<Item = Mark<'_>> {
+        let queries = self.query.iter().map(|(key, value)| Mark::Query(key, value.literal(Case::Sensitive)));
+        let host = self.host.as_ref().and_then(|host| host.literal(Case::Ignored)).map(Mark::Host);
+        queries.chain(host)
     }
 
-    fn meets(&self, conditions: &Conditions) -> bool {
-        self.has_method(&conditions.methods)
-            && conditions.host.as_ref().is_none_or(|host| host.matches(self.head.host()))
-            && conditions.headers.iter().all(|(name, value)| self.has_header(name, value))
-            && conditions.query.iter().all(|(key, value)| self.has_query(key, value))
-            && conditions.cookies.iter().all(|name| self.has_cookie(name))
-            && self.comes_from(&conditions.addresses)
-            && self.has_operation(&conditions.operations)
-            && conditions.when.as_ref().is_none_or(|when| self.makes_true(when, conditions))
+    /// Whether all of them hold, paths aside.
+    fn hold_for(&self, asked: &Asked<'_>) -> bool {
+        let head = asked.head();
+        self.have_method_of(asked)
+            && self.host.as_ref().is_none_or(|host| host.matches(head.host()))
+            && self.headers.iter().all(|(name, value)| asked.has_header(name, value))
+            && self.query.iter().all(|(key, value)| asked.query().values(key).any(|text| value.matches(text)))
+            && self.have_cookies_of(asked)
+            && self.have_address_of(asked)
+            && self.have_operation_of(asked)
+            && self.when.as_ref().is_none_or(|when| self.make_true(when, asked))
     }
 
-    fn makes_true(&self, when: &When, conditions: &Conditions) -> bool {
-        // While the operation is unknown the session is too, and the question is whether one that
-        // is wanted may decide: so it holds where there is one, and elsewhere gives way to it.
-        if matches!(self.operation, Operation::Unknown) && self.preflight.is_none() {
-            return !conditions.operations.is_empty();
-        }
-        let facts =
-            self.facts.get_or_init(|| Facts::of(self.head, self.method().as_str(), self.key, self.stage));
-        when.holds(facts)
+    fn have_method_of(&self, asked: &Asked<'_>) -> bool {
+        let method = asked.method();
+        let head_of_get = *method == Method::HEAD && self.methods.contains(&Method::GET);
+        self.methods.is_empty() || self.methods.contains(method) || head_of_get
     }
 
-    /// Its method; of a preflight, that of the request it announces.
-    fn method(&self) -> &Method {
-        self.preflight.as_ref().map_or(self.head.method, |preflight| &preflight.method)
-    }
-
-    fn has_method(&self, methods: &[Method]) -> bool {
-        let method = self.method();
-        let head_of_get = *method == Method::HEAD && methods.contains(&Method::GET);
-        methods.is_empty() || methods.contains(method) || head_of_get
-    }
-
-    fn has_header(&self, name: &HeaderName, value: &Glob) -> bool {
-        // A preflight announces names only: the value is given the benefit of the doubt.
-        self.preflight.as_ref().is_some_and(|preflight| preflight.will_carry(name))
-            || self
-                .head
-                .headers
-                .get_all(name)
-                .iter()
-                .any(|field| field.to_str().is_ok_and(|text| value.matches(text)))
-    }
-
-    fn has_cookie(&self, name: &Glob) -> bool {
-        // A preflight carries none, and does not announce them: the request behind it may have any.
-        self.preflight.is_some() || cookies::names(self.head.headers).any(|cookie| name.matches(cookie))
+    /// A preflight carries none, and does not announce them: the request behind it may have any.
+    fn have_cookies_of(&self, asked: &Asked<'_>) -> bool {
+        let is_sent = |name: &Glob| cookies::names(asked.head().headers).any(|cookie| name.matches(cookie));
+        asked.is_preflight() || self.cookies.iter().all(is_sent)
     }
 
     /// An address that nobody told is in no network.
-    fn comes_from(&self, networks: &[IpNet]) -> bool {
-        let is_within = |client| networks.iter().any(|network| network.contains(&client));
-        networks.is_empty() || self.head.client.is_some_and(is_within)
+    fn have_address_of(&self, asked: &Asked<'_>) -> bool {
+        let is_within = |client| self.addresses.iter().any(|network| network.contains(&client));
+        self.addresses.is_empty() || asked.head().client.is_some_and(is_within)
     }
 
-    fn has_query(&self, key: &str, value: &Glob) -> bool {
-        let pairs = self.query.get_or_init(|| query::pairs(self.head.query()).collect());
-        pairs.iter().any(|(name, text)| name == key && value.matches(text))
-    }
-
-    fn has_operation(&self, operations: &[Glob]) -> bool {
-        match self.operation {
-            _ if operations.is_empty() => true,
+    fn have_operation_of(&self, asked: &Asked<'_>) -> bool {
+        match asked.operation() {
+            _ if self.operations.is_empty() => true,
             Operation::Unknown => true,
             Operation::Known(name) => {
-                name.is_some_and(|name| operations.iter().any(|glob| glob.matches(name)))
+                name.is_some_and(|name| self.operations.iter().any(|glob| glob.matches(name)))
             }
         }
+    }
+
+    fn make_true(&self, when: &When, asked: &Asked<'_>) -> bool {
+        // While the operation is unknown the session is too, and the question is whether one that
+        // is wanted may decide: so it holds where there is one, and elsewhere gives way to it.
+        if matches!(asked.operation(), Operation::Unknown) && !asked.is_preflight() {
+            return !self.operations.is_empty();
+        }
+        when.holds(asked.facts())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::super::path;
+    use super::*;
+
+    const HOSTS: [&str; 4] = ["shop.test", "Www.shop.test", "*.shop.test", "b2b.test"];
+    const VALUES: [&str; 4] = ["*", "pay", "add*", ""];
+
+    fn path_glob() -> impl Strategy<Value = PathGlob> {
+        let segment =
+            select(vec!["cart", "checkout", "api", "v1", "*", "**", "*.js", "*.php", "x-*", "pay.js"]);
+        vec(segment, 0..6).prop_map(|segments| PathGlob::new(&format!("/{}", segments.join("/"))).unwrap())
+    }
+
+    fn conditions() -> impl Strategy<Value = Conditions> {
+        let host = prop_oneof![
+            4 => Just(None::<Glob>),
+            1 => select(HOSTS.to_vec()).prop_map(|host| Some(Glob::new(host, Case::Ignored))),
+        ];
+        let pair = (select(vec!["step", "id"]), select(VALUES.to_vec()))
+            .prop_map(|(key, value)| (key.to_owned(), Glob::new(value, Case::Sensitive)));
+        let methods = select(vec![vec![], vec![], vec![Method::GET], vec![Method::POST]]);
+        let when = select(vec![None, None, None, Some("request.query.id == '7'")]);
+        (methods, vec(path_glob(), 0..3), host, vec(pair, 0..2), when).prop_map(
+            |(methods, paths, host, query, when)| {
+                let when = when.map(|source| Arc::new(When::new(source).unwrap()));
+                Conditions { methods, paths, host, query, when, ..Conditions::default() }
+            },
+        )
+    }
+
+    fn request() -> impl Strategy<Value = http::Request<()>> {
+        let segment = select(vec!["cart", "checkout", "api", "v1", "pay.js", "a.php", "x-1", "other"]);
+        let pair = select(vec!["step=pay", "step=add-1", "step", "id=7", "id=8", "other=1", "step=pay"]);
+        let method = select(vec![Method::GET, Method::HEAD, Method::POST]);
+        let host = select(vec!["shop.test", "WWW.SHOP.TEST:8080", "b2b.test", "other.test"]);
+        (method, vec(segment, 0..6), vec(pair, 0..4), host).prop_map(|(method, segments, pairs, host)| {
+            let target = format!("/{}?{}", segments.join("/"), pairs.join("&"));
+            http::Request::builder().method(method).uri(target).header("host", host).body(()).unwrap()
+        })
+    }
+
+    fn route((place, conditions): (usize, Conditions)) -> Route {
+        let class = ClassId::new(0).unwrap();
+        Route { conditions, class, pool: None, defined_at: "".into(), place: place as u32 }
+    }
+
+    /// What the index is to answer, from every route in turn.
+    fn first_of_all(routes: &[Route], asked: &Asked<'_>) -> Option<u32> {
+        let takes = |route: &&Route| {
+            let paths = &route.conditions.paths;
+            let is_on_path = paths.is_empty() || paths.iter().any(|path| path.matches(asked.segments()));
+            is_on_path && route.conditions.hold_for(asked)
+        };
+        routes.iter().find(takes).map(|route| route.place)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+        #[test]
+        fn the_index_answers_as_a_walk_over_all_routes_would(
+            conditions in vec(conditions(), 0..40),
+            requests in vec(request(), 8),
+        ) {
+            let table = RouteTable::new(conditions.into_iter().enumerate().map(route).collect());
+            for request in &requests {
+                let head = Head::of_request(request);
+                let key = path::key(head.path());
+                let asked = Asked::new(&head, &key).knowing(None, Stage::Browsing);
+                let found = table.find_at(&head, &key, None, Stage::Browsing).map(|route| route.place);
+                prop_assert_eq!(found, first_of_all(table.routes(), &asked), "{} {}", request.method(), request.uri());
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_thousand_routes_a_request_meets_a_handful() {
+        let kinds: [fn(usize) -> Conditions; 6] = [
+            |number| paths(&format!("/shop{number}/**")),
+            |number| paths(&format!("/**/checkout{number}")),
+            |number| paths(&format!("/**/*.x{number}")),
+            |number| paths(&format!("/a/b/c/d/e/f{number}")),
+            |number| Conditions {
+                query: vec![("step".into(), Glob::new(&format!("s{number}"), Case::Sensitive))],
+                ..paths("/checkout/**")
+            },
+            |number| Conditions {
+                host: Some(Glob::new(&format!("shop{number}.test"), Case::Ignored)),
+                ..paths("/checkout/**")
+            },
+        ];
+        let routes = (0..1_000).map(|number| route((number, kinds[number % 6](number))));
+        let table = RouteTable::new(routes.collect());
+        for target in
+            ["/shop996/x", "/x/checkout997", "/a.x998", "/a/b/c/d/e/f999", "/checkout?step=s994", "/checkout"]
+        {
+            let request = http::Request::get(target).header("host", "shop995.test").body(()).unwrap();
+            let head = Head::of_request(&request);
+            let mut met = 0;
+            table.index.visit(&Asked::new(&head, head.path()), &mut |list| met += list.len());
+            assert!((1..=2).contains(&met), "{target} meets {met}");
+            assert!(table.find(&head, head.path(), None).is_some(), "{target}");
+        }
+    }
+
+    fn paths(pattern: &str) -> Conditions {
+        Conditions { paths: vec![PathGlob::new(pattern).unwrap()], ..Conditions::default() }
     }
 }

@@ -1,40 +1,46 @@
 //! `when:`: a condition on a request and its session, in CEL (the Common Expression Language).
 //!
 //! For what the other conditions of a route cannot say: "or", "not", comparisons, several things
-//! at once. An expression is compiled with its policy and evaluated over two objects, which are
-//! made at most once for a request, and only if a route asks:
+//! at once. An expression is compiled with its policy and evaluated over two objects:
 //!
-//! - `request`: `method`, `path` (normalised, as routes see it), `host`, `query` (decoded, the
-//!   first of each key), `headers` (names in lower case, the first of each, but no cookies),
-//!   `cookies` (a list of their names: what is in them is nobody's business);
+//! - `request`: `method`, `path` (normalised, as routes see it), `host`, `address` (of the client,
+//!   where it is known; `request.address.within("10.0.0.0/8")` asks for a network), `query`
+//!   (decoded, the first of each key), `headers` (names in lower case, the first of each, but no
+//!   cookies), `cookies` (a list of their names: what is in them is nobody's business);
 //! - `session`: `stage`, which is `none`, `browsing`, `cart` or `checkout`.
+//!
+//! What only compares texts is answered without the interpreter (see [`plain`]), and of the
+//! objects only those parts are made that an expression asks for.
 //!
 //! What cannot be evaluated does not hold: `request.query.step == "pay"` is false without a `step`.
 //!
 //! An expression costs at most [`NODES_MAX`] steps, each linear in the request's head: there are
 //! no loops, no regular expressions and no functions of one's own.
 
-use std::collections::HashMap;
+pub mod facts;
+mod plain;
+
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr};
+use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
+use cel::common::types::{CelBool, CelString};
 use cel::{Context, Env, ExecutionError, Program, Value};
-use http::header::COOKIE;
+use http::Method;
+use ipnet::IpNet;
 
-use super::cookies;
 use super::head::Head;
-use super::query;
 use super::session::Stage;
+use facts::{Facts, REQUEST_FIELDS, SESSION_FIELDS};
+use plain::Plain;
 
 /// The longest expression, in bytes: what is longer is a program, and belongs elsewhere.
 const SOURCE_BYTES_MAX: usize = 1_024;
 /// The most steps of an evaluation: a dozen comparisons.
 pub const NODES_MAX: usize = 64;
 
-const REQUEST_FIELDS: [&str; 6] = ["method", "path", "host", "query", "headers", "cookies"];
-const SESSION_FIELDS: [&str; 1] = ["stage"];
 /// Operators without loops, and functions that look at a text once.
-const FUNCTIONS: [&str; 23] = [
+const FUNCTIONS: [&str; 24] = [
     "_&&_",
     "_||_",
     "!_",
@@ -58,16 +64,30 @@ const FUNCTIONS: [&str; 23] = [
     "int",
     "double",
     "string",
+    WITHIN,
 ];
+/// Whether an address is in a network that the expression states.
+const WITHIN: &str = "within";
 
-/// The standard functions, made once: they are the same for every expression.
-static STANDARD: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
+/// The functions, made once: they are the same for every expression.
+static FUNCTIONS_OF_CEL: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib();
+    cel::add_member_overload!(env, fn within: (CelString, CelString) -> CelBool)
+        .expect("the standard functions know no networks");
+    Arc::new(env)
+});
 
 /// A compiled condition.
 #[derive(Debug)]
 pub struct When {
     source: Box<str>,
-    program: Program,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Plain(Plain),
+    Interpreted(Program),
 }
 
 /// Why a text is not a condition, in words for an operator.
@@ -90,6 +110,9 @@ pub enum WhenError {
     /// It uses something that could take long.
     #[error("`{0}` is not allowed: its cost has no bound")]
     Unbounded(String),
+    /// It asks for a network that it does not state, or that is none.
+    #[error("`within` takes one network, for example request.address.within(\"10.0.0.0/8\")")]
+    NotANetwork,
     /// It is a text or a number.
     #[error("neither true nor false: compare it with something")]
     NotABoolean,
@@ -107,29 +130,52 @@ impl When {
         if source.len() > SOURCE_BYTES_MAX {
             return Err(WhenError::TooLong);
         }
-        let program = STANDARD.compile(source).map_err(|errors| {
+        let program = FUNCTIONS_OF_CEL.compile(source).map_err(|errors| {
             let first = errors.errors.first().map_or("", |error| error.msg.as_str());
             WhenError::Syntax(plainly(first))
         })?;
         let mut nodes = 0;
         check(program.expression(), &mut nodes)?;
-        match program.execute(&Facts::example().0) {
+        match example(&program) {
             Ok(Value::Bool(_)) | Err(ExecutionError::NoSuchKey(_)) => {}
             Ok(_) => return Err(WhenError::NotABoolean),
             Err(error) => return Err(WhenError::Meaningless(error.to_string())),
         }
-        Ok(When { source: source.into(), program })
+        let plain = Plain::of(program.expression());
+        let form = plain.map_or_else(|| Form::Interpreted(program), Form::Plain);
+        Ok(When { source: source.into(), form })
     }
 
     /// Whether it holds for a request.
-    pub fn holds(&self, facts: &Facts) -> bool {
-        matches!(self.program.execute(&facts.0), Ok(Value::Bool(true)))
+    pub fn holds(&self, facts: &Facts<'_>) -> bool {
+        match &self.form {
+            Form::Plain(plain) => plain.truth(facts) == Some(true),
+            Form::Interpreted(program) => matches!(evaluate(program, facts), Ok(Value::Bool(true))),
+        }
     }
 
     /// The expression as it was written.
     pub fn source(&self) -> &str {
         &self.source
     }
+}
+
+/// What the interpreter says.
+fn evaluate(program: &Program, facts: &Facts<'_>) -> Result<Value, ExecutionError> {
+    let mut context = Context::with_env(FUNCTIONS_OF_CEL.clone());
+    context.set_variable_resolver(facts);
+    program.execute(&context)
+}
+
+/// What it says of a request with nothing in it, to try an expression on.
+fn example(program: &Program) -> Result<Value, ExecutionError> {
+    let (parts, ()) = http::Request::new(()).into_parts();
+    evaluate(program, &Facts::of(Head::of(&parts), Method::GET, "/", Stage::Arrived))
+}
+
+fn within(address: &CelString<'_>, network: &CelString<'_>) -> CelBool {
+    let both = address.inner().parse::<IpAddr>().ok().zip(network.inner().parse::<IpNet>().ok());
+    both.is_some_and(|(address, network)| network.contains(&address)).into()
 }
 
 /// A parser's message without the list of tokens that it would rather have seen.
@@ -167,52 +213,20 @@ fn check_call(call: &CallExpr, nodes: &mut usize) -> Result<(), WhenError> {
     if !FUNCTIONS.contains(&call.func_name.as_str()) {
         return Err(WhenError::Unbounded(call.func_name.clone()));
     }
+    if call.func_name == WITHIN && !matches!(&call.args[..], [network] if is_network(network)) {
+        return Err(WhenError::NotANetwork);
+    }
     call.target.iter().map(|target| &**target).chain(&call.args).try_for_each(|part| check(part, nodes))
+}
+
+fn is_network(node: &IdedExpr) -> bool {
+    let Expr::Literal(LiteralValue::String(text)) = &node.expr else { return false };
+    text.inner().parse::<IpNet>().is_ok()
 }
 
 fn known(name: &str, all: &[&str]) -> Result<(), WhenError> {
     let unknown = || WhenError::Unknown { name: name.to_owned(), known: all.join(", ") };
     all.contains(&name).then_some(()).ok_or_else(unknown)
-}
-
-/// What expressions see of one request.
-pub struct Facts(Context<'static, 'static>);
-
-impl Facts {
-    /// The facts of a request with this method (of a preflight: the one it announces), whose path
-    /// has this key and whose session is at this stage.
-    pub fn of(head: &Head<'_>, method: &str, key: &str, stage: Stage) -> Facts {
-        let mut query: HashMap<String, Value> = HashMap::new();
-        for (name, value) in query::pairs(head.query()) {
-            query.entry(name.into_owned()).or_insert_with(|| Value::from(&*value));
-        }
-        let headers: HashMap<String, Value> = head
-            .headers
-            .keys()
-            .filter(|name| *name != COOKIE)
-            .filter_map(|name| Some((name.as_str().to_owned(), Value::from(head.header(name)?))))
-            .collect();
-        let cookies: Vec<Value> = cookies::names(head.headers).map(Value::from).collect();
-        let request: HashMap<String, Value> = HashMap::from([
-            ("method".to_owned(), Value::from(method)),
-            ("path".to_owned(), Value::from(key)),
-            ("host".to_owned(), Value::from(head.host())),
-            ("query".to_owned(), Value::from(query)),
-            ("headers".to_owned(), Value::from(headers)),
-            ("cookies".to_owned(), Value::from(cookies)),
-        ]);
-        let session = HashMap::from([("stage".to_owned(), Value::from(stage.name()))]);
-        let mut facts = Context::with_env(STANDARD.clone());
-        facts.add_variable_from_value("request", Value::from(request));
-        facts.add_variable_from_value("session", Value::from(session));
-        Facts(facts)
-    }
-
-    /// Those of a request with nothing in it, to try an expression on.
-    fn example() -> Facts {
-        let (parts, ()) = http::Request::new(()).into_parts();
-        Facts::of(&Head::of(&parts), "GET", "/", Stage::Arrived)
-    }
 }
 
 #[cfg(test)]
@@ -225,7 +239,8 @@ mod tests {
             .header("X-App", "ios")
             .header("cookie", "cart=1; wordpress_logged_in_af=x");
         let (parts, ()) = request.body(()).unwrap().into_parts();
-        let facts = Facts::of(&Head::of(&parts), "GET", "/shop", Stage::Cart);
+        let head = Head::of(&parts).sent_by(IpAddr::from([192, 0, 2, 7]));
+        let facts = Facts::of(head, Method::GET, "/shop", Stage::Cart);
         When::new(source).unwrap_or_else(|error| panic!("{source}: {error}")).holds(&facts)
     }
 
@@ -241,6 +256,9 @@ mod tests {
             "'cart' in request.cookies && !has(request.headers.cookie)",
             "session.stage == 'cart' || session.stage == 'checkout'",
             "size(request.query) == 2 ? true : false",
+            "request.address == '192.0.2.7' && request.address.within('192.0.2.0/24')",
+            "size(request.cookies) == 2 && !request.address.within('2001:db8::/32')",
+            "size(request) == 7 && size(session) == 1 && size(request.headers) == 2",
         ] {
             assert!(holds(source), "{source}");
         }
@@ -261,6 +279,8 @@ mod tests {
         assert!(told("").starts_with("not an expression"), "{}", told(""));
         assert!(told("request.pth == '/'").contains("`pth` is unknown; there are method, path"));
         assert!(told("sesion.stage == 'cart'").contains("`sesion` is unknown; there are request, session"));
+        assert!(told("request.address.within('ten')").contains("takes one network"));
+        assert!(told("request.address.within(request.query.net)").contains("takes one network"));
         assert!(told("request.path").contains("neither true nor false"));
         assert!(told("request.path + 1 == 'x'").contains("cannot be evaluated"));
     }

@@ -12,7 +12,7 @@ use plimsoll_core::decision::Decision;
 use serde_json::json;
 
 use crate::cli::replay::replay;
-use crate::journal::entry::{Entry, Judged, Stamp};
+use crate::journal::entry::{Entry, Grounds, Stamp};
 use crate::journal::files::Flow;
 use crate::journal::replay::Replay;
 use crate::policy::compile::compile;
@@ -26,7 +26,7 @@ const DECIDERS: [&str; 3] = ["route", "model", "fallback"];
 /// A request of the past and what was decided about it.
 struct Past {
     arrival: Arrival,
-    judged: Judged,
+    judged: Grounds,
     /// The generation that judged it; of a canary that the journal does not tell of, its number.
     stamp: Stamp,
     /// The generation in force, if a canary judged it.

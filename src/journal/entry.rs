@@ -15,9 +15,9 @@ use plimsoll_core::time::Time;
 
 use super::codec::{Reader, put, put_bytes, put_signed};
 
-/// What a request was judged to be, besides what the core is told.
+/// On what grounds a request is decided, besides what the core is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Judged {
+pub struct Grounds {
     /// The random bits of its id.
     pub trace: u64,
     /// Who decided its class: 0 a route, 1 the model, 2 the fallback.
@@ -64,7 +64,7 @@ pub enum Entry {
         /// What.
         event: Event,
         /// What an arriving request was judged to be.
-        judged: Option<Judged>,
+        judged: Option<Grounds>,
         /// The generation that a new policy belongs to.
         stamp: Option<Stamp>,
     },
@@ -122,7 +122,7 @@ impl Encoder {
         out: &mut Vec<u8>,
         at: Time,
         event: &Event,
-        (judged, stamp): (&Judged, &Stamp),
+        (judged, stamp): (&Grounds, &Stamp),
     ) {
         match event {
             Event::Arrived(arrival) => self.arrived(out, at, arrival, judged),
@@ -151,7 +151,7 @@ impl Encoder {
         }
     }
 
-    fn arrived(&mut self, out: &mut Vec<u8>, at: Time, arrival: &Arrival, judged: &Judged) {
+    fn arrived(&mut self, out: &mut Vec<u8>, at: Time, arrival: &Arrival, judged: &Grounds) {
         self.head(out, ARRIVED, at, arrival.request);
         let tenure = u8::from(arrival.tenure == Tenure::Admitted);
         let Arrival { class, value, usage_penalty, lot, .. } = *arrival;
@@ -303,7 +303,7 @@ fn request(input: &mut Reader<'_>) -> Option<RequestId> {
     Some(RequestId { slot: input.small()?, epoch: input.small()? })
 }
 
-fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Judged)> {
+fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Grounds)> {
     let request = request(input)?;
     let [class, value, tenure, usage_penalty, lot] = input.array()?;
     let arrival = Arrival {
@@ -320,7 +320,7 @@ fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Judged)> {
     let canary = if by & BY_CANARY == 0 { None } else { Some(input.number()?) };
     let route = input.small()?.checked_sub(1);
     let confidence = f32::from_le_bytes(input.array()?);
-    Some((arrival, Judged { trace, class_by: by & !BY_CANARY, canary, route, confidence }))
+    Some((arrival, Grounds { trace, class_by: by & !BY_CANARY, canary, route, confidence }))
 }
 
 fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {

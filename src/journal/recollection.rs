@@ -16,7 +16,7 @@ use plimsoll_core::decision::{Decision, RequestId};
 use plimsoll_core::policy::{ClassId, Policy};
 use plimsoll_core::time::Time;
 
-use super::entry::{Entry, Judged, Stamp};
+use super::entry::{Entry, Grounds, Stamp};
 use super::replay::Replay;
 
 /// What became of a request.
@@ -50,7 +50,7 @@ pub struct Asked {
     /// What it asked with, in its era's classes.
     pub arrival: Arrival,
     /// What it was judged to be.
-    pub judged: Judged,
+    pub judged: Grounds,
     /// The place of the generation it came under, among those of the recollection.
     pub era: usize,
     /// What became of it.
@@ -176,7 +176,7 @@ impl Recollection {
         }
     }
 
-    fn event(&mut self, event: &Event, judged: Judged, stamp: Option<&Stamp>) {
+    fn event(&mut self, event: &Event, judged: Grounds, stamp: Option<&Stamp>) {
         match event {
             Event::Arrived(arrival) => self.arrived(*arrival, judged),
             Event::FirstByte { request, sent } => self.first_byte(event, *request, *sent),
@@ -195,7 +195,7 @@ impl Recollection {
         }
     }
 
-    fn arrived(&mut self, arrival: Arrival, judged: Judged) {
+    fn arrived(&mut self, arrival: Arrival, judged: Grounds) {
         let era = self.eras.len() - 1;
         let asked = Asked { arrival, judged, era, fate: Fate::Open, service: None, left_after: None };
         let stretch = self.stretch();

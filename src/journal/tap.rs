@@ -9,7 +9,7 @@ use std::sync::Arc;
 use plimsoll_core::controller::{Controller, Effect, Event};
 use plimsoll_core::time::Time;
 
-use super::entry::{Encoder, Judged, Stamp, put_canary, put_decided, put_dropped};
+use super::entry::{Encoder, Grounds, Stamp, put_canary, put_decided, put_dropped};
 
 /// What the writer may be behind: some 100,000 requests, or seconds of a flood.
 const BUFFER_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -82,7 +82,7 @@ impl Tap {
     }
 
     /// Notes what `controller` is about to be told.
-    pub fn event(&mut self, controller: &Controller, event: &Event, judged: &Judged, now: Time) {
+    pub fn event(&mut self, controller: &Controller, event: &Event, judged: &Grounds, now: Time) {
         self.is_recording = self.buffer.len() < self.bytes_max;
         if self.is_recording {
             if self.until_state == 0 {

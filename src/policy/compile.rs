@@ -78,18 +78,14 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         carry: &carry,
         tests: &tests,
     });
-    let observed = observed_of(&classes);
-    let (core, classes): (Vec<Class>, Vec<ClassSettings>) =
-        classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
-    let refused = |error| root.report(Mistake::new(format!("the core refuses it: {error:?}")));
-    let core = Policy::new(mode, core).map_err(refused).ok()?;
-    let core = Arc::new(core.observing(observed));
+    let (core, classes) = core_and_settings(&root, mode, classes)?;
     let schedules = schedules.into_iter().filter_map(|changed| schedule(changed, mode)).collect();
     Some(CompiledPolicy {
         core: core.clone(),
         base: core,
         schedules,
         scheduled: None,
+        body_bytes_most: classes.iter().filter_map(|class| class.body_bytes_max).max(),
         classes,
         routes: RouteTable::new(routes),
         canary,
@@ -106,6 +102,19 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         warnings: Diagnostics(Vec::new()),
         carry,
     })
+}
+
+/// What the core decides under, and what the shell knows of each class.
+fn core_and_settings(
+    root: &Field<'_>,
+    mode: Mode,
+    classes: Vec<ClassEntry<'_>>,
+) -> Option<(Arc<Policy>, Vec<ClassSettings>)> {
+    let observed = observed_of(&classes);
+    let (core, settings) = classes.into_iter().map(|entry| (entry.class, entry.settings)).unzip();
+    let refused = |error| root.report(Mistake::new(format!("the core refuses it: {error:?}")));
+    let core = Policy::new(mode, core).map_err(refused).ok()?;
+    Some((Arc::new(core.observing(observed)), settings))
 }
 
 /// A schedule, and the classes as they are then.

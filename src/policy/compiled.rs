@@ -26,6 +26,8 @@ pub struct CompiledPolicy {
     pub scheduled: Option<usize>,
     /// What the shell knows of each class, in the core's order.
     pub classes: Vec<ClassSettings>,
+    /// The longest body that any class allows, where one states it.
+    pub body_bytes_most: Option<u64>,
     /// The share of sessions it decides for, until somebody is content with it; `None` for all.
     pub canary: Option<Share>,
     /// The routes.
@@ -69,11 +71,6 @@ impl CompiledPolicy {
     /// The settings of a class; those of the least important one if there is no such class.
     pub fn settings(&self, class: ClassId) -> &ClassSettings {
         &self.classes[self.core.nearest(class).index()]
-    }
-
-    /// The longest body that any class allows, where one states it.
-    pub fn body_bytes_most(&self) -> Option<u64> {
-        self.classes.iter().filter_map(|class| class.body_bytes_max).max()
     }
 
     /// The class of a request whose route or model said `class` and whose session is

@@ -15,7 +15,8 @@ use crate::classify::head::Head;
 use crate::classify::path;
 use crate::classify::routes::{Conditions, Route};
 use crate::classify::session::Visit;
-use crate::classify::when::{Facts, When};
+use crate::classify::when::When;
+use crate::classify::when::facts::Facts;
 use crate::model::ModelClass;
 use crate::yaml::diagnostic::{Mistake, Rule};
 use crate::yaml::field::Field;
@@ -123,8 +124,8 @@ fn warn_of_conditions(policy: &Whole<'_, '_>) {
 }
 
 fn holds_for(when: &When, test: &PolicyTest) -> bool {
-    let head = Head::of_request(&test.request);
-    when.holds(&Facts::of(&head, head.method.as_str(), &path::key(head.path()), test.stage))
+    let head = Head::of_request(&test.request).sent_by(test.client);
+    when.holds(&Facts::of(head, head.method.clone(), &path::key(head.path()), test.stage))
 }
 
 fn warn_of_payments(policy: &Whole<'_, '_>) {

@@ -30,7 +30,7 @@ use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
 use crate::gate::{Answer, Asked, Ticket};
 use crate::hygiene::{self, Flaw, Received, Rules};
-use crate::journal::entry;
+use crate::journal::entry::Grounds;
 use crate::serving::Serving;
 use crate::telemetry::metrics::observe;
 use crate::telemetry::rejection::Rejection;
@@ -270,7 +270,7 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
         if policy.clients.usage_penalty { serving.usage.count(judged.known.hash, ctx.received) } else { 0 };
     // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
     let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
-    let noted = entry::Judged {
+    let noted = Grounds {
         trace: ctx.bits,
         class_by: judged.class_by as u8,
         canary: judged.running.is_canary().then_some(judged.running.generation.number),

@@ -179,8 +179,8 @@ impl Running {
 
     /// The longest body that any class on either side allows, where one states it.
     pub fn body_bytes_most(&self) -> Option<u64> {
-        let of_canary = self.canary.as_ref().and_then(|one| one.running.generation.policy.body_bytes_most());
-        self.generation.policy.body_bytes_most().max(of_canary)
+        let of_canary = self.canary.as_ref().and_then(|one| one.running.generation.policy.body_bytes_most);
+        self.generation.policy.body_bytes_most.max(of_canary)
     }
 
     /// Whether it is the canary.

@@ -22,7 +22,7 @@ use crate::yaml::diagnostic::Diagnostics;
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// The policy has mistakes.
-    #[error("{0}")]
+    #[error(transparent)]
     Policy(#[from] Diagnostics),
     /// A route names a pool that the process settings lack.
     #[error("{defined_at}: pool: no pool is called `{pool}` (pools are process settings: {known})")]
@@ -36,7 +36,7 @@ pub enum ReloadError {
     },
     /// The bundle is not usable.
     #[error("model: {0}")]
-    Model(#[from] ModelError),
+    Model(ModelError),
     /// The files hold what somebody went back from.
     #[error(
         "{files} was rolled back from and has not changed since; change it, or apply it all the same with \
@@ -74,7 +74,7 @@ pub enum ReloadError {
     #[error("no generation before the one in force is kept")]
     NothingBefore,
     /// A generation that was applied earlier cannot be brought back.
-    #[error("{0}")]
+    #[error(transparent)]
     History(#[from] HistoryError),
     /// The policy does not keep what it promises.
     #[error(
@@ -82,6 +82,13 @@ pub enum ReloadError {
         .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     )]
     Tests(Vec<Failure>),
+}
+
+/// The message holds what the bundle's says, which is not told again as its source.
+impl From<ModelError> for ReloadError {
+    fn from(error: ModelError) -> ReloadError {
+        ReloadError::Model(error)
+    }
 }
 
 /// The policy that `config` names, or the built-in one.

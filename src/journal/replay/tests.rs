@@ -10,7 +10,7 @@ use plimsoll_core::policy::{Class, ClassId, Mode, Policy, QueueOrder, QueuePolic
 use plimsoll_core::standing::{Tenure, Value};
 
 use super::*;
-use crate::journal::entry::Judged;
+use crate::journal::entry::Grounds;
 use crate::journal::files::{JournalError, JournalFile, files_at};
 use crate::journal::tap::{Next, Tap};
 use crate::journal::writer::{Journal, JournalMeters, JournalSettings, Tapped};
@@ -71,7 +71,7 @@ impl Traffic {
         (self.random >> 33) % below
     }
 
-    fn tell(&mut self, event: Event, judged: Judged) {
+    fn tell(&mut self, event: Event, judged: Grounds) {
         self.told += 1;
         self.tap.event(&self.controller, &event, &judged, self.now);
         self.controller.handle(event, self.now);
@@ -110,7 +110,7 @@ impl Traffic {
                 lot: self.random(256) as u8,
                 deadline: self.now.after(Duration::from_secs(2)),
             };
-            let judged = Judged {
+            let judged = Grounds {
                 trace: u64::from(self.arrivals),
                 class_by: 1,
                 canary: self.arrivals.is_multiple_of(7).then_some(CANARY),
@@ -121,18 +121,18 @@ impl Traffic {
         }
         let index = self.random(self.held.len() as u64) as usize;
         let request = self.held.swap_remove(index);
-        self.tell(Event::FirstByte { request, sent: self.now }, Judged::default());
+        self.tell(Event::FirstByte { request, sent: self.now }, Grounds::default());
         match self.random(10) {
-            0 => self.tell(Event::Abandoned { request }, Judged::default()),
-            1 => self.tell(Event::Finished { request, outcome: Outcome::Overloaded }, Judged::default()),
-            _ => self.tell(Event::Finished { request, outcome: Outcome::Success }, Judged::default()),
+            0 => self.tell(Event::Abandoned { request }, Grounds::default()),
+            1 => self.tell(Event::Finished { request, outcome: Outcome::Overloaded }, Grounds::default()),
+            _ => self.tell(Event::Finished { request, outcome: Outcome::Success }, Grounds::default()),
         }
         self.vacate(request);
     }
 
     fn change_policy(&mut self, names: &[&str]) {
         self.tap.announce(Arc::new(Stamp { generation: 2, ..Stamp::default() }));
-        self.tell(Event::PolicyChanged(policy(names)), Judged::default());
+        self.tell(Event::PolicyChanged(policy(names)), Grounds::default());
     }
 }
 
@@ -220,7 +220,7 @@ fn a_canary_is_told_where_it_begins_and_in_every_file_after_that() {
         match entry {
             Entry::State { .. } => told.push("state".to_owned()),
             Entry::Canary(stamp) => told.push(stamp.text),
-            Entry::Event { judged: Some(Judged { canary: Some(CANARY), .. }), .. } => judged += 1,
+            Entry::Event { judged: Some(Grounds { canary: Some(CANARY), .. }), .. } => judged += 1,
             _ => {}
         }
         Flow::More

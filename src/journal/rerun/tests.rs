@@ -7,7 +7,7 @@ use plimsoll_core::policy::{Class, Mode, QueueOrder, QueuePolicy, Share};
 use plimsoll_core::standing::{Tenure, Value};
 
 use super::*;
-use crate::journal::entry::{Entry, Judged, Stamp};
+use crate::journal::entry::{Entry, Grounds, Stamp};
 use crate::journal::replay::Replay;
 
 const WORKERS: usize = 4;
@@ -86,7 +86,7 @@ impl Shop {
     }
 
     fn tell(&mut self, event: Event) {
-        let judged = matches!(event, Event::Arrived(_)).then(Judged::default);
+        let judged = matches!(event, Event::Arrived(_)).then(Grounds::default);
         self.events += 1;
         self.note(&Entry::Event { at: self.now, event: event.clone(), judged, stamp: None });
         self.controller.handle(event, self.now);
