@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,11 @@ PROVENANCE = [
         "use": "class head: beacons and assets; labelled with EasyPrivacy, which is not part of the bundle",
     },
     {
+        "name": "agents of crawlers (crawler-user-agents)",
+        "licence": "MIT",
+        "use": "class head: the words of the bot flag",
+    },
+    {
         "name": "Online Shoppers Purchasing Intention, UCI 468 (Sakar, Kastro 2018)",
         "licence": "CC BY 4.0",
         "use": "value head: totals cut at random, the funnel simulated",
@@ -54,7 +60,10 @@ PROVENANCE = [
 ]
 
 
-# How sure the class head is of shops it has not seen: the one thing watched of requests.
+# More shop words than that in one request are one bin, here as in the proxy.
+NOUNS_WATCHED_MAX = 4
+
+# How sure the class head is of shops it has not seen.
 CONFIDENCE = "class.confidence"
 
 
@@ -108,6 +117,26 @@ def golden(model, requests, views, seed):
 def histograms(names, views):
     """How the watched features were distributed: upper bounds of all bins but the last, and shares."""
     return {name: histogram(views[:, names.index(name)]) for name in WATCHED}
+
+
+def request_histograms(names, requests, weights):
+    """How the training's requests were distributed, as the proxy watches them: header fields by the place of
+    their value, flags, and how many shop words are named; a row counts by its weight in training."""
+    fields = [name for name in names if not name.startswith(("token.", "noun."))]
+    groups = dict.fromkeys(name.rpartition(".")[0] for name in fields)
+    columns = {group: [index for index, name in enumerate(names) if name.startswith(f"{group}.")] for group in groups}
+    flags = columns.pop("has")
+    watched = {f"request.{group}": (requests[:, columns[group]].argmax(1), len(columns[group])) for group in columns}
+    watched |= {f"request.{names[flag]}": (requests[:, flag], 2) for flag in flags}
+    nouns = [index for index, name in enumerate(names) if re.fullmatch(r"noun\..*\.there", name)]
+    watched["request.nouns"] = np.minimum(requests[:, nouns].sum(1, int), NOUNS_WATCHED_MAX), NOUNS_WATCHED_MAX + 1
+    return {name: counted(values, bins, weights) for name, (values, bins) in watched.items()}
+
+
+def counted(values, bins, weights):
+    """The histogram of whole numbers from 0: a bin each."""
+    totals = np.bincount(values, weights, bins)
+    return {"edges": [place + 0.5 for place in range(bins - 1)], "shares": (totals / totals.sum()).tolist()}
 
 
 def histogram(values):

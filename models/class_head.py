@@ -10,6 +10,7 @@ import re
 
 import numpy as np
 
+import bots
 import corpus
 import labels
 import trackers
@@ -68,16 +69,16 @@ class Corpus:
 
 
 def train(features, data, seed):
-    """The class head, its measures, the vectors it was trained on, and how sure it is of strange shops."""
+    """The class head, its measures, the requests it was trained on, and how sure it is of strange shops."""
     requests = corpus.corpus(data, seed) + trackers.page_loads(data, seed)
     known = Corpus(features, requests)
     bare = Corpus(features, corpus.measured(data, seed) + trackers.bare_page_loads(data, seed))
     measures, confidence = left_out(known, bare, seed)
     network = known.fit(np.full(len(requests), True), seed, epochs=10)
-    measures |= on_the_log(features, network, data)
+    measures |= on_the_log(features, network, data) | bots.measures(features, data)
     measures["class_demo_confidence_min"] = demo_confidence(features, network)
     measures["class_requests"] = len(requests)
-    return network, measures, known.vectors, confidence
+    return network, measures, known, confidence
 
 
 def left_out(known, bare, seed):

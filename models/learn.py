@@ -169,7 +169,7 @@ def write(out, running, samples, new, measures, schema):
     changed = {
         "schema": schema,
         "measures": told | {f"value_own_{name}": value for name, value in measures.items()},
-        "histograms": histograms | {bundle.CONFIDENCE: manifest["histograms"][bundle.CONFIDENCE]},
+        "histograms": manifest["histograms"] | histograms,
         "data": [one for one in manifest["data"] if one["use"].startswith("class")] + [own],
     }
     kept_from_running = {name: manifest[name] for name in ("classes", "seed")}

@@ -69,13 +69,14 @@ def main():
         raise SystemExit(f"{arguments.data} lacks what the training reads:\n\n" + "\n\n".join(wrong))
     started = time.monotonic()
     features = Features(arguments.plimsoll)
-    classes, measures, requests, confidence = class_head.train(features, arguments.data, SEED)
+    classes, measures, known, confidence = class_head.train(features, arguments.data, SEED)
     value, value_measures, views = value_head.train(features, arguments.data, SEED)
     measures = {name: round(float(number), 4) for name, number in (measures | value_measures).items()}
     print(json.dumps(measures, indent=2))
 
     model = onnx_model([("request", "class", classes), ("session", "value", value)])
     histograms = bundle.histograms(features.schema["session"], views)
+    histograms |= bundle.request_histograms(features.schema["request"], known.vectors, known.weights)
     manifest = {
         "schema": features.schema,
         "classes": CLASSES,
@@ -84,7 +85,7 @@ def main():
         "histograms": histograms | {bundle.CONFIDENCE: bundle.histogram(confidence)},
         "data": bundle.PROVENANCE,
     }
-    bundle.write(arguments.out, model, (requests, views), manifest, bundle.shipped_card(measures))
+    bundle.write(arguments.out, model, (known.vectors, views), manifest, bundle.shipped_card(measures))
     print(f"trained in {time.monotonic() - started:.0f} s")
 
 

@@ -36,6 +36,8 @@ pub struct Explanation {
     pub value: f32,
     /// What the model makes of it, by class; null without a model.
     pub scores: Json,
+    /// Whether its agent calls itself a bot: told, and nothing hangs on it.
+    pub bot: bool,
     /// The features that its likeliest class hangs on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub class_features: Vec<Influence>,
@@ -85,6 +87,7 @@ pub fn explain(generation: &Generation, head: &Head<'_>, loads: &[f64]) -> Expla
         class_by: judgement.class_by.name(),
         value,
         scores,
+        bot: asked.features().is_bot(),
         class_features: model.map(|model| influence::on_class(model, &asked)).unwrap_or_default(),
         value_features: model
             .map(|model| influence::on_value(model, &SessionView::default(), time))

@@ -15,7 +15,7 @@ mod request;
 mod session;
 mod words;
 
-pub use request::{REQUEST_LEN, RequestFeatures};
+pub use request::{REQUEST_LEN, RequestFeatures, WATCHED_LEN};
 pub use session::{LocalTime, SESSION_LEN, SessionFeatures, write_session};
 
 use words::Fnv;
@@ -31,6 +31,12 @@ pub fn request_names() -> Vec<String> {
         .iter()
         .flat_map(|place| lexicon::noun_names().map(move |noun| format!("noun.{noun}.{place}")));
     tokens.chain(fields::names()).chain(nouns).collect()
+}
+
+/// The names under which requests are watched for drift: one a header field, flag and outline, and how many
+/// shop words are named. The hashed words are not watched: which ones a shop uses is its own affair.
+pub fn watched_names() -> Vec<String> {
+    request::watched_names().map(|name| format!("request.{name}")).collect()
 }
 
 /// The names of the session features, in vector order.

@@ -125,6 +125,9 @@ fn text(explanation: &Explanation) -> String {
         explanation.value,
         explanation.standing,
     );
+    if explanation.bot {
+        text.push_str("bot       by what its agent calls itself\n");
+    }
     if let Some(schedule) = &explanation.schedule {
         text.push_str(&format!("schedule  {schedule}\n"));
     }

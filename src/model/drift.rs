@@ -5,8 +5,11 @@
 //! nothing has changed; above [`DRIFT_MAX`] the model judges a population it does not know (Siddiqi,
 //! "Credit Risk Scorecards", 2006). Counts fade, so that it tells of recent traffic.
 //!
-//! Of a request only the confidence of the class head is watched, against that on shops it was not trained
-//! on: what words a shop uses is its own affair, and whether they say something to the model is not.
+//! Of a request its header fields, its depth and how many shop words it names are watched, each as one
+//! choice, and the confidence of the class head, against that on shops it was not trained on: what words a
+//! shop uses is its own affair, and whether they say something to the model is not. Training asks each route
+//! as often as any other, by clients drawn at random: a shop's own mix of requests is never that, so its
+//! indices begin somewhere, often above the threshold, and what tells is that one moves by as much.
 //!
 //! It decides nothing: a shop in a sale drifts too. It is told as a metric, for a person to look.
 
@@ -15,7 +18,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::classify::features::{SessionFeatures, session_names};
+use crate::classify::features::{RequestFeatures, SessionFeatures, session_names, watched_names};
 
 /// The index from which a feature has drifted: the customary threshold.
 pub const DRIFT_MAX: f64 = 0.25;
@@ -28,6 +31,9 @@ pub(super) const CONFIDENCE: &str = "class.confidence";
 
 /// One view in so many is counted; one increment a feature costs as much as a tenth of a run.
 const SAMPLE: u32 = 8;
+
+/// One request in so many is counted: there are more of them, and each has a dozen numbers.
+const REQUESTS_SAMPLE: u32 = 64;
 
 /// With fewer views the index is noise: by chance alone it is about bins / views.
 const VIEWS_MIN: u32 = 1_000;
@@ -71,17 +77,21 @@ impl Histogram {
 /// What is watched of sessions, and of requests.
 pub(super) struct DriftWatch {
     views: Population,
+    requests: Population,
     confidences: Population,
     offered: AtomicU32,
+    requests_offered: AtomicU32,
 }
 
 impl DriftWatch {
-    /// A watch over the session features and the confidence; what has no histogram is not watched.
+    /// A watch over the features and the confidence; what has no histogram is not watched.
     pub(super) fn new(histograms: &BTreeMap<String, Histogram>) -> DriftWatch {
         DriftWatch {
             views: Population::new(session_names(), histograms),
+            requests: Population::new(watched_names(), histograms),
             confidences: Population::new(vec![CONFIDENCE.to_owned()], histograms),
             offered: AtomicU32::new(0),
+            requests_offered: AtomicU32::new(0),
         }
     }
 
@@ -92,6 +102,13 @@ impl DriftWatch {
         }
     }
 
+    /// Counts a request, or lets it pass: one in [`REQUESTS_SAMPLE`] is counted.
+    pub(super) fn observe_request(&self, request: &RequestFeatures) {
+        if self.requests_offered.fetch_add(1, Ordering::Relaxed).is_multiple_of(REQUESTS_SAMPLE) {
+            self.requests.count(&request.watched());
+        }
+    }
+
     /// Counts how sure the class head was of a template that it had not scored yet.
     pub(super) fn observe_confidence(&self, confidence: f32) {
         self.confidences.count(&[confidence]);
@@ -99,7 +116,7 @@ impl DriftWatch {
 
     /// The index of everything watched; none before enough was counted.
     pub(super) fn indices(&self) -> Vec<(String, f64)> {
-        [self.views.indices(), self.confidences.indices()].concat()
+        [self.views.indices(), self.requests.indices(), self.confidences.indices()].concat()
     }
 }
 
@@ -165,6 +182,7 @@ fn index(histogram: &Histogram, counts: &[AtomicU32; BINS_MAX]) -> f64 {
 mod tests {
     use super::*;
     use crate::classify::features::SESSION_LEN;
+    use crate::classify::head::Head;
 
     /// A watch over the first feature: half of the training at 0, half above.
     fn watch() -> DriftWatch {
@@ -226,6 +244,27 @@ mod tests {
         let watch = watch();
         (0..8 * VIEWS_MIN - 7).for_each(|_| watch.observe(&[0.0; SESSION_LEN]));
         assert_eq!(watch.views.counted.load(Ordering::Relaxed), VIEWS_MIN);
+    }
+
+    fn request(agent: &str) -> RequestFeatures {
+        let request = http::Request::get("/cart").header("user-agent", agent).body(()).unwrap();
+        RequestFeatures::of(&Head::of_request(&request), "/cart", None)
+    }
+
+    #[test]
+    fn requests_of_other_clients_than_in_training_have_drifted_and_one_in_64_is_counted() {
+        let agents = Histogram { edges: vec![0.5, 1.5, 2.5], shares: vec![0.0, 0.9, 0.1, 0.0] };
+        let nouns = Histogram { edges: vec![0.5], shares: vec![0.0, 1.0] };
+        let named = [("request.agent", agents), ("request.nouns", nouns)];
+        let watch = DriftWatch::new(&named.map(|(name, histogram)| (name.to_owned(), histogram)).into());
+        let bot = request("Mozilla/5.0 (compatible; Googlebot/2.1)");
+        (0..REQUESTS_SAMPLE * (VIEWS_MIN - 1)).for_each(|_| watch.observe_request(&bot));
+        assert!(watch.indices().is_empty());
+        watch.observe_request(&bot);
+        let indices: BTreeMap<_, _> = watch.indices().into_iter().collect();
+        assert_eq!(indices.len(), 2, "{indices:?}");
+        assert!(indices["request.agent"] > DRIFT_MAX, "{indices:?}");
+        assert!(indices["request.nouns"] < 0.01, "{indices:?}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub struct Scorer {
     budget: Budget,
     drift: DriftWatch,
     recalled: AtomicU64,
+    bots: AtomicU64,
     runs: AtomicU64,
     failures: AtomicU64,
 }
@@ -37,6 +38,8 @@ pub struct Scorer {
 pub struct Counters {
     /// Class guesses the memo gave.
     pub recalled: u64,
+    /// Requests whose agent calls itself a bot.
+    pub bots: u64,
     /// Runs of a head.
     pub runs: u64,
     /// Runs without a finite answer.
@@ -65,14 +68,21 @@ impl Scorer {
             memo: Memo::new(),
             budget: Budget::default(),
             recalled: AtomicU64::new(0),
+            bots: AtomicU64::new(0),
             runs: AtomicU64::new(0),
             failures: AtomicU64::new(0),
         })
     }
 
-    /// The class of a request of this template, if it was scored before: some nanoseconds, no run.
+    /// The class of a request of this template, if it was scored before: some nanoseconds, no run. Asked once
+    /// of each request: it is counted and watched here.
     pub fn recall(&self, features: &RequestFeatures) -> Option<Guess> {
-        let guess = self.ready()?.memo.get(features.template())?;
+        let memo = &self.ready()?.memo;
+        self.drift.observe_request(features);
+        if features.is_bot() {
+            self.bots.fetch_add(1, Ordering::Relaxed);
+        }
+        let guess = memo.get(features.template())?;
         self.recalled.fetch_add(1, Ordering::Relaxed);
         Some(guess)
     }
@@ -110,8 +120,9 @@ impl Scorer {
         Some(value)
     }
 
-    /// The population stability index of session features and of the confidence, against training; above
-    /// [`DRIFT_MAX`](super::DRIFT_MAX) it has drifted. Empty until enough sessions were valued.
+    /// The population stability index of what is watched of sessions, of requests and of the confidence,
+    /// against training; above [`DRIFT_MAX`](super::DRIFT_MAX) it has drifted. Without those of which too few
+    /// were seen.
     pub fn drift(&self) -> Vec<(String, f64)> {
         self.drift.indices()
     }
@@ -131,6 +142,7 @@ impl Scorer {
     pub fn counters(&self) -> Counters {
         Counters {
             recalled: self.recalled.load(Ordering::Relaxed),
+            bots: self.bots.load(Ordering::Relaxed),
             runs: self.runs.load(Ordering::Relaxed),
             failures: self.failures.load(Ordering::Relaxed),
             overruns: self.budget.overruns(),

@@ -1,5 +1,5 @@
 //! What is measured of the model: whether it answers, how often it was asked, how long that took, and how far the
-//! sessions of late are from those it learned from.
+//! sessions and requests of late are from those it learned from.
 
 use std::sync::atomic::AtomicU64;
 
@@ -28,6 +28,7 @@ pub struct InferenceMetrics {
     usable: Gauge,
     runs: Gauge,
     recalled: Gauge,
+    bots: Gauge,
     failures: Gauge,
     overruns: Gauge,
     drift: Family<FeatureLabel, Gauge<f64, AtomicU64>>,
@@ -35,12 +36,14 @@ pub struct InferenceMetrics {
 
 impl InferenceMetrics {
     pub(super) fn new(registry: &mut Registry) -> InferenceMetrics {
-        let drift = "Population stability index of recent sessions against training; above 0.25 they differ";
+        let drift =
+            "Population stability index of recent sessions and requests against training; 0.25 is much";
         InferenceMetrics {
             time: seconds(registry, "model", "Time of an inference of the model", Histogram::new(BUCKETS)),
             usable: registered(registry, "model_usable", "1 if the model answers, else 0"),
             runs: registered(registry, "model_runs", "Inferences of the model in force"),
             recalled: registered(registry, "model_recalled", "Classes its memo gave instead of an inference"),
+            bots: registered(registry, "model_bots", "Unrouted requests whose agent calls itself a bot"),
             failures: registered(registry, "model_failures", "Inferences without a finite answer"),
             overruns: registered(registry, "model_overruns", "Inferences over budget"),
             drift: registered(registry, "model_drift", drift),
@@ -54,6 +57,7 @@ impl InferenceMetrics {
         let counters = model.counters();
         self.runs.set(counters.runs as i64);
         self.recalled.set(counters.recalled as i64);
+        self.bots.set(counters.bots as i64);
         self.failures.set(counters.failures as i64);
         self.overruns.set(counters.overruns as i64);
         // A bundle of other histograms may have come in between.

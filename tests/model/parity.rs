@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::Request;
 use plimsoll::classify::features::{
-    LocalTime, REQUEST_LEN, RequestFeatures, SESSION_LEN, schema_hash, write_session,
+    LocalTime, REQUEST_LEN, RequestFeatures, SESSION_LEN, request_names, schema_hash, watched_names,
+    write_session,
 };
 use plimsoll::classify::head::Head;
 use plimsoll::classify::path;
@@ -72,6 +73,33 @@ fn training_reads_the_vectors_that_serving_computes() {
         served.extend([bits.as_slice(), &session].concat());
     }
     assert_eq!(trained_on(&requests.iter().map(row).collect::<Vec<_>>()), served);
+}
+
+#[test]
+fn the_shipped_bundle_tells_how_all_that_is_watched_of_requests_was_distributed() {
+    let scorer = Scorer::embedded().unwrap();
+    let histograms = &scorer.manifest().histograms;
+    for name in watched_names() {
+        let bins = histograms.get(&name).map(|histogram| histogram.shares.len());
+        let field = name.trim_start_matches("request.");
+        let values = request_names().iter().filter(|name| name.starts_with(&format!("{field}."))).count();
+        let expected = match field {
+            "nouns" => 5,
+            flag if flag.starts_with("has.") => 2,
+            _ => values,
+        };
+        assert_eq!(bins, Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn the_golden_vectors_are_of_bots_and_of_others() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/models/storefront/golden.json");
+    let golden: Vec<Value> = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
+    let flag = request_names().iter().position(|name| name == "agent.bot").unwrap();
+    let is_bot = |vector: &&Value| vector["request"].as_array().unwrap().contains(&json!(flag));
+    let bots = golden.iter().filter(is_bot).count();
+    assert!((1..golden.len()).contains(&bots), "{bots} of {}", golden.len());
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use flate2::read::GzDecoder;
@@ -79,6 +80,39 @@ fn a_scored_template_is_recalled_without_a_run() {
     assert!(guess.is_some());
     assert_eq!(scorer.recall(&other), guess);
     assert_eq!(scorer.counters(), Counters { recalled: 1, runs: 1, ..Counters::default() });
+}
+
+#[test]
+fn who_calls_itself_a_bot_is_flagged_counted_and_classed_like_anybody() {
+    let scorer = Scorer::embedded().unwrap();
+    let agents = [
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", true),
+        ("Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) HeadlessChrome/138.0 Safari/537.36", true),
+        ("Mozilla/5.0 (X11; Linux x86_64) Firefox/150.0", false),
+        ("curl/8.5.0", false),
+    ];
+    for (agent, is_bot) in agents {
+        let headers = [(http::header::USER_AGENT, agent.parse().unwrap())].into_iter().collect();
+        let cart = features("GET", "/cart", &headers).unwrap();
+        assert_eq!(cart.is_bot(), is_bot, "{agent}");
+        scorer.recall(&cart);
+        assert_eq!(scorer.class(&cart).unwrap().class, ModelClass::Cart, "{agent}");
+    }
+    assert_eq!(scorer.counters().bots, 2);
+}
+
+#[test]
+fn an_explanation_tells_whether_the_agent_calls_itself_a_bot() {
+    let explained = |agent: &str| {
+        let header = format!("User-Agent: {agent}");
+        let arguments = ["explain", "--json", "GET", "/cart", "-H", &header];
+        let output = Command::new(env!("CARGO_BIN_EXE_plimsoll")).args(arguments).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (told["bot"].as_bool(), told["class"].as_str().map(str::to_owned))
+    };
+    let cart = Some("cart".to_owned());
+    assert_eq!(explained("Mozilla/5.0 (compatible; bingbot/2.0)"), (Some(true), cart.clone()));
+    assert_eq!(explained("Mozilla/5.0 (X11) Firefox/150.0"), (Some(false), cart));
 }
 
 #[test]

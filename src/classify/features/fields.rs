@@ -4,6 +4,8 @@
 //! endless, what it tells about a storefront's request is not. They weigh little against the path,
 //! for an API client sends none of them.
 
+use std::array;
+
 use http::header::{ACCEPT, CONTENT_TYPE, COOKIE, HeaderName, USER_AGENT};
 use http::{HeaderMap, Method};
 
@@ -39,16 +41,28 @@ const FLAG: Field = Field { name: "has", values: &["cookies", "query", "prefetch
 /// All fields in vector order.
 const FIELDS: [&Field; 8] = [&METHOD, &CONTENT, &ACCEPTS, &DEST, &MODE, &AGENT, &DEPTH, &FLAG];
 
+/// The fields that hold one value each; the flags behind them hold any.
+pub(super) const CHOICES_LEN: usize = FIELDS.len() - 1;
+
 /// How many features the fields make.
-pub(super) const LEN: usize = {
-    let mut len = 0;
-    let mut index = 0;
-    while index < FIELDS.len() {
+pub(super) const LEN: usize = begins(FIELDS.len());
+
+/// Where the agent's kind is `bot`: what the bot flag is read from.
+pub(super) const BOT: usize = begins(AGENT_FIELD) + AGENT_BOT;
+
+/// The places of `AGENT` among the fields, and of `bot` among its values.
+const AGENT_FIELD: usize = 5;
+const AGENT_BOT: usize = 2;
+
+/// Where the features of a field begin.
+const fn begins(field: usize) -> usize {
+    let (mut len, mut index) = (0, 0);
+    while index < field {
         len += FIELDS[index].values.len();
         index += 1;
     }
     len
-};
+}
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -82,6 +96,27 @@ pub(super) fn names() -> impl Iterator<Item = String> {
         field.values.iter().map(move |value| format!("{name}.{value}"))
     };
     FIELDS.iter().flat_map(of)
+}
+
+/// The names of the fields that hold one value each, and of the flags.
+pub(super) fn watched_names() -> impl Iterator<Item = String> {
+    let choices = FIELDS[..CHOICES_LEN].iter().map(|field| field.name.to_owned());
+    choices.chain(FLAG.values.iter().map(|flag| format!("{}.{flag}", FLAG.name)))
+}
+
+/// How many of these names there are.
+pub(super) const WATCHED_LEN: usize = CHOICES_LEN + FLAG.values.len();
+
+/// Which value each choice holds, the first of several, and whether each flag does: in the order of
+/// [`watched_names`].
+pub(super) fn watched(holds: impl Fn(usize) -> bool) -> [f32; WATCHED_LEN] {
+    array::from_fn(|index| {
+        let first = begins(index.min(CHOICES_LEN));
+        match FIELDS[..CHOICES_LEN].get(index) {
+            Some(field) => (0..field.values.len()).position(|value| holds(first + value)).unwrap_or(0) as f32,
+            None => f32::from(u8::from(holds(first + index - CHOICES_LEN))),
+        }
+    })
 }
 
 /// Calls `set` with the index, from 0, of every feature that holds.
@@ -198,6 +233,24 @@ mod tests {
         let expected = ["method.get", "content_type.absent", "accept.absent", "sec_fetch_dest.absent"];
         let rest = ["sec_fetch_mode.absent", "agent.absent", "depth.1"];
         assert_eq!(holding(Request::get("/a")), [expected.as_slice(), &rest].concat());
+    }
+
+    #[test]
+    fn the_bot_flag_is_read_where_the_agents_kind_is_bot() {
+        assert_eq!(names().nth(BOT).as_deref(), Some("agent.bot"));
+    }
+
+    #[test]
+    fn what_is_watched_is_the_value_of_each_choice_and_each_flag() {
+        let request = Request::head("/a?b").header("user-agent", "curl/8.5.0").body(()).unwrap();
+        let mut holding = [false; LEN];
+        each(&Head::of_request(&request), 1, |index| holding[index] = true);
+        let named: Vec<_> = watched_names().zip(watched(|index| holding[index])).collect();
+        let of = |name: &str| named.iter().find(|(watched, _)| watched == name).unwrap().1;
+        assert_eq!(named.len(), WATCHED_LEN);
+        // A HEAD is a GET as well, the first of the methods.
+        assert_eq!([of("method"), of("agent"), of("depth"), of("has.query")], [0.0, 3.0, 1.0, 1.0]);
+        assert_eq!([of("accept"), of("has.cookies"), of("has.xhr")], [0.0; 3]);
     }
 
     #[test]

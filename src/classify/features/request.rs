@@ -10,6 +10,8 @@
 //! Values of query parameters stay out unless their key says that they name an action: a shopper
 //! who searches for "checkout" is searching.
 
+use std::array;
+
 use http::Method;
 
 use super::fields;
@@ -74,6 +76,17 @@ const ACTION_KEYS: [&str; 18] = [
 const LOCALES: &str = "en de fr es it nl pl sv da fi pt cs tr sk hu ro bg hr sl el no nb nn ru uk ja zh ko ar \
     he lt lv et us gb ca au at ch be ie mx br jp cn se dk cz";
 
+/// How many numbers are watched of a request: its fields, and how many nouns it names.
+pub const WATCHED_LEN: usize = fields::WATCHED_LEN + 1;
+
+/// More nouns than that are rare enough to be one bin.
+const NOUNS_WATCHED_MAX: usize = 4;
+
+/// The names of what is watched of a request.
+pub(super) fn watched_names() -> impl Iterator<Item = String> {
+    fields::watched_names().chain(["nouns".to_owned()])
+}
+
 /// Where a word stands; the same word hashes differently in each.
 #[derive(Clone, Copy)]
 #[repr(u8)]
@@ -124,6 +137,19 @@ impl RequestFeatures {
     /// Whether a feature holds, by its place in the vector.
     pub fn holds(&self, index: usize) -> bool {
         self.bits[index / 64] >> (index % 64) & 1 == 1
+    }
+
+    /// Whether whoever asks calls itself a bot. It decides nothing: what the shop does for a request is its
+    /// class, whoever asks.
+    pub fn is_bot(&self) -> bool {
+        self.holds(FIELDS_AT + fields::BOT)
+    }
+
+    /// What is watched of a request, in the order of [`watched_names`](super::watched_names).
+    pub fn watched(&self) -> [f32; WATCHED_LEN] {
+        let fields = fields::watched(|field| self.holds(FIELDS_AT + field));
+        let nouns = (NOUNS_AT..NOUNS_AT + NOUNS_LEN).filter(|noun| self.holds(*noun)).count();
+        array::from_fn(|index| fields.get(index).copied().unwrap_or(nouns.min(NOUNS_WATCHED_MAX) as f32))
     }
 
     /// Writes the vector the class head reads: 1 for every feature that holds, 0 for the others.
@@ -330,6 +356,16 @@ mod tests {
             features("POST", "/?wc-ajax=checkout"),
             features("POST", "/?wc-ajax=get_refreshed_fragments")
         );
+    }
+
+    #[test]
+    fn the_nouns_of_a_request_are_counted_up_to_four() {
+        let counted = |target| features("GET", target).watched()[WATCHED_LEN - 1];
+        assert_eq!(counted("/zanzibar"), 0.0);
+        assert_eq!(counted("/cart"), 1.0);
+        assert_eq!(counted("/account/orders/7/payments/shipping"), 4.0);
+        assert_eq!(counted("/account/orders/7/payments/shipping/address"), 4.0);
+        assert_eq!(watched_names().count(), WATCHED_LEN);
     }
 
     /// The names of the noun features that hold.
