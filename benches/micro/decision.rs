@@ -19,7 +19,7 @@ use plimsoll::clients::Usage;
 use plimsoll::clock::Clock;
 use plimsoll::gate::{Asked, Gate, Permit};
 use plimsoll::generation::Generation;
-use plimsoll::journal::entry::Judged;
+use plimsoll::journal::entry::Grounds;
 use plimsoll::model::Scorer;
 use plimsoll::policy;
 use plimsoll_core::controller::{Arrival, Outcome};
@@ -66,7 +66,7 @@ impl Shell {
     fn ask(&self, class: ClassId, value: f32, usage_penalty: u8, patience: Duration) -> Option<Permit> {
         let deadline = self.clock.now().after(patience);
         let (value, tenure) = (Value::new(value), Tenure::Fresh);
-        let asked = self.gate.ask(&self.generation.policy.core, &Judged::default(), |request| Arrival {
+        let asked = self.gate.ask(&self.generation.policy.core, &Grounds::default(), |request| Arrival {
             request,
             class,
             value,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput};
 use plimsoll::clock::Clock;
 use plimsoll::gate::{Asked, Gate};
-use plimsoll::journal::entry::Judged;
+use plimsoll::journal::entry::Grounds;
 use plimsoll::policy;
 use plimsoll_core::controller::{Arrival, Outcome};
 use plimsoll_core::policy::Policy;
@@ -30,7 +30,7 @@ impl Door {
 
     /// A request that finds a free seat, from its question to its end.
     fn pass(&self) {
-        let asked = self.gate.ask(&self.policy, &Judged::default(), |request| Arrival {
+        let asked = self.gate.ask(&self.policy, &Grounds::default(), |request| Arrival {
             request,
             class: self.policy.ids().next().expect("a policy has a class"),
             value: Value::new(0.5),
