@@ -116,7 +116,7 @@ fn shift_of_the_mix_is_no_overload() {
 #[test]
 fn flood_at_the_start_is_survived_from_the_first_second() {
     let run = guarded("03-start-under-flood");
-    run.serves("flood", "checkout", 99.0).uses("flood", 88.0).refuses("calm", 5.0);
+    run.serves("flood", "checkout", 99.0).uses("flood", 88.0).refuses("calm", 6.0);
 }
 
 #[test]
