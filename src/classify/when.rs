@@ -9,7 +9,7 @@
 //!   cookies), `cookies` (a list of their names: what is in them is nobody's business);
 //! - `session`: `stage`, which is `none`, `browsing`, `cart` or `checkout`.
 //!
-//! What only compares texts is answered without the interpreter (see [`plain`]), and of the
+//! What only compares texts is answered without the interpreter (see `plain`), and of the
 //! objects only those parts are made that an expression asks for.
 //!
 //! What cannot be evaluated does not hold: `request.query.step == "pay"` is false without a `step`.
