@@ -97,7 +97,7 @@ struct ClassLoad {
     shut_at: Time,
     /// ...and until when those who waited then may have free seats all the same.
     grace_until: Time,
-    /// Whether it asks for more seats, together with those above it, than there are.
+    /// Whether it asks for more seats, together with those above it, than there are: *overloaded*.
     excess: Excess,
     /// Whether it asks for more seats than its ceiling: what it lacks then, nobody else has.
     is_capped: bool,
@@ -222,8 +222,12 @@ impl Load {
             let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
             // Seats are whole: a ceiling of all of them is none.
             load.is_capped = ceiling < asks.min(seats.limit.floor());
-            asked_for += if load.is_capped { ceiling } else { asks };
-            variance += if load.is_capped { 0.0 } else { load.demand.variance() * load.hold_steady.powi(2) };
+            if load.is_capped {
+                asked_for += ceiling;
+            } else {
+                asked_for += asks;
+                variance += load.demand.variance() * load.hold_steady.powi(2);
+            }
             if self.is_found {
                 load.demand.draw_line(left, load.hold_steady);
                 load.excess.judge(asked_for, variance.sqrt(), seats.limit - load.lent_back);

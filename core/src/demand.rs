@@ -75,12 +75,17 @@ impl Demand {
 
     /// Requests per second: no more than lately, so that the end of a flood is noticed at once.
     pub(crate) fn per_second(&self) -> f64 {
-        self.rates.iter().sum::<f64>().min(self.lately)
+        self.smoothed().min(self.lately)
     }
 
     /// The variance of that where requests arrive by chance: of a Poisson count, its mean.
     pub(crate) fn variance(&self) -> f64 {
-        self.rates.iter().sum::<f64>() / SPAN
+        self.smoothed() / SPAN
+    }
+
+    /// Requests per second of all cohorts.
+    fn smoothed(&self) -> f64 {
+        self.rates.iter().sum()
     }
 
     /// Draws the line for so many `seats`, each held for `hold` seconds.
@@ -88,7 +93,7 @@ impl Demand {
         // A class that holds its seats for no time has enough of any.
         let fits = seats / hold;
         (self.line, self.end) = (BELOW_ALL, BELOW_ALL);
-        if self.rates.iter().sum::<f64>() <= fits {
+        if self.smoothed() <= fits {
             return;
         }
         self.line = self.line_at(fits * ABOVE_LINE);
