@@ -86,7 +86,7 @@ impl Contestant {
     ) -> Result<Option<ProxyStage>, StageError> {
         match self {
             Contestant::Direct => Ok(None),
-            Contestant::Plimsoll(proxy) => ProxyStage::start(proxy, upstream, None).await.map(Some),
+            Contestant::Plimsoll(proxy) => ProxyStage::start_behind_edge(proxy, upstream).await.map(Some),
             Contestant::Peer(peer) => peer.start(upstream, scenario.slo).await.map(Some),
         }
     }

@@ -104,7 +104,7 @@ pub(crate) async fn conduct(
     let classes = scenario.classes();
     let tally = Tally::new(scenario.spans(), classes.len(), Expectation::Success);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
-    let mut shoppers = Shoppers::new(scenario, seed, &target.host, Arc::clone(&run.cookies));
+    let mut shoppers = Shoppers::new(scenario, seed, target, Arc::clone(&run.cookies));
     let fire = async {
         tokio::select! {
             () = run.fire(&mut shoppers) => Ok(None),

@@ -5,7 +5,8 @@
 //! is then compressed by `--speed`, and `--scale` multiplies the visitors. Sent are
 //! method, path, referer and user agent, with the cookie that the target has given
 //! the visitor; bodies are not in a log, so a POST has an empty body.
-//! No `X-Forwarded-For` is made up: a proxy must not believe it anyway.
+//! `X-Forwarded-For` names a made-up address of the visitor if that is wanted; a proxy
+//! believes it only from hops it trusts.
 //!
 //! An answer of any kind but 429 and 5xx counts as served, since logs ask for
 //! much that does not exist.
@@ -183,6 +184,9 @@ fn request(target: &Target, sending: &Sending<'_>, cookies: &CookieJar) -> Reque
     }
     if let Some(cookie) = cookies.of(sending.shopper) {
         request = request.header(header::COOKIE, cookie);
+    }
+    if let Some(client) = target.client_of(sending.shopper) {
+        request = request.header("x-forwarded-for", client);
     }
     request.body(Full::default()).expect("the parts of a log entry are valid")
 }

@@ -4,18 +4,20 @@
 //! moves of clients with a memory, which follow from answers. What is asked for is
 //! put together once for each kind of request, so that sending costs little.
 //!
-//! Browsers keep the cookie they are given, and bots do not. Nobody sends anything
+//! Browsers keep the cookie they are given, and bots do not. Each client has an address
+//! of its own, where the target is told. Nobody sends anything
 //! after the end of the scenario.
 
-use crate::arrivals::{Schedule, ShopperId};
+use crate::arrivals::Schedule;
 use crate::cookies::CookieJar;
 use crate::crowd::{Crowd, Move, Survival, Wish};
 use crate::plan::{Plan, Shot};
 use crate::scenario::Scenario;
 use crate::scenario::template::{ShopperKind, Template};
 use crate::tally::{Account, Span, Verdict};
+use crate::target::Target;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 use http_body_util::Full;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -40,6 +42,7 @@ pub(crate) struct Shoppers<'a> {
     kinds: Vec<Kind>,
     spans: Vec<Span>,
     cookies: Arc<CookieJar>,
+    target: &'a Target,
 }
 
 /// A move and its time; of two at one time, the one planned first is made first.
@@ -86,7 +89,7 @@ impl<'a> Shoppers<'a> {
     pub(crate) fn new(
         scenario: &'a Scenario,
         seed: u64,
-        host: &str,
+        target: &'a Target,
         cookies: Arc<CookieJar>,
     ) -> Shoppers<'a> {
         let classes = scenario.class_of_each();
@@ -97,9 +100,10 @@ impl<'a> Shoppers<'a> {
             moves: BinaryHeap::new(),
             planned: 0,
             crowd: Crowd::new(scenario, seed.wrapping_add(STREAM)),
-            kinds: kinds.map(|(template, class)| Kind::new(scenario, template, class, host)).collect(),
+            kinds: kinds.map(|(template, class)| Kind::new(scenario, template, class, &target.host)).collect(),
             spans: scenario.spans(),
             cookies,
+            target,
         };
         for phase in 0..scenario.phases.len() {
             for funnel in 0..scenario.funnels.len() {
@@ -152,18 +156,21 @@ impl<'a> Shoppers<'a> {
     fn shot(&self, wish: Wish, phase: usize, at: Duration) -> Shot {
         let (kind, template) = (&self.kinds[wish.template], &self.scenario.mix[wish.template]);
         let shopper = (template.shopper != ShopperKind::Bot).then_some(wish.shopper);
+        let mut request = kind.request(template, wish);
+        for (name, value) in [
+            (header::COOKIE, shopper.and_then(|shopper| self.cookies.of(shopper))),
+            (HeaderName::from_static("x-forwarded-for"), self.target.client_of(wish.shopper)),
+        ] {
+            request.headers_mut().extend(value.map(|value| (name, value)));
+        }
         Shot {
             at,
             account: Account { phase, class: kind.class, cost: template.cost, slo: kind.slo },
             patience: kind.patience,
-            request: kind.request(template, wish, self.cookie_of(shopper)),
+            request,
             shopper,
             wish: Some(wish),
         }
-    }
-
-    fn cookie_of(&self, shopper: Option<ShopperId>) -> Option<HeaderValue> {
-        self.cookies.of(shopper?)
     }
 }
 
@@ -210,7 +217,7 @@ impl Kind {
         }
     }
 
-    fn request(&self, template: &Template, wish: Wish, cookie: Option<HeaderValue>) -> Request<Full<Bytes>> {
+    fn request(&self, template: &Template, wish: Wish) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = template.method.clone();
         *request.uri_mut() = match &self.targets[wish.pattern] {
@@ -218,7 +225,6 @@ impl Kind {
             None => target(template.paths[wish.pattern].fill(wish.number)),
         };
         *request.headers_mut() = self.headers.clone();
-        request.headers_mut().extend(cookie.map(|cookie| (header::COOKIE, cookie)));
         request
     }
 }

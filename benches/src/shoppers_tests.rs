@@ -2,6 +2,7 @@
 
 use super::*;
 use http::Method;
+use std::collections::HashSet;
 use std::path::Path;
 
 const SCENARIO: &str = "\
@@ -23,10 +24,14 @@ phases:
   - { name: only, duration: 20s, load: 20/s }
 ";
 
+fn target() -> Target {
+    Target::local(([127, 0, 0, 1], 80).into())
+}
+
 /// Sends everything, each answered after 10 ms as `judge` says; returns what was sent, and the sessions.
 fn play(text: &str, judge: impl Fn(&Shot) -> Verdict) -> (Vec<Shot>, Vec<Survival>) {
     let scenario = Scenario::parse(Path::new("s.yaml"), text).unwrap();
-    let mut plan = Shoppers::new(&scenario, 1, "shop.example", Arc::default());
+    let mut plan = Shoppers::new(&scenario, 1, &target(), Arc::default());
     let mut sent: Vec<Shot> = Vec::new();
     while let Some(at) = plan.next_at() {
         let shot = plan.next_shot().unwrap();
@@ -71,7 +76,7 @@ fn one_who_is_not_served_insists_and_then_leaves() {
 fn browsers_keep_their_cookie_and_bots_do_not() {
     let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
     let cookies: Arc<CookieJar> = Arc::default();
-    let mut plan = Shoppers::new(&scenario, 1, "shop.example", Arc::clone(&cookies));
+    let mut plan = Shoppers::new(&scenario, 1, &target(), Arc::clone(&cookies));
     let (mut with, mut without) = (0, 0);
     while let Some(shot) = plan.next_shot() {
         let agent = shot.request.headers()[header::USER_AGENT].to_str().unwrap();
@@ -89,10 +94,28 @@ fn browsers_keep_their_cookie_and_bots_do_not() {
 fn seed_decides_the_plan() {
     let sent = |seed| {
         let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
-        let mut plan = Shoppers::new(&scenario, seed, "shop.example", Arc::default());
+        let mut plan = Shoppers::new(&scenario, seed, &target(), Arc::default());
         let shots = std::iter::from_fn(|| plan.next_shot());
         shots.map(|shot| (shot.at, shot.request.uri().clone())).collect::<Vec<_>>()
     };
     assert_eq!(sent(1), sent(1));
     assert_ne!(sent(1), sent(2));
+}
+
+#[test]
+fn every_client_has_an_address_of_its_own_where_the_target_is_told() {
+    let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
+    let address = |shot: &Shot| shot.request.headers().get("x-forwarded-for").cloned();
+    let named = target();
+    let mut plan = Shoppers::new(&scenario, 1, &named, Arc::default());
+    let (mut clients, mut addresses) = (HashSet::new(), HashSet::new());
+    while let Some(shot) = plan.next_shot() {
+        clients.insert(shot.wish.unwrap().shopper);
+        addresses.insert(address(&shot).unwrap());
+    }
+    assert!(clients.len() > 100 && clients.len() == addresses.len(), "{} {}", clients.len(), addresses.len());
+
+    let silent = Target { names_clients: false, ..target() };
+    let mut plan = Shoppers::new(&scenario, 1, &silent, Arc::default());
+    assert_eq!(address(&plan.next_shot().unwrap()), None);
 }

@@ -82,7 +82,7 @@ pub(crate) async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
     stretch(&mut scenario, args.length)?;
     let origin = OriginStage::start(scenario.seed).await?;
     let director = Director::of(&scenario, Some(origin.control))?;
-    let proxy = ProxyStage::start(&args.proxy, origin.address, None).await?;
+    let proxy = ProxyStage::start_behind_edge(&args.proxy, origin.address).await?;
     let id = proxy.id().context("the proxy has ended")?;
     let target = Target::local(proxy.address);
     let gauges = Gauges::default();

@@ -70,7 +70,7 @@ impl OriginStage {
 #[derive(Debug)]
 pub(crate) struct ProxyStage {
     server: Server,
-    /// Where a peer's configuration is, which it may read again while it runs.
+    /// Where its configuration is, which it may read again while it runs.
     _directory: Option<TempDir>,
     /// Where it listens.
     pub(crate) address: SocketAddr,
@@ -79,11 +79,34 @@ pub(crate) struct ProxyStage {
 }
 
 impl ProxyStage {
-    /// Starts a `plimsoll` in front of `upstream`.
+    /// Starts a `plimsoll` in front of `upstream`, which clients ask themselves.
     pub(crate) async fn start(
         proxy: &ProxyArgs,
         upstream: SocketAddr,
         threads: Option<usize>,
+    ) -> Result<ProxyStage, StageError> {
+        let threads = threads.map(|threads| format!("--threads={threads}"));
+        ProxyStage::start_with(proxy, upstream, threads, None).await
+    }
+
+    /// Starts a `plimsoll` in front of `upstream` that believes this machine for whom it asks: thousands of
+    /// shoppers at one address would be one client to it.
+    pub(crate) async fn start_behind_edge(
+        proxy: &ProxyArgs,
+        upstream: SocketAddr,
+    ) -> Result<ProxyStage, StageError> {
+        let directory = tempfile::tempdir().map_err(StageError::Configuration)?;
+        let config = directory.path().join("plimsoll.yaml");
+        std::fs::write(&config, "trusted_hops: [127.0.0.0/8]\n").map_err(StageError::Configuration)?;
+        let config = Some(format!("--config={}", config.display()));
+        ProxyStage::start_with(proxy, upstream, config, Some(directory)).await
+    }
+
+    async fn start_with(
+        proxy: &ProxyArgs,
+        upstream: SocketAddr,
+        flag: Option<String>,
+        directory: Option<TempDir>,
     ) -> Result<ProxyStage, StageError> {
         let (address, admin) = (free_address()?, free_address()?);
         let mut arguments = vec![
@@ -93,10 +116,10 @@ impl ProxyStage {
             format!("--admin={admin}"),
         ];
         arguments.extend(proxy.policy.as_deref().map(|policy| format!("--policy={}", policy.display())));
-        arguments.extend(threads.map(|threads| format!("--threads={threads}")));
+        arguments.extend(flag);
         let mut server = Server::start("plimsoll", proxy.plimsoll.as_os_str(), arguments)?;
         server.ready(admin, "/readyz").await?;
-        Ok(ProxyStage { server, _directory: None, address, admin: Some(admin) })
+        Ok(ProxyStage { server, _directory: directory, address, admin: Some(admin) })
     }
 
     /// Starts the bare Pingora proxy, which has no admin address, in front of `upstream`.

@@ -4,12 +4,13 @@
 //! repeating it, and how many requests a second it may get at most: a load generator
 //! pointed at somebody else's shop by a slip of the hand is an attack.
 
+use crate::arrivals::ShopperId;
 use crate::client::tls::{Tls, TlsError, Trust};
 use crate::client::{Client, ClientError, Version};
 use clap::Args;
-use http::Uri;
+use http::{HeaderValue, Uri};
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 /// Where to send requests.
@@ -33,6 +34,9 @@ pub(crate) struct TargetArgs {
     /// Believes the certificates in this file (PEM), and no others
     #[arg(long, value_name = "FILE")]
     cacert: Option<PathBuf>,
+    /// Names an address for each shopper in X-Forwarded-For, as a CDN does, to a target that trusts this machine
+    #[arg(long)]
+    forwarded_for: bool,
 }
 
 /// A server that may be put under load.
@@ -44,6 +48,8 @@ pub(crate) struct Target {
     pub(crate) host: String,
     /// Requests per second that it may get.
     pub(crate) rate_max: Option<u32>,
+    /// Whether requests say for whom they are, as those of an edge do.
+    pub(crate) names_clients: bool,
     tls: Option<Tls>,
     version: Option<Version>,
 }
@@ -85,7 +91,14 @@ impl Target {
         };
         let tls = if is_tls { Some(Tls::new(name, &trust, args.http)?) } else { None };
         let host = authority.to_string();
-        Ok(Target { address, host, rate_max: args.rate_max, tls, version: args.http })
+        Ok(Target {
+            address,
+            host,
+            rate_max: args.rate_max,
+            names_clients: args.forwarded_for,
+            tls,
+            version: args.http,
+        })
     }
 
     /// A client of it, with a first connection open.
@@ -93,9 +106,19 @@ impl Target {
         Client::connect(self.address, self.tls.clone(), &self.host, self.version).await
     }
 
-    /// A server that this process has started on this machine.
+    /// A server that this process has started on this machine, as the edge before it.
     pub(crate) fn local(address: SocketAddr) -> Target {
-        Target { address, host: address.to_string(), rate_max: None, tls: None, version: None }
+        let host = address.to_string();
+        Target { address, host, rate_max: None, names_clients: true, tls: None, version: None }
+    }
+
+    /// What `X-Forwarded-For` says of `shopper`, if requests to this target carry it.
+    ///
+    /// Each has an address of its own, as shoppers at home have; there are sixteen million.
+    pub(crate) fn client_of(&self, shopper: ShopperId) -> Option<HeaderValue> {
+        let [.., b, c, d] = shopper.0.to_be_bytes();
+        let address = Ipv4Addr::new(10, b, c, d).to_string();
+        self.names_clients.then(|| HeaderValue::try_from(address).expect("an address is digits and dots"))
     }
 }
 
@@ -137,6 +160,7 @@ mod tests {
             http: None,
             insecure: false,
             cacert: None,
+            forwarded_for: false,
         }
     }
 

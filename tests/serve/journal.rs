@@ -1,6 +1,7 @@
 //! A journal of a real process: decided again, and asked why somebody was refused.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -17,6 +18,13 @@ headers: { decision: on }
 fn id_in(header: &str) -> String {
     let (_, id) = header.split_once("id=").unwrap();
     id.to_owned()
+}
+
+/// Runs a command that answers in JSON.
+async fn answer_of(arguments: &[&str]) -> Value {
+    let output = bounded("an answer", plimsoll(arguments).output()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[tokio::test]
@@ -45,53 +53,46 @@ async fn a_journal_is_decided_again_and_explains_a_refusal() {
     assert!(proxy.end().await.success());
 
     let directory = journal.to_str().unwrap();
-    let replayed = bounded("the replay", plimsoll(&["replay", "--json", directory]).output()).await.unwrap();
-    assert!(replayed.status.success(), "{replayed:?}");
-    let report: Value = serde_json::from_slice(&replayed.stdout).unwrap();
-    let pool = &report["pools"][0];
-    assert_eq!(pool["decisions"], seats + 1, "{report}");
-    assert_eq!((&pool["missing"], &pool["difference"]), (&Value::from(0), &Value::Null));
-
-    // The same requests, under a policy that lets one wait: the shop has no more seats than it had.
-    let patient = proxy.file("patient.yaml");
-    fs::write(&patient, POLICY.replace("max_wait: 0ms", "max_wait: 500ms")).unwrap();
-    let arguments = ["replay", "--json", "--policy", patient.to_str().unwrap(), directory];
-    let rerun = bounded("the rerun", plimsoll(&arguments).output()).await.unwrap();
-    assert!(rerun.status.success(), "{rerun:?}");
-    let report: Value = serde_json::from_slice(&rerun.stdout).unwrap();
-    let shop = &report["pools"][0]["classes"]["shop"];
-    assert_eq!(
-        (&shop["then"]["requests"], &shop["then"]["shed"]),
-        (&(seats + 1).into(), &1.into()),
-        "{report}"
-    );
-    assert_eq!(
-        (&shop["again"]["requests"], &shop["again"]["shed"]),
-        (&(seats + 1).into(), &1.into()),
-        "{report}"
-    );
-    assert_eq!(
-        (&shop["new"]["requests"], &report["pools"][0]["without_route"]),
-        (&(seats + 1).into(), &0.into())
-    );
-    let broken = proxy.file("broken.yaml");
-    fs::write(&broken, "version: 1\n").unwrap();
-    let message = complaint(&["replay", "--policy", broken.to_str().unwrap(), directory]).await;
-    assert!(message.contains("`classes` is missing"), "{message}");
-
+    assert_decided_again(directory, seats + 1).await;
+    assert_decided_under_another_policy(directory, files.path(), seats + 1).await;
     for id in [id.as_str(), request_id.as_str()] {
-        let arguments = ["explain", "--json", "--journal", directory, "--id", id];
-        let explained = bounded("the explanation", plimsoll(&arguments).output()).await.unwrap();
-        assert!(explained.status.success(), "{explained:?}");
-        let told: Value = serde_json::from_slice(&explained.stdout).unwrap();
-        assert_eq!(
-            (&told["class"], &told["generation"], &told["reproduced"]),
-            (&"shop".into(), &1.into(), &true.into())
-        );
-        assert!(told["route"].as_str().unwrap().ends_with("policy.yaml:3"), "{told}");
-        let sentence = told["decisions"][0]["sentence"].as_str().unwrap();
-        assert!(sentence.starts_with("refused at the door"), "{sentence}");
+        assert_explained(directory, id).await;
     }
     let message = complaint(&["explain", "--journal", directory, "--id", "00000000000000aa"]).await;
     assert!(message.contains("no request 00000000000000aa"), "{message}");
+}
+
+async fn assert_decided_again(journal: &str, decisions: usize) {
+    let report = answer_of(&["replay", "--json", journal]).await;
+    let pool = &report["pools"][0];
+    assert_eq!(pool["decisions"], decisions, "{report}");
+    assert_eq!((&pool["missing"], &pool["difference"]), (&Value::from(0), &Value::Null));
+}
+
+/// The same requests, under a policy that lets one wait: the shop has no more seats than it had.
+async fn assert_decided_under_another_policy(journal: &str, files: &Path, requests: usize) {
+    let patient = files.join("patient.yaml");
+    fs::write(&patient, POLICY.replace("max_wait: 0ms", "max_wait: 500ms")).unwrap();
+    let report = answer_of(&["replay", "--json", "--policy", patient.to_str().unwrap(), journal]).await;
+    let shop = &report["pools"][0]["classes"]["shop"];
+    for told in [&shop["then"], &shop["again"]] {
+        assert_eq!((&told["requests"], &told["shed"]), (&requests.into(), &1.into()), "{report}");
+    }
+    let without_route = &report["pools"][0]["without_route"];
+    assert_eq!((&shop["new"]["requests"], without_route), (&requests.into(), &0.into()));
+    let broken = files.join("broken.yaml");
+    fs::write(&broken, "version: 1\n").unwrap();
+    let message = complaint(&["replay", "--policy", broken.to_str().unwrap(), journal]).await;
+    assert!(message.contains("`classes` is missing"), "{message}");
+}
+
+async fn assert_explained(journal: &str, id: &str) {
+    let told = answer_of(&["explain", "--json", "--journal", journal, "--id", id]).await;
+    assert_eq!(
+        (&told["class"], &told["generation"], &told["reproduced"]),
+        (&"shop".into(), &1.into(), &true.into())
+    );
+    assert!(told["route"].as_str().unwrap().ends_with("policy.yaml:3"), "{told}");
+    let sentence = told["decisions"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("refused at the door"), "{sentence}");
 }

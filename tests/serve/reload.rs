@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::harness::process::{Process, Setup};
 use crate::harness::until;
@@ -154,43 +155,94 @@ fn class_of(generation: u64) -> &'static str {
     if generation.is_multiple_of(2) { "even" } else { "odd" }
 }
 
-/// Asks until it is over. Each answer tells the class and the generation under which it was decided.
-async fn ask_until(over: Arc<AtomicBool>, address: SocketAddr) -> u64 {
+/// Requests per second meanwhile, from all clients; `make reloads` asks for two thousand.
+fn rate() -> u32 {
+    std::env::var("PLIMSOLL_RELOADS_RATE").map_or(200, |rate| rate.parse().unwrap())
+}
+
+/// Who asks meanwhile: enough that one slow answer holds up few of the others.
+const CLIENTS: u32 = 16;
+
+/// One reload in so many is of a file that is no policy.
+const INVALID_EVERY: u64 = 10;
+
+/// What the clients and the one who reloads know of each other.
+#[derive(Default)]
+struct Course {
+    answers: AtomicU64,
+    is_reloading: AtomicBool,
+    is_over: AtomicBool,
+}
+
+/// How long answers took, from when their requests were due.
+#[derive(Default)]
+struct Latencies {
+    quiet: Vec<Duration>,
+    reloading: Vec<Duration>,
+}
+
+/// Asks at a steady pace until it is over. Each answer tells the class and the generation under which it was decided.
+async fn ask_until_over(course: Arc<Course>, address: SocketAddr) -> Latencies {
     let mut client = Wire::connect(address).await;
-    for request in 0.. {
-        if over.load(Ordering::Relaxed) {
-            return request;
-        }
+    let mut latencies = Latencies::default();
+    let mut pace = tokio::time::interval(Duration::from_secs(1) * CLIENTS / rate());
+    while !course.is_over.load(Ordering::Relaxed) {
+        let due = pace.tick().await;
+        let is_reloading = course.is_reloading.load(Ordering::Relaxed);
         let answer = client.exchange("GET /", "").await;
-        assert_eq!(answer.status(), 200, "request {request}: {answer:?}");
+        let latencies = if is_reloading { &mut latencies.reloading } else { &mut latencies.quiet };
+        latencies.push(due.elapsed());
+        course.answers.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(answer.status(), 200, "{answer:?}");
         let told = answer.header("x-plimsoll-decision").unwrap();
         let (class, rest) = told.split_once("; ").unwrap();
         let (_, generation) = rest.split_once("generation=").unwrap();
         let generation = generation.split(';').next().unwrap().parse().unwrap();
         assert_eq!(class, class_of(generation), "decided under two generations: {told}");
     }
-    unreachable!("it is over some day")
+    latencies
 }
 
-#[tokio::test]
+/// The latency that one answer in a hundred exceeds.
+fn p99(mut latencies: Vec<Duration>) -> Duration {
+    latencies.sort_unstable();
+    latencies[latencies.len() * 99 / 100]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_or_is_decided_under_two_generations_while_policies_come_and_go() {
     // Observed: how fast this machine is does not matter here.
     let policy = |generation| policy(class_of(generation)) + "mode: observe\n";
     let shop = answering(response("200 OK", "", b"ok")).await;
     let proxy = Setup::before(&[shop]).policy(&policy(1)).start().await;
-    let over = Arc::new(AtomicBool::new(false));
-    let clients = (0..4).map(|_| tokio::spawn(ask_until(over.clone(), proxy.address)));
+    let course = Arc::new(Course::default());
+    let clients = (0..CLIENTS).map(|_| tokio::spawn(ask_until_over(course.clone(), proxy.address)));
     let clients: Vec<_> = clients.collect();
+    until("answers without reloads", async || course.answers.load(Ordering::Relaxed) > 4 * reloads()).await;
+    course.is_reloading.store(true, Ordering::Relaxed);
+    let mut generation = 1;
     for number in 1..=reloads() {
-        replace(&proxy.file("policy.yaml"), &policy(number + 1));
-        assert_eq!(proxy.admin("POST /v1/reload").await.status(), 200);
+        let is_valid = number % INVALID_EVERY != 0;
+        let text = if is_valid { policy(generation + 1) } else { "version: 1\nclasses: none\n".to_owned() };
+        generation += u64::from(is_valid);
+        replace(&proxy.file("policy.yaml"), &text);
+        let answer = proxy.admin("POST /v1/reload").await;
+        assert_eq!(answer.status() == 200, is_valid, "{answer:?}");
     }
-    over.store(true, Ordering::Relaxed);
-    let mut asked = 0;
+    course.is_over.store(true, Ordering::Relaxed);
+    let mut all = Latencies::default();
     for client in clients {
-        asked += client.await.unwrap();
+        let Latencies { quiet, reloading } = client.await.unwrap();
+        all.quiet.extend(quiet);
+        all.reloading.extend(reloading);
     }
-    assert!(asked > reloads(), "{asked} requests during {} reloads", reloads());
-    assert_eq!(proxy.state().await["generation"].as_u64().unwrap(), reloads() + 1);
+    let (asked, quiet, during) = (all.reloading.len(), p99(all.quiet), p99(all.reloading));
+    println!(
+        "{} reloads, one in {INVALID_EVERY} invalid, during {asked} requests at {}/s",
+        reloads(),
+        rate()
+    );
+    println!("p99 without reloads {quiet:.2?}, with them {during:.2?}");
+    assert_eq!(proxy.state().await["generation"].as_u64().unwrap(), generation);
     proxy.until_idle().await;
 }

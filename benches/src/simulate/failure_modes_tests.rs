@@ -1,8 +1,8 @@
 //! Every failure mode of `scenarios/failure-modes/`, shortened, and what it must not do to the shop.
 //!
-//! The bounds are what holds with room to spare; what good looks like stands at
-//! the head of each scenario, and may be more. A controller that falls below one of
-//! these has lost something that it once could.
+//! The bounds are what holds with room to spare in the median of three stories; what
+//! good looks like stands at the head of each scenario, and may be more. A controller
+//! that falls below one of these has lost something that it once could.
 
 use super::contest::{Contestant, run};
 use super::judge::Judge;
@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// By how much phases are shortened; none to less than [`SECONDS_MIN`].
 const SHORTER: f64 = 0.5;
+/// Of each scenario: one alone says as much of its chances as of the controller.
+const STORIES: u64 = 3;
 /// A phase must be long enough for useful work to be counted in it.
 const SECONDS_MIN: f64 = 4.0;
 
@@ -21,62 +23,75 @@ fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/failure-modes")
 }
 
-/// A shortened run of one of the files.
-struct Run {
+/// Shortened runs of one of the files, each with a seed of its own.
+struct Runs {
     name: String,
     scenario: Scenario,
-    ledger: Ledger,
+    ledgers: Vec<Ledger>,
 }
 
-fn simulated(file: &str, contestant: Contestant) -> Run {
+fn simulated(file: &str, contestant: Contestant) -> Runs {
     let mut scenario = Scenario::read(&directory().join(format!("{file}.yaml"))).unwrap();
     for phase in &mut scenario.phases {
         let seconds = phase.duration.as_secs_f64();
         phase.duration = phase.duration.mul_f64((SHORTER * seconds).max(seconds.min(SECONDS_MIN)) / seconds);
     }
     let judge = Judge::new(policy::storefront(), &scenario).unwrap();
-    let ledger = run(&scenario, &judge, contestant, scenario.seed);
-    Run { name: format!("{file} with {contestant}"), scenario, ledger }
+    let seeds = scenario.seed..scenario.seed + STORIES;
+    let ledgers = seeds.map(|seed| run(&scenario, &judge, contestant, seed)).collect();
+    Runs { name: format!("{file} with {contestant}"), scenario, ledgers }
 }
 
-fn guarded(file: &str) -> Run {
+fn guarded(file: &str) -> Runs {
     simulated(file, Contestant::Plimsoll)
 }
 
-impl Run {
+impl Runs {
     fn phase(&self, name: &str) -> usize {
         self.scenario.phases.iter().position(|phase| phase.name == name).unwrap()
     }
 
-    fn cell(&self, phase: &str, class: &str) -> &Cell {
-        let class = self.scenario.classes().iter().position(|name| *name == class).unwrap();
-        self.ledger.tally.cell(self.phase(phase), class)
+    /// Of what `measure` says of each run.
+    fn median(&self, measure: impl Fn(&Ledger) -> f64) -> f64 {
+        let mut values: Vec<f64> = self.ledgers.iter().map(measure).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    }
+
+    fn of_cell(&self, phase: &str, class: &str, measure: impl Fn(&Cell) -> f64) -> f64 {
+        let index = self.phase(phase);
+        let column = self.scenario.classes().iter().position(|name| *name == class).unwrap();
+        self.median(|ledger| measure(ledger.tally.cell(index, column)))
     }
 
     /// The share of a class that is served in time, in percent.
     fn in_time(&self, phase: &str, class: &str) -> f64 {
-        let Cell { good, offered, .. } = *self.cell(phase, class);
-        assert!(offered > 0, "{}: {phase} has no {class}", self.name);
-        good as f64 * 100.0 / offered as f64
+        self.of_cell(phase, class, |cell| {
+            assert!(cell.offered > 0, "{}: {phase} has no {class}", self.name);
+            cell.good as f64 * 100.0 / cell.offered as f64
+        })
     }
 
-    fn serves(&self, phase: &str, class: &str, at_least: f64) -> &Run {
+    fn serves(&self, phase: &str, class: &str, at_least: f64) -> &Runs {
         let share = self.in_time(phase, class);
         assert!(share >= at_least, "{}: {phase}: {class} {share:.2} % in time, not {at_least}", self.name);
         self
     }
 
-    fn uses(&self, phase: &str, at_least: f64) -> &Run {
+    fn uses(&self, phase: &str, at_least: f64) -> &Runs {
         let index = self.phase(phase);
         let capacity = self.scenario.origin.capacity_in(&self.scenario.phases[index]);
-        let useful = self.ledger.tally.useful_work(index, capacity).unwrap() * 100.0;
+        let useful = self.median(|ledger| ledger.tally.useful_work(index, capacity).unwrap() * 100.0);
         assert!(useful >= at_least, "{}: {phase}: useful work {useful:.2} %, not {at_least}", self.name);
         self
     }
 
-    fn refuses(&self, phase: &str, at_most: f64) -> &Run {
-        let all = self.ledger.tally.phase_total(self.phase(phase));
-        let refused = all.refusals() as f64 * 100.0 / all.offered as f64;
+    fn refuses(&self, phase: &str, at_most: f64) -> &Runs {
+        let index = self.phase(phase);
+        let refused = self.median(|ledger| {
+            let all = ledger.tally.phase_total(index);
+            all.refusals() as f64 * 100.0 / all.offered as f64
+        });
         assert!(refused <= at_most, "{}: {phase}: {refused:.2} % refused, more than {at_most}", self.name);
         self
     }
@@ -116,7 +131,7 @@ fn shift_of_the_mix_is_no_overload() {
 #[test]
 fn flood_at_the_start_is_survived_from_the_first_second() {
     let run = guarded("03-start-under-flood");
-    run.serves("flood", "checkout", 99.0).uses("flood", 88.0).refuses("calm", 6.0);
+    run.serves("flood", "checkout", 99.0).uses("flood", 90.0).refuses("calm", 5.0);
 }
 
 #[test]
@@ -131,8 +146,7 @@ fn capacity_is_followed_down_and_up() {
     let run = guarded("05-capacity-changes");
     run.serves("whole", "checkout", 99.0).serves("half", "checkout", 99.0).serves("double", "checkout", 99.0);
     run.uses("half", 93.0).uses("double", 80.0).uses("a tenth", 25.0);
-    // In one story of twenty the limit of the tenth, two seats, takes some seconds to grow back.
-    run.uses("whole again", 60.0).serves("whole again", "checkout", 90.0);
+    run.uses("whole again", 85.0).serves("whole again", "checkout", 90.0);
 }
 
 #[test]
@@ -171,7 +185,7 @@ fn reload_in_a_flood_goes_unnoticed() {
         run.serves(phase, "checkout", 99.0).uses(phase, 92.0);
     }
     // All of them in its first second.
-    run.refuses("calm again", 5.0);
+    run.refuses("calm again", 3.0);
 }
 
 #[test]
@@ -197,7 +211,8 @@ fn one_bad_endpoint_does_not_close_the_shop() {
 fn trickle_jump_and_disconnects_are_survived() {
     let run = guarded("14-trickle-jump-and-disconnects");
     run.refuses("trickle", 0.0).serves("disconnects", "checkout", 97.0);
-    assert!(run.cell("disconnects", "leaving").timed_out > 1_000, "most of them leave");
+    let left = run.of_cell("disconnects", "leaving", |cell| cell.timed_out as f64);
+    assert!(left > 1_000.0, "most of them leave");
     // What was inside during the jump looks a minute old. Much more than this is wanted: see the scenario.
     run.serves("usual again", "checkout", 97.0).serves("jumped", "browse", 20.0);
 }
@@ -205,7 +220,7 @@ fn trickle_jump_and_disconnects_are_survived() {
 #[test]
 fn other_sizes_need_no_tuning() {
     let large = guarded("15-large-and-fast");
-    large.serves("double", "checkout", 99.0).uses("double", 90.0).refuses("calm again", 6.0);
+    large.serves("double", "checkout", 99.0).uses("double", 90.0).refuses("calm again", 5.0);
     let small = guarded("15-small-and-slow");
     small.serves("double", "checkout", 70.0).uses("double", 70.0);
 }
@@ -213,11 +228,13 @@ fn other_sizes_need_no_tuning() {
 #[test]
 fn sessions_survive_in_a_shop_that_is_well() {
     let run = guarded("funnel-under-rush");
-    let survival = run.ledger.survival[run.phase("usual again")];
-    assert!(survival.admitted > 50 && survival.lost * 50 <= survival.admitted, "{survival:?}");
     run.serves("rush", "checkout", 99.0);
-    let rush = run.ledger.survival[run.phase("rush")];
-    assert!(rush.begun > 10 * survival.begun.min(100) && rush.admitted <= rush.begun, "{rush:?}");
+    let (rush, usual_again) = (run.phase("rush"), run.phase("usual again"));
+    for ledger in &run.ledgers {
+        let (rush, usual) = (ledger.survival[rush], ledger.survival[usual_again]);
+        assert!(usual.admitted > 50 && usual.lost * 50 <= usual.admitted, "{usual:?}");
+        assert!(rush.begun > 10 * usual.begun.min(100) && rush.admitted <= rush.begun, "{rush:?}");
+    }
 }
 
 #[test]
