@@ -7,7 +7,9 @@ sessions that neither was fitted to, it tells buyers better beyond doubt, and ke
 """
 
 import argparse
+import itertools
 import json
+from collections import Counter
 from pathlib import Path
 from zlib import crc32
 
@@ -22,7 +24,8 @@ from network import Perceptron, onnx_model
 from train import HERE, SEED, Features
 
 # An order counts for the requests of its session in the time before it, and a request that is younger than
-# that at the journal's end is not learned from: it may still buy.
+# that when its process ends is not learned from: whether it bought is not known yet, or never will be, for
+# a session has another key in the next process. To keep those that bought already would overstate buyers.
 HORIZON_S = 3600.0
 # Sessions that are held back and that the calibration is fitted to, of a hundred; the rest trains.
 HELD_BACK, CALIBRATING = 30, 15
@@ -34,25 +37,32 @@ ROUNDS = 400
 
 
 class Samples:
-    """What a journal tells of sessions that no model chose: vectors, whether they bought, for how much."""
+    """What a journal tells of sessions that no model chose: vectors, whether they bought, for how much.
 
-    def __init__(self, features, lines):
-        orders, seen, end = {}, [], 0.0
-        for line in lines:
-            end = max(end, line["at"])
-            if "session" in line:
-                seen.append(line)
-            else:
-                orders.setdefault(line["key"], []).append((line["at"], line["order"]))
-        unchosen = (one for one in seen if one["decision"] == "admit" and (one["drawn"] or one["value"] is None))
-        self.rows = [one for one in unchosen if one["at"] <= end - HORIZON_S or bought(one, orders)]
+    It is given the lines of each process that wrote into it."""
+
+    def __init__(self, features, processes):
+        orders, self.rows = {}, []
+        for lines in processes:
+            seen, end = [], 0.0
+            for line in lines:
+                end = max(end, line["at"])
+                if "session" in line:
+                    seen.append(line)
+                else:
+                    orders.setdefault(line["key"], []).append((line["at"], line["order"]))
+            unchosen = (one for one in seen if one["decision"] == "admit" and (one["drawn"] or one["value"] is None))
+            self.rows += [one for one in unchosen if one["at"] <= end - HORIZON_S]
         fields = ("session", "hour", "weekday")
         asked = [{"url": "/"} | {name: one[name] for name in fields} for one in self.rows]
         self.vectors = features.of(asked)[1] if asked else np.zeros((0, features.widths[1]), np.float32)
         self.bought = np.array([bool(bought(one, orders)) for one in self.rows], bool)
-        # An order whose value nobody tells counts as 1.
-        self.worth = np.array([sum(1.0 if value is None else value for value in bought(one, orders)) for one in self.rows])
+        # Every row stands for as many requests as its chance to be written says.
         self.weight = np.array([1 / one["propensity"] for one in self.rows])
+        # An order whose value nobody tells counts as 1; one is shared by the rows of its session.
+        rows_of = Counter(one["key"] for one in self.rows)
+        worth = (sum(1.0 if value is None else value for value in bought(one, orders)) for one in self.rows)
+        self.worth = np.array([value / rows_of[one["key"]] for value, one in zip(worth, self.rows, strict=True)])
         self.session = np.array([crc32(one["key"].encode()) for one in self.rows], np.int64)
 
     def part(self, low, high):
@@ -65,14 +75,20 @@ def bought(request, orders):
     return [value for at, value in orders.get(request["key"], ()) if 0 <= at - request["at"] <= HORIZON_S]
 
 
-def lines(journal):
-    """The lines of a journal's samples; the last one of a file may have broken off."""
-    for path in sorted(Path(journal).glob("samples-*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue
+def processes(journal):
+    """The lines of each process that wrote samples into a journal: `samples-<its start>-<number>.jsonl`."""
+    paths = sorted(Path(journal).glob("samples-*-*.jsonl"))
+    for _, files in itertools.groupby(paths, key=lambda path: path.name.split("-")[1]):
+        yield [line for file in files for line in lines(file)]
+
+
+def lines(file):
+    """The lines of a file; the last one may have broken off."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
 
 
 def head(model, name):
@@ -86,8 +102,10 @@ def fitted(samples, seed):
     """A head fitted to the sessions that are not held back; it hears all features."""
     training = samples.part(HELD_BACK + CALIBRATING, 100)
     calibrating = samples.part(HELD_BACK, HELD_BACK + CALIBRATING)
-    network = value_head.fit(samples.vectors[training], samples.bought[training], value_head.HIDDEN, seed)
-    return value_head.calibrated(network, samples.vectors[calibrating], samples.bought[calibrating])
+    vectors, bought, weight = (of[training] for of in (samples.vectors, samples.bought, samples.weight))
+    network = value_head.fit(vectors, bought, value_head.HIDDEN, seed, weight=weight)
+    vectors, bought, weight = (of[calibrating] for of in (samples.vectors, samples.bought, samples.weight))
+    return value_head.calibrated(network, vectors, bought, weight)
 
 
 def log_loss(bought, value):
@@ -96,8 +114,7 @@ def log_loss(bought, value):
 
 
 def kept(worth, weight, value):
-    """The share of the order value in the best requests, which are so many by weight; every request
-    stands for as many as its chance to be written says."""
+    """The share of the order value in the best requests, which are so many by weight."""
     order = np.argsort(-value, kind="stable")
     best = np.cumsum(weight[order]) <= KEPT * weight.sum()
     return (weight * worth)[order][best].sum() / max((weight * worth).sum(), 1e-9)
@@ -115,13 +132,13 @@ def compared(samples, running, new, seed):
     gains = {"log_loss": [], "kept": []}
     for _ in range(ROUNDS):
         drawn = np.concatenate([by_session[one] for one in random.integers(0, len(sessions), len(sessions))])
-        gains["log_loss"].append((losses[0][drawn] - losses[1][drawn]).mean())
+        gains["log_loss"].append(np.average(losses[0][drawn] - losses[1][drawn], weights=weight[drawn]))
         one, other = (kept(worth[drawn], weight[drawn], value[drawn]) for value in values)
         gains["kept"].append(other - one)
     measures = {"requests": len(rows), "buyers": len(np.unique(samples.session[rows][truth]))}
     for name, value in zip(("running", "new"), values, strict=True):
         measures[f"{name}_auc"] = auc(truth, value) if 0 < truth.sum() < len(truth) else 0.5
-        measures[f"{name}_calibration_error"] = calibration_error(truth, value)
+        measures[f"{name}_calibration_error"] = calibration_error(truth, value, weight)
         measures[f"{name}_kept"] = kept(worth, weight, value)
     for name, drawn in gains.items():
         low, high = np.percentile(drawn, [2.5, 97.5])
@@ -135,7 +152,7 @@ def objection(measures):
         return f"{measures['buyers']} buying sessions are held back: too few to compare, {BUYERS_MIN} are needed"
     if measures["gain_log_loss_low"] <= 0:
         return "it does not tell buyers better beyond doubt"
-    if measures["gain_kept_high"] < 0:
+    if measures["new_kept"] < measures["running_kept"]:
         return "it keeps less order value"
     return None
 
@@ -190,7 +207,7 @@ def main():
     running = json.loads((arguments.running / "manifest.json").read_text(encoding="utf-8"))["schema"]["hash"]
     if running != features.schema["hash"]:
         raise SystemExit(f"{arguments.running} is of other features ({running}) than {arguments.plimsoll}")
-    samples = Samples(features, lines(arguments.journal))
+    samples = Samples(features, processes(arguments.journal))
     if samples.bought[samples.part(HELD_BACK, 100)].sum() < BUYERS_MIN:
         raise SystemExit(f"{arguments.journal}: too few requests of buyers to learn from; see `learning:` in a policy")
     new = fitted(samples, SEED)

@@ -2,8 +2,9 @@
 
     python models/learning_loop.py [--plimsoll BINARY] [--seeds 10]
 
-A shop draws sessions, serves them in calm and writes the journal that the proxy would have written. A value
-head is learned from it (`learn.py`), and the shop then gets three times what it can carry. Seats go to
+A shop draws sessions, serves them in a calm morning and in an afternoon of overload, and writes the journal that
+the proxy would have written. A value head is learned from it (`learn.py`), and the shop then gets three times what
+it can carry. Seats go to
 whom the proxy would give them: a session once let in stays (its tenure), and of those that come together
 as many are let in as there is room for, by value or, with class order alone, by chance. What is compared
 is the value of the orders kept, in two shops: one in which intent shows in how a session begins, and one
@@ -25,6 +26,10 @@ from train import HERE, Features
 SESSIONS = 6000
 # Of ten requests, three are written down: a journal of some ten thousand requests from a day's shop.
 SAMPLED = 0.3
+# In overload, one session in so many draws its value; who is let in otherwise was chosen by a model.
+DRAWN = 0.1
+# Seconds of calm at the start of the day.
+CALM = 43_200
 OVERLOAD = 3
 # Sessions that come while one seat is free for every third of them.
 TOGETHER = 60
@@ -59,8 +64,7 @@ class Session:
         known |= {"entry": self.entry, "returning": self.returning}
         moment = self.at + age
         hour, weekday = int(moment // 3600 % 24), int((moment // 86400 + 3) % 7)
-        line = {"at": moment, "key": self.key, "class": "browse", "session": known, "hour": hour, "weekday": weekday}
-        return line | {"value": None, "drawn": False, "propensity": SAMPLED, "decision": "admit"}
+        return {"at": moment, "key": self.key, "class": "browse", "session": known, "hour": hour, "weekday": weekday}
 
 
 def sessions(seed, shows_intent, count=SESSIONS):
@@ -72,13 +76,18 @@ def sessions(seed, shows_intent, count=SESSIONS):
 
 
 def journal(known, seed):
-    """What the proxy writes of sessions that it serves in calm."""
+    """What the proxy writes of a day's sessions."""
     random = Random(seed)
     for session in known:
-        for views in range(session.pages):
+        chosen = {"value": None, "drawn": False, "propensity": SAMPLED, "decision": "admit"}
+        if session.at - START > CALM:
+            is_drawn, value = random.random() < DRAWN, random.random()
+            decision = "admit" if value > 1 - 1 / OVERLOAD else "shed"
+            chosen |= {"value": value, "drawn": is_drawn, "propensity": SAMPLED * DRAWN, "decision": decision}
+        for views in range(session.pages if chosen["decision"] == "admit" else 1):
             if random.random() < SAMPLED:
-                yield session.seen(views)
-        if session.buys:
+                yield session.seen(views) | chosen
+        if session.buys and chosen["decision"] == "admit":
             yield {"at": session.at + sum(session.dwell), "key": session.key, "order": session.order}
 
 
@@ -96,7 +105,7 @@ def trial(features, running, seed, shows_intent):
     """The order value kept by class order alone and by the head learned from the journal; whether that
     head was let in. One that is refused changes nothing: the running head goes on."""
     day = list(sessions(seed, shows_intent))
-    samples = learn.Samples(features, journal(day, seed))
+    samples = learn.Samples(features, [journal(day, seed)])
     new = learn.fitted(samples, seed)
     reason = learn.objection(learn.compared(samples, running, new, seed))
     rush = list(sessions(seed + 1000, shows_intent))

@@ -36,10 +36,11 @@ def auc_interval(truth, score, seed, rounds=400):
     return float(low), float(high)
 
 
-def calibration_error(truth, score, bins=15):
+def calibration_error(truth, score, weight=None, bins=15):
     """The expected calibration error: how far the share of positives is from the score, in bins of
-    equally many rows (Naeini et al. 2015)."""
+    equally many rows (Naeini et al. 2015). A row counts as its `weight` says, or once."""
     order = np.argsort(score, kind="stable")
-    truth, score = np.asarray(truth, float)[order], np.asarray(score)[order]
-    parts = zip(np.array_split(truth, bins), np.array_split(score, bins), strict=True)
-    return float(sum(len(held) * abs(held.mean() - said.mean()) for held, said in parts) / len(truth))
+    weight = np.ones(len(order)) if weight is None else np.asarray(weight, float)
+    apart = (np.asarray(truth, float) - np.asarray(score))[order]
+    parts = zip(np.array_split(apart, bins), np.array_split(weight[order], bins), strict=True)
+    return float(sum(abs(np.sum(apart * weight)) for apart, weight in parts) / weight.sum())

@@ -100,29 +100,30 @@ def cut(features, known, seed, copies, funnel=True):
     return features.of(rows)[1], np.array(bought)
 
 
-def fit(vectors, bought, hidden, seed, heard=True):
+def fit(vectors, bought, hidden, seed, heard=True, weight=None):
     """A network fitted to the log loss, with the scaling in its first layer. What is not heard has no
-    weight in it."""
+    weight in it. A row counts as its `weight` says, or once."""
     mean, deviation = vectors.mean(0), np.maximum(vectors.std(0), 0.05)
     heard = np.broadcast_to(heard, mean.shape)
     network = Perceptron(vectors.shape[1], hidden, 1, seed)
     # Nothing changes a weight whose input is always 0.
     network.parameters[0] *= heard[:, None]
     targets = bought.astype(np.float32)[:, None]
-    weights = np.ones(len(bought), np.float32)
+    weights = np.ones(len(bought), np.float32) if weight is None else (weight / weight.mean()).astype(np.float32)
     network.fit((vectors - mean) / deviation * heard, targets, weights, epochs=40, rate=3e-3, decay=0.03)
     return network.scaled(mean, deviation)
 
 
-def calibrated(network, vectors, bought):
-    """The network with its score stretched and moved to fit the log loss (Platt 1999)."""
+def calibrated(network, vectors, bought, weight=1.0):
+    """The network with its score stretched and moved to fit the log loss (Platt 1999), in which a row
+    counts as its `weight` says."""
     score = network.scores(vectors)[:, 0].astype(np.float64)
     slope, offset = 1.0, 0.0
     for _ in range(50):
         value = 1 / (1 + np.exp(-(slope * score + offset)))
-        weight = value * (1 - value)
-        gradient = np.array([np.sum((value - bought) * score), np.sum(value - bought)])
-        cross = np.sum(weight * score)
-        hessian = np.array([[np.sum(weight * score * score), cross], [cross, np.sum(weight)]])
+        error, spread = weight * (value - bought), weight * value * (1 - value)
+        gradient = np.array([np.sum(error * score), np.sum(error)])
+        cross = np.sum(spread * score)
+        hessian = np.array([[np.sum(spread * score * score), cross], [cross, np.sum(spread)]])
         slope, offset = np.array([slope, offset]) - np.linalg.solve(hessian, gradient)
     return network.stretched(slope, offset)

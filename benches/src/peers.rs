@@ -165,6 +165,10 @@ impl Blanks {
             ("UPSTREAM_PORT", self.upstream.port().to_string()),
             ("THREADS", self.threads.to_string()),
             ("MAXCONN", self.maxconn.to_string()),
+            // Waiting requests for each place at the shop.
+            ("QUEUE_SHORT", self.maxconn.to_string()),
+            ("QUEUE_MIDDLE", (2 * self.maxconn).to_string()),
+            ("QUEUE_LONG", (4 * self.maxconn).to_string()),
             ("QUEUE_MS", self.queue.as_millis().to_string()),
             ("SLO_S", format!("{:.3}", self.slo.as_secs_f64())),
         ];
