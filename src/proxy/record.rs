@@ -108,7 +108,9 @@ fn log_record(
 }
 
 fn note_refusal(serving: &Serving, session: &Session, judged: &Judged, ctx: &Context) {
-    let Fate::Decided(decision @ Decision::Shed(reason), evidence) = ctx.fate else { return };
+    if !is_refused(&ctx.fate) {
+        return;
+    }
     let request = session.req_header();
     serving.refusals.note(judged.class, serving.clock.now(), || Refusal {
         time: Clock::wall().as_secs_f64(),
@@ -118,9 +120,30 @@ fn note_refusal(serving: &Serving, session: &Session, judged: &Judged, ctx: &Con
         generation: judged.running.generation.number,
         method: request.method.to_string(),
         path: redacted(request.uri.path()),
-        reason: reason.name(),
-        evidence: evidence.sentence(decision),
+        reason: decision_names(&ctx.fate).1,
+        evidence: sentence(&ctx.fate),
     });
+}
+
+/// Whether the request was in order and yet turned away: what support is asked about.
+fn is_refused(fate: &Fate) -> bool {
+    match fate {
+        Fate::Decided(decision, _) => matches!(decision, Decision::Shed(_)),
+        Fate::Rejected(reason) => {
+            [Rejection::RateLimited, Rejection::StreamsFull, Rejection::Strained].iter().any(|one| one.name() == *reason)
+        }
+        Fate::Undecided => false,
+    }
+}
+
+fn sentence(fate: &Fate) -> String {
+    match fate {
+        Fate::Decided(decision, evidence) => evidence.sentence(*decision),
+        Fate::Rejected(reason) if *reason == Rejection::RateLimited.name() => {
+            "refused before it was decided about: its session or address is at a limit of the policy".to_owned()
+        }
+        Fate::Rejected(_) | Fate::Undecided => "refused: this process is near its own limits".to_owned(),
+    }
 }
 
 /// Whether a decided request had a good answer in time; `None` if its client left before the time was up.

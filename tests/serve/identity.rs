@@ -1,5 +1,7 @@
 //! Who a client is taken to be, what the upstream is told of it, and what the log keeps to itself.
 
+use serde_json::Value;
+
 use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::echo;
 use crate::harness::wire::Message;
@@ -32,6 +34,22 @@ async fn a_hard_limit_is_told_with_the_time_to_come_back() {
     assert_eq!(ask_for(&proxy, "203.0.113.2").await.status(), 429);
     assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"rate_limited\"}").await, 2.0);
     proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn support_can_tell_who_was_held_to_a_limit() {
+    let policy = LIMITED.to_owned() + "headers: { decision: 100% }\n";
+    let proxy = Setup::before(&[echo().await]).policy(&policy).start().await;
+    proxy.ask("GET /", "").await;
+    proxy.ask("GET /", "").await;
+    let refused = proxy.ask("GET /", "X-Request-Id: a-shopper-in-haste\r\n").await;
+    let told = refused.header("x-plimsoll-decision").unwrap();
+    assert!(told.starts_with("all; by=") && told.contains("reject; reason=rate_limited"), "{told}");
+    proxy.until_idle().await;
+    let refusals: Value = serde_json::from_slice(&proxy.admin("GET /v1/refusals").await.body).unwrap();
+    let refusal = &refusals["refusals"][0];
+    assert_eq!((&refusal["class"], &refusal["reason"]), (&"all".into(), &"rate_limited".into()), "{refusals}");
+    assert!(refusal["evidence"].as_str().unwrap().contains("at a limit of the policy"), "{refusal}");
 }
 
 #[tokio::test]
