@@ -54,7 +54,8 @@ fn source(expression: Option<&str>) -> Source {
     for number in 0..ROUTES {
         if let Some(expression) = expression.filter(|_| number < EXPRESSIONS) {
             let when = expression.replace("{number}", &number.to_string());
-            writeln!(text, "  - {{ when: \"{when}\", class: checkout }}").expect("a string takes what is written");
+            writeln!(text, "  - {{ when: \"{when}\", class: checkout }}")
+                .expect("a string takes what is written");
             continue;
         }
         let written = match number % 10 {

@@ -100,7 +100,9 @@ impl<'a> Shoppers<'a> {
             moves: BinaryHeap::new(),
             planned: 0,
             crowd: Crowd::new(scenario, seed.wrapping_add(STREAM)),
-            kinds: kinds.map(|(template, class)| Kind::new(scenario, template, class, &target.host)).collect(),
+            kinds: kinds
+                .map(|(template, class)| Kind::new(scenario, template, class, &target.host))
+                .collect(),
             spans: scenario.spans(),
             cookies,
             target,

@@ -79,8 +79,8 @@ enum Phase {
     /// The first answers of a pool are its quick ones: nothing is learned until they are waited out.
     Warming,
     /// The limit doubles as long as it is full and that helps. `met` tells whether demand was below it
-    /// once: then the baselines were learned without a queue.
-    Start { met: bool },
+    /// once: then the baselines were learned without a queue. `most_done` is the throughput of its best window.
+    Start { met: bool, most_done: f64 },
     /// The limit follows the work.
     Steady,
     /// The limit is changed to see whether throughput follows.
@@ -167,8 +167,8 @@ impl Limit {
     /// doubling. Waits are estimated with it, so that nobody is refused for an experiment.
     pub fn expected(&self) -> f64 {
         match self.phase {
-            Phase::Warming | Phase::Start { met: false } => self.limit * START_EXPECTED,
-            Phase::Start { met: true } => self.limit * 2.0,
+            Phase::Warming | Phase::Start { met: false, .. } => self.limit * START_EXPECTED,
+            Phase::Start { met: true, .. } => self.limit * 2.0,
             Phase::Steady => self.limit,
             Phase::Trial(trial) => trial.higher_limit(self.limit),
         }
@@ -283,6 +283,7 @@ impl Limit {
             Phase::Warming => return self.warm(now),
             _ if self.is_settling => return self.settle(now),
             Phase::Start { .. } => (ERROR_START, WINDOW_MAX),
+            Phase::Steady if self.is_in_question(now) => (trial::ERROR_CHOKED, WINDOW_MAX),
             Phase::Steady => (self.error_steady(), WINDOW_MAX),
             Phase::Trial(trial) => (trial.error(), trial::LENGTH_MAX),
         };
@@ -339,7 +340,7 @@ impl Limit {
         self.work_peak = work.max(self.work_peak * PEAK_KEPT);
         match self.phase {
             Phase::Warming => {}
-            Phase::Start { met } => self.step_start(seen, met, now),
+            Phase::Start { met, most_done } => self.step_start(seen, met, most_done, now),
             Phase::Steady => self.step_steady(seen, now),
             Phase::Trial(trial) => self.step_trial(seen, &trial, now),
         }
@@ -363,8 +364,8 @@ impl Limit {
     fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
         self.end_trial(trial, now);
         let verdict = trial.verdict(seen);
-        if trial.step == Step::Deep {
-            self.schedule.note_deep(verdict == Verdict::Follows, now);
+        if trial.step.is_far() {
+            self.schedule.note_choked(verdict == Verdict::Follows, now);
         }
         match verdict {
             Verdict::Unclear => self.limit = trial.higher_limit(self.limit),
@@ -372,6 +373,11 @@ impl Limit {
                 self.level = trial.level_if_follows(seen);
                 self.adopt_baselines(seen.ratio, trial.weight());
                 self.limit = trial.higher_limit(self.limit);
+                if trial.step == Step::Choked {
+                    // By the latency that is healthy now, this is the work that went on before.
+                    let work = self.level.done;
+                    self.move_to(self.limit.min(work + headroom(work)), now);
+                }
             }
             Verdict::Stays if trial.step == Step::Up => self.limit = trial.before,
             Verdict::Stays if self.limit <= 1.0 => {
@@ -417,7 +423,7 @@ fn headroom(work: f64) -> f64 {
     (HEADROOM * work.max(0.0).sqrt()).max(HEADROOM_PART * work).max(1.0)
 }
 
-image!(enum Phase { 0 => Warming, 1 => Start { met }, 2 => Steady, 3 => Trial(trial) });
+image!(enum Phase { 0 => Warming, 1 => Start { met, most_done }, 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
     limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settled_by,
     fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,

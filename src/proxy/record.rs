@@ -129,9 +129,9 @@ fn note_refusal(serving: &Serving, session: &Session, judged: &Judged, ctx: &Con
 fn is_refused(fate: &Fate) -> bool {
     match fate {
         Fate::Decided(decision, _) => matches!(decision, Decision::Shed(_)),
-        Fate::Rejected(reason) => {
-            [Rejection::RateLimited, Rejection::StreamsFull, Rejection::Strained].iter().any(|one| one.name() == *reason)
-        }
+        Fate::Rejected(reason) => [Rejection::RateLimited, Rejection::StreamsFull, Rejection::Strained]
+            .iter()
+            .any(|one| one.name() == *reason),
         Fate::Undecided => false,
     }
 }
@@ -140,7 +140,8 @@ fn sentence(fate: &Fate) -> String {
     match fate {
         Fate::Decided(decision, evidence) => evidence.sentence(*decision),
         Fate::Rejected(reason) if *reason == Rejection::RateLimited.name() => {
-            "refused before it was decided about: its session or address is at a limit of the policy".to_owned()
+            "refused before it was decided about: its session or address is at a limit of the policy"
+                .to_owned()
         }
         Fate::Rejected(_) | Fate::Undecided => "refused: this process is near its own limits".to_owned(),
     }

@@ -155,9 +155,8 @@ impl Plimsoll {
             }
         };
         let policy = ctx.judged.as_ref().map(|judged| &judged.running.generation.policy);
-        let decision = policy
-            .filter(|policy| record::tells_decision(policy, ctx))
-            .map(|_| record::decision_text(ctx));
+        let decision =
+            policy.filter(|policy| record::tells_decision(policy, ctx)).map(|_| record::decision_text(ctx));
         let plain = Refused { decision: decision.as_deref(), ..Refused::plain(status, &request_id) };
         // What is not in order may end anywhere.
         if matches!(rejection, Rejection::IncompleteBody | Rejection::Flawed(_)) {

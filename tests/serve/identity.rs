@@ -48,7 +48,11 @@ async fn support_can_tell_who_was_held_to_a_limit() {
     proxy.until_idle().await;
     let refusals: Value = serde_json::from_slice(&proxy.admin("GET /v1/refusals").await.body).unwrap();
     let refusal = &refusals["refusals"][0];
-    assert_eq!((&refusal["class"], &refusal["reason"]), (&"all".into(), &"rate_limited".into()), "{refusals}");
+    assert_eq!(
+        (&refusal["class"], &refusal["reason"]),
+        (&"all".into(), &"rate_limited".into()),
+        "{refusals}"
+    );
     assert!(refusal["evidence"].as_str().unwrap().contains("at a limit of the policy"), "{refusal}");
 }
 

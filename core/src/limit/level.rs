@@ -41,6 +41,11 @@ impl Level {
         self.windows >= WINDOWS
     }
 
+    /// Whether it stands on anything.
+    pub(super) fn is_begun(self) -> bool {
+        self.windows > 0
+    }
+
     /// Counts throughput in baselines that have been changed by `factor`.
     pub(super) fn rescale(&mut self, factor: f64) {
         self.done *= factor;

@@ -32,12 +32,11 @@ impl Limit {
             self.level = Level::default();
             self.relax(seen, now);
         } else {
-            self.note_lateness();
-            self.level.smooth(seen);
+            self.note_lateness(seen);
             let target = seen.work + headroom(seen.work);
             let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
             match self.schedule.due(now).filter(|_| self.level.is_known()) {
-                _ if self.is_choked(now) => self.begin_trial(Step::Deep, now),
+                _ if self.is_in_question(now) => self.ask_slow_pool(now),
                 Some(step) if is_there || step == Step::Down => self.begin_trial(step, now),
                 _ if target < self.limit => self.shrink_towards(target, seen, now),
                 _ => self.grow_towards(target, seen, now),

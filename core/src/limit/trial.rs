@@ -5,7 +5,8 @@
 //! was too high, at the cost of some throughput, which the lowest class pays;
 //! so it is rare, and shallow. After a start under flood, when nothing is known
 //! but loaded latencies, it is deep: each step halves what may be sixteen times
-//! too much.
+//! too much. Where a full pool is late, each step leaves a fifth: few answers tell
+//! that from all.
 //!
 //! It judges one trial; what becomes of the limit is for the limit to say.
 
@@ -17,8 +18,10 @@ use std::time::Duration;
 
 /// The standard error that makes the window of a trial trustworthy: baselines will stand on it.
 const ERROR: f64 = 0.05;
-/// A deep one tells half from all, and is in a hurry.
+/// A deep one tells half from all, and is in a hurry...
 const ERROR_DEEP: f64 = 0.08;
+/// ...as is one that tells a fifth from all.
+pub(super) const ERROR_CHOKED: f64 = 0.15;
 /// The time a trial may take.
 pub(super) const LENGTH_MAX: Duration = Duration::from_secs(3);
 /// A trial that has not ended by then will not: the pool has stopped answering.
@@ -32,6 +35,7 @@ const WEIGHT_DEEP: f64 = 1.0;
 const UP: f64 = 1.3;
 const DOWN: f64 = 0.75;
 const DEEP: f64 = 0.5;
+const CHOKED: f64 = 0.2;
 /// Throughput follows the seats if it changes by this part of their change: half way between the two
 /// truths, that none of the seats waits in the pool and that all of the change does...
 const FOLLOWS: f64 = 0.5;
@@ -60,6 +64,7 @@ pub(super) enum Step {
     Up,
     Down,
     Deep,
+    Choked,
 }
 
 impl Step {
@@ -69,7 +74,13 @@ impl Step {
             Step::Up => (limit * UP).max(limit + 1.0),
             Step::Down => (limit * DOWN).floor().max(1.0),
             Step::Deep => (limit * DEEP).floor().max(1.0),
+            Step::Choked => (limit * CHOKED).floor().max(1.0),
         }
+    }
+
+    /// Whether it goes far, and is in a hurry.
+    pub(super) fn is_far(self) -> bool {
+        matches!(self, Step::Deep | Step::Choked)
     }
 }
 
@@ -98,12 +109,16 @@ pub(super) struct Trial {
 impl Trial {
     /// The standard error its window needs.
     pub(super) fn error(&self) -> f64 {
-        if self.step == Step::Deep { ERROR_DEEP } else { ERROR }
+        match self.step {
+            Step::Up | Step::Down => ERROR,
+            Step::Deep => ERROR_DEEP,
+            Step::Choked => ERROR_CHOKED,
+        }
     }
 
     /// The weight of what it saw in the baselines.
     pub(super) fn weight(&self) -> f64 {
-        if self.step == Step::Deep { WEIGHT_DEEP } else { WEIGHT }
+        if self.step.is_far() { WEIGHT_DEEP } else { WEIGHT }
     }
 
     pub(super) fn is_overdue(&self, now: Time) -> bool {
@@ -114,7 +129,7 @@ impl Trial {
         let elasticity = self.level.elasticity(Level::of(seen));
         let follows = match self.step {
             Step::Up => follows(elasticity),
-            Step::Down | Step::Deep => elasticity > FOLLOWS_DOWN,
+            Step::Down | Step::Deep | Step::Choked => elasticity > FOLLOWS_DOWN,
         };
         match follows {
             _ if !seen.saturated => Verdict::Unclear,
@@ -133,7 +148,7 @@ impl Trial {
     pub(super) fn level_if_follows(&self, seen: Measured) -> Level {
         match self.step {
             Step::Up => Level::of(seen),
-            Step::Down | Step::Deep => self.level,
+            Step::Down | Step::Deep | Step::Choked => self.level,
         }
     }
 
@@ -177,8 +192,8 @@ impl Schedule {
         now >= self.slow_next
     }
 
-    /// A deep trial has told whether the seats that were taken away worked.
-    pub(super) fn note_deep(&mut self, did_work: bool, now: Time) {
+    /// A trial has told whether the seats that were taken away from a slow pool worked.
+    pub(super) fn note_choked(&mut self, did_work: bool, now: Time) {
         let longer = (self.slow_pause * 2).clamp(SLOW_PAUSE, SLOW_PAUSE_MAX);
         self.slow_pause = if did_work { longer } else { Duration::ZERO };
         self.slow_next = now.after(self.slow_pause);
@@ -188,11 +203,11 @@ impl Schedule {
     pub(super) fn note_end(&mut self, trial: &Trial, now: Time) {
         let pause = match trial.step {
             // What it found is tried upwards as soon as it is settled.
-            Step::Deep => Duration::ZERO,
+            Step::Deep | Step::Choked => Duration::ZERO,
             Step::Up | Step::Down => (INTERVAL + jitter(now)).max(now.since(trial.began) * INTERVAL_LENGTHS),
         };
         self.next = now.after(pause);
-        self.trials = self.trials.wrapping_add(u32::from(trial.step != Step::Deep));
+        self.trials = self.trials.wrapping_add(u32::from(!trial.step.is_far()));
     }
 }
 
@@ -201,7 +216,7 @@ fn jitter(now: Time) -> Duration {
     Duration::from_nanos(now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % JITTER_NANOS)
 }
 
-image!(enum Step { 0 => Up, 1 => Down, 2 => Deep });
+image!(enum Step { 0 => Up, 1 => Down, 2 => Deep, 3 => Choked });
 image!(struct Trial { step, before, level, began });
 image!(struct Schedule { next, trials, slow_next, slow_pause });
 
@@ -280,13 +295,13 @@ mod tests {
     fn pool_that_is_slow_by_nature_is_asked_less_and_less_often() {
         let mut schedule = Schedule::default();
         let at = |seconds: u64| Time::from_millis(seconds * 1_000);
-        schedule.note_deep(true, at(100));
+        schedule.note_choked(true, at(100));
         assert!(!schedule.may_ask_slow_pool(at(119)) && schedule.may_ask_slow_pool(at(120)));
-        schedule.note_deep(true, at(120));
+        schedule.note_choked(true, at(120));
         assert!(!schedule.may_ask_slow_pool(at(159)) && schedule.may_ask_slow_pool(at(160)));
-        (0..10).for_each(|_| schedule.note_deep(true, at(200)));
+        (0..10).for_each(|_| schedule.note_choked(true, at(200)));
         assert!(schedule.may_ask_slow_pool(at(520)), "but it is asked");
-        schedule.note_deep(false, at(600));
+        schedule.note_choked(false, at(600));
         assert!(schedule.may_ask_slow_pool(at(600)), "where seats did wait, more of them may");
     }
 }
