@@ -36,6 +36,10 @@ const SOCKETS_MAX: usize = 250;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// A successor has loaded its policy and model within this, on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
+/// Connections that may wait to be accepted: what Linux bounds it by unless it is told otherwise
+/// (`net.core.somaxconn`, since 5.4). The standard library asks for 128, which a crowd fills in the time that a
+/// busy machine takes to come round.
+const BACKLOG: i32 = 4_096;
 /// What a successor says when it serves.
 const READY: u8 = b'R';
 
@@ -65,9 +69,14 @@ impl Sockets {
             Some((inherited, predecessor)) => (inherited, Some(predecessor)),
             None => (Vec::new(), None),
         };
-        let mut open = |address: SocketAddr| match inherited.iter().position(|one| one.address == address) {
-            Some(index) => Ok(inherited.remove(index).listener),
-            None => bind(address),
+        let mut open = |address: SocketAddr| {
+            let listener = match inherited.iter().position(|one| one.address == address) {
+                Some(index) => inherited.remove(index).listener,
+                None => bind(address)?,
+            };
+            // To listen once more changes the backlog alone, of an inherited socket, too: who waits there goes on.
+            rustix::net::listen(&listener, BACKLOG).context("cannot lengthen the backlog")?;
+            anyhow::Ok(listener)
         };
         let listeners =
             config.listen.iter().map(|listener| open(listener.address)).collect::<anyhow::Result<_>>()?;
@@ -185,6 +194,8 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
     use crate::config::{AdminSettings, Listener};
 
@@ -202,6 +213,20 @@ mod tests {
         let expected: Vec<SocketAddr> = sockets.listeners.iter().chain(&sockets.admin).map(at).collect();
         assert_eq!(received.iter().map(|one| at(&one.listener)).collect::<Vec<_>>(), expected);
         assert!(received.iter().all(|one| one.address == any));
+    }
+
+    #[test]
+    fn a_crowd_may_connect_before_the_first_of_it_is_accepted() {
+        // More than the standard library lets wait, unless the system forbids it.
+        let bound = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        let crowd = bound.trim().parse::<usize>().unwrap_or(200).min(200);
+        let config =
+            Config { listen: vec![Listener::clear("127.0.0.1:0".parse().unwrap())], ..Config::default() };
+        let (sockets, _) = Sockets::open(&config).unwrap();
+        let address = sockets.listeners[0].local_addr().unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap();
+        let clients: Vec<TcpStream> = (0..crowd).map(|_| connect()).collect();
+        assert_eq!(clients.len(), crowd);
     }
 
     #[test]
