@@ -68,6 +68,13 @@ pub(crate) const HOSTS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.1⏎Host: shop.test:80:80⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: *⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: [::1]⏎⏎", Read("GET / [::1] ")),
+    ("GET / HTTP/1.1⏎Host: shop.test.⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test.:80⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test..⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: .shop.test⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: .⏎⏎", Refused(400)),
+    ("GET http://shop.test./ HTTP/1.1⏎Host: shop.test.⏎⏎", Refused(400)),
+    ("GET http://shop.test./ HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
 ];
 
 /// How long the body is.
