@@ -233,8 +233,6 @@ fn check_host(received: Received<'_>) -> Result<(), Flaw> {
     let authority = authority(received);
     match (host, authority) {
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => Err(Flaw::HostMismatch),
-        // HTTP/1.0 knows none.
-        (None, None) if parts.version < Version::HTTP_11 => Ok(()),
         (None, _) if parts.version == Version::HTTP_11 => Err(Flaw::MissingHost),
         (None | Some(b""), None) | (_, Some(b"")) => Err(Flaw::MissingHost),
         (Some(host), _) | (None, Some(host)) => {

@@ -47,7 +47,8 @@ const HOST: &str = "Host: shop.test";
 const ROWS: &[(&[&str], Option<Flaw>)] = &[
     (&[GET, HOST], None),
     (&[GET], Some(Flaw::MissingHost)),
-    (&["GET / HTTP/1.0"], None),
+    (&["GET / HTTP/1.0"], Some(Flaw::MissingHost)),
+    (&["GET / HTTP/1.0", HOST], None),
     (&[GET, "Host:"], Some(Flaw::MissingHost)),
     (&["GET / HTTP/1.0", "Host:"], Some(Flaw::MissingHost)),
     (&["GET / HTTP/2"], Some(Flaw::MissingHost)),

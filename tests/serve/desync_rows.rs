@@ -48,7 +48,7 @@ pub(crate) const HOSTS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.1⏎Host: [::1]:80⏎⏎", Read("GET / [::1]:80 ")),
     ("GET / HTTP/1.1⏎Host:␉shop.test ⏎⏎", OK),
     ("GET / HTTP/1.0⏎Host: shop.test⏎⏎", OK),
-    ("GET / HTTP/1.0⏎⏎", Read("GET / - ")),
+    ("GET / HTTP/1.0⏎⏎", Refused(400)),
     ("GET http://shop.test/ HTTP/1.1⏎Host: shop.test⏎⏎", OK),
     ("GET http://shop.test HTTP/1.1⏎Host: shop.test⏎⏎", OK),
     ("GET http://shop.test/a/../b?c HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /b?c shop.test ")),
