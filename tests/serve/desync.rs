@@ -21,7 +21,6 @@ fn bytes(row: &str) -> Vec<u8> {
         '␁' => vec![1],
         '␉' => vec![b'\t'],
         '␡' => vec![0x7f],
-        'ÿ' => vec![0xff],
         character => vec![u8::try_from(character).unwrap()],
     };
     row.chars().flat_map(byte).collect()
