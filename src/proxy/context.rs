@@ -149,6 +149,11 @@ impl Context {
         }
     }
 
+    /// The index of its pool; before it is judged, of the default one.
+    pub(super) fn pool(&self) -> usize {
+        self.judged.as_ref().map_or(0, |judged| judged.pool)
+    }
+
     /// Whether the upstream let its time pass. What is passed on as it comes may as well be late because
     /// its reader is slow.
     pub(super) fn is_upstream_late(&self) -> bool {

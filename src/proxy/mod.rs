@@ -23,6 +23,7 @@ mod refuse;
 mod outliers;
 mod endpoints;
 mod upstream;
+mod retries;
 mod record;
 pub mod service;
 pub mod preface;

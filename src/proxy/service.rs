@@ -20,7 +20,7 @@ use plimsoll_core::controller::Outcome;
 use plimsoll_core::time::Time;
 use tokio::sync::{Semaphore, watch};
 
-use super::context::{Context, Fate, Judged};
+use super::context::{Context, Fate};
 use super::endpoints::SystemResolver;
 use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::identity::{self, Forwarding, Scheme};
@@ -30,6 +30,7 @@ use super::media::{accepts_events, has_no_body, is_event_stream, is_unbuffered};
 use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
+use super::retries;
 pub use super::strain::Strain;
 use super::upload::{Room, expects_continue};
 pub use super::upstream::UpstreamError;
@@ -100,7 +101,7 @@ impl Plimsoll {
     }
 
     fn upstreams(&self, ctx: &Context) -> &Upstreams {
-        &self.upstreams[pool_of(ctx)]
+        &self.upstreams[ctx.pool()]
     }
 
     /// What is left at `now` of the time the request may take in all.
@@ -396,13 +397,23 @@ impl ProxyHttp for Plimsoll {
     ) -> Box<Error> {
         self.serving.metrics.upstreams.connect_failures.inc();
         self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
-        // Nothing was sent, so another endpoint may be asked whatever the method.
-        let is_left = ctx.tries < self.upstreams(ctx).tries_max();
-        let may_retry = is_left && is_retried(ctx) && self.serving.pools[pool_of(ctx)].gate.may_retry();
-        if may_retry {
-            self.serving.metrics.upstreams.retries.inc();
-        }
-        error.set_retry(may_retry);
+        error.set_retry(retries::goes_elsewhere(&self.serving, ctx, self.upstreams(ctx).tries_max()));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Box<Context>,
+        was_kept: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        // Pingora knows of some errors only that they mean something else on a connection that was kept.
+        error.retry.decide_reuse(was_kept);
+        let endpoints = self.upstreams(ctx).tries_max();
+        error.set_retry(error.retry() && retries::is_sent_again(&self.serving, session, ctx, endpoints));
         error
     }
 
@@ -458,16 +469,6 @@ impl ProxyHttp for Plimsoll {
     fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Context>, error: &Error) -> bool {
         *error.esource() == ErrorSource::Downstream
     }
-}
-
-fn pool_of(ctx: &Context) -> usize {
-    ctx.judged.as_ref().map_or(0, |judged| judged.pool)
-}
-
-/// Whether its class has a request tried again that no endpoint has seen.
-fn is_retried(ctx: &Context) -> bool {
-    let settings = |judged: &Judged| judged.running.generation.policy.settings(judged.class).retried;
-    ctx.judged.as_ref().is_none_or(settings)
 }
 
 /// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.
