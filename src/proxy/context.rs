@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::deadline::Busy;
 use super::hold::Hold;
-use super::upload::Taken;
+use super::room::Taken;
 use crate::classify::sessions::{KnownSession, SessionKey};
 use crate::gate::Permit;
 use crate::generation::ClassBy;

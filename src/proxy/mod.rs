@@ -5,6 +5,7 @@
 //! `cli/serve.rs`) is the only place that knows Pingora.
 
 mod identity;
+mod room;
 mod hold;
 mod deadline;
 mod frames;

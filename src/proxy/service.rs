@@ -31,8 +31,9 @@ use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
 use super::retries;
+use super::room::Room;
 pub use super::strain::Strain;
-use super::upload::{Room, expects_continue};
+use super::upload::{BUFFER_BYTES, expects_continue};
 pub use super::upstream::UpstreamError;
 use super::upstream::Upstreams;
 use crate::hygiene::Flaw;
@@ -78,7 +79,7 @@ impl Plimsoll {
             upstreams,
             streams: Arc::new(Semaphore::new(serving.config.streams_max.unwrap_or(STREAMS_MAX))),
             room: Room::new(
-                serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX),
+                serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX) * BUFFER_BYTES,
                 serving.metrics.upload_bytes.clone(),
             ),
             strain: Strain::default(),
