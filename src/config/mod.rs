@@ -30,6 +30,7 @@
 //! drain: { stop: 30s, upgrade: 10m }
 //! streams_max: 10000
 //! upload_buffers_max: 1024
+//! held_bytes_max: 268435456
 //! ```
 
 mod admin;
@@ -235,6 +236,8 @@ pub struct Config {
     pub drain: Drain,
     /// Memory for bodies that are taken in before there is a seat, in buffers of 64 KiB.
     pub upload_buffers_max: Option<usize>,
+    /// Memory for responses that are held back from their readers, in bytes.
+    pub held_bytes_max: Option<usize>,
 }
 
 impl Config {
@@ -309,6 +312,7 @@ memory_bytes_max: 1073741824
 access_log: { sample: 1% }
 streams_max: 100
 upload_buffers_max: 16
+held_bytes_max: 1048576
 drain: { stop: 5s, upgrade: 1m }
 connections: { max: 500, per_address_max: 20, head: 5s, idle: 30s, requests_max: 100, streams_max: 50,
                receive_bytes_per_s_min: 100, send_bytes_per_s_min: 200 }
@@ -332,6 +336,7 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
         assert_eq!(config.pools[1].health.path.as_deref(), Some("/up"));
         assert_eq!(config.access_log_millionths, 10_000);
         assert_eq!((config.streams_max, config.upload_buffers_max), (Some(100), Some(16)));
+        assert_eq!(config.held_bytes_max, Some(1 << 20));
         assert_eq!(config.memory_bytes_max, Some(1 << 30));
         assert_eq!(config.drain, Drain { stop: Duration::from_secs(5), upgrade: Duration::from_secs(60) });
         let expected = Rules {

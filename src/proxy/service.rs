@@ -23,6 +23,7 @@ use tokio::sync::{Semaphore, watch};
 use super::context::{Context, Fate};
 use super::endpoints::SystemResolver;
 use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
+use super::hold::Hold;
 use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
 use super::learning;
@@ -51,13 +52,18 @@ const FINISH_MAX: Duration = CLIENT_STALL_MAX.saturating_mul(2);
 const STREAMS_MAX: usize = 10_000;
 /// Buffers for bodies without a seat, unless the settings say otherwise: 64 MiB of memory.
 const UPLOAD_BUFFERS_MAX: usize = 1_024;
+/// Responses held back, unless the settings say otherwise: a thousand of the largest.
+const HELD_BYTES_MAX: usize = 256 << 20;
 
 /// The proxy.
 pub struct Plimsoll {
     serving: Arc<Serving>,
     upstreams: Vec<Arc<Upstreams>>,
     streams: Arc<Semaphore>,
+    /// For bodies of requests.
     room: Room,
+    /// For responses.
+    hold_room: Room,
     strain: Strain,
 }
 
@@ -81,6 +87,10 @@ impl Plimsoll {
             room: Room::new(
                 serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX) * BUFFER_BYTES,
                 serving.metrics.upload_bytes.clone(),
+            ),
+            hold_room: Room::new(
+                serving.config.held_bytes_max.unwrap_or(HELD_BYTES_MAX),
+                serving.metrics.held_bytes.clone(),
             ),
             strain: Strain::default(),
             serving,
@@ -358,7 +368,7 @@ impl ProxyHttp for Plimsoll {
             // What is passed on as it comes may as well be late because its reader is slow.
             return Err(if ctx.hold.is_large() { late.into_down() } else { late.into_up() });
         }
-        ctx.hold.take(body, end_of_stream, now);
+        ctx.hold.take(body, end_of_stream, now, &self.hold_room);
         if ctx.hold.is_large() && !end_of_stream && ctx.permit.is_some() {
             // A long download goes at its reader's pace from here on; with a place among the streams
             // it needs no seat. Without one it keeps its seat.
@@ -457,6 +467,7 @@ impl ProxyHttp for Plimsoll {
         }
         ctx.stream = None;
         ctx.taken = None;
+        ctx.hold = Hold::default();
         record::record(&self.serving, session, error, ctx);
     }
 

@@ -1,6 +1,11 @@
 //! Bodies of any length and framing pass whole, as they come; what lasts long holds no seat.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use crate::harness::process::{Process, Setup};
+use crate::harness::until;
 use crate::harness::upstream::{DRIP, echo, response, scripted};
 use crate::harness::wire::Wire;
 
@@ -239,5 +244,42 @@ async fn a_slow_first_request_byte_by_byte_is_read() {
         client.send([*byte]).await;
     }
     assert!(client.message().await.unwrap().text().starts_with("PUT /p "));
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn responses_for_which_there_is_no_room_are_passed_on_as_they_come() {
+    const HALF: usize = 100 << 10;
+    const HELD: &str = "plimsoll_held_bytes";
+    let leave = Arc::new(Semaphore::new(0));
+    let given = leave.clone();
+    let shop = scripted(move |mut wire| {
+        let given = given.clone();
+        async move {
+            let page = response("200 OK", "", &noise(2 * HALF));
+            let (begun, rest) = page.split_at(page.len() - HALF);
+            while wire.message().await.is_ok() {
+                wire.send(begun).await;
+                given.acquire().await.unwrap().forget();
+                wire.send(rest).await;
+            }
+        }
+    });
+    // For one of them, and not for two.
+    let proxy = Setup::before(&[shop.await]).config("held_bytes_max: 131072\n").start().await;
+    let mut held = proxy.client().await;
+    held.ask("GET /", "").await;
+    until("the first to be held", async || proxy.metric(HELD).await == HALF as f64).await;
+    let mut passed = proxy.client().await;
+    passed.ask("GET /", "").await;
+    assert_eq!(passed.head().await.unwrap().status(), 200);
+    let mut body = passed.bytes(HALF).await.unwrap();
+    assert!(proxy.metric(HELD).await <= 131_072.0);
+    // At its reader's pace from here on, it needs no seat.
+    proxy.until_pool("inflight", 1).await;
+    leave.add_permits(2);
+    body.extend(passed.bytes(HALF).await.unwrap());
+    assert!(body == noise(2 * HALF) && held.message().await.unwrap().body == body);
+    until("the room to be given back", async || proxy.metric(HELD).await == 0.0).await;
     proxy.until_idle().await;
 }
