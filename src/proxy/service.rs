@@ -39,6 +39,7 @@ pub use super::upstream::UpstreamError;
 use super::upstream::Upstreams;
 use crate::hygiene::Flaw;
 use crate::serving::Serving;
+use crate::telemetry::access_log::loggable;
 use crate::telemetry::metrics::observe;
 use crate::telemetry::rejection::Rejection;
 
@@ -475,7 +476,7 @@ impl ProxyHttp for Plimsoll {
     fn request_summary(&self, session: &Session, ctx: &Box<Context>) -> String {
         let request = session.req_header();
         let request_id = identity::request_id(&request.headers, ctx.bits);
-        format!("{} {}, request {request_id}", request.method, request.uri.path())
+        format!("{} {}, request {request_id}", request.method, loggable(request.uri.path()))
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Context>, error: &Error) -> bool {
