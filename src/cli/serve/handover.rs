@@ -55,6 +55,9 @@ pub(super) struct Sockets {
 #[derive(Debug)]
 pub(super) struct Predecessor(UnixStream);
 
+/// A process that starts. Ended when it is dropped, unless it has been let go: nobody would know of it.
+struct Starting(Option<Child>);
+
 /// A socket, and the address that the settings call it by.
 #[derive(Debug)]
 struct Inherited {
@@ -96,14 +99,15 @@ impl Sockets {
         self.send(config, &ours)?;
         let mut arguments = std::env::args_os();
         let program = arguments.next().context("nothing says which program this is")?;
-        let mut successor = start(program, arguments, theirs).context("cannot start the new program")?;
+        let successor = start(program, arguments, theirs).context("cannot start the new program")?;
+        let mut starting = Starting(Some(successor));
         match tokio::time::timeout(START_MAX, readiness(ours)).await {
-            Ok(Ok(())) => successor.id().context("the new process ended at once"),
-            Ok(Err(_)) => bail!("the new process ended: {}", successor.wait().await?),
-            Err(_) => {
-                successor.kill().await?;
-                bail!("the new process did not serve within {START_MAX:?}")
+            Ok(Ok(())) => starting.let_go().id().context("the new process ended at once"),
+            Ok(Err(_)) => {
+                let status = starting.let_go().wait().await?;
+                bail!("the new process ended: {status}")
             }
+            Err(_) => bail!("the new process did not serve within {START_MAX:?}"),
         }
     }
 
@@ -126,6 +130,22 @@ impl Sockets {
         )
         .context("cannot send sockets")?;
         Ok(())
+    }
+}
+
+impl Starting {
+    fn let_go(&mut self) -> Child {
+        self.0.take().expect("it is let go of once")
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0
+            && let Err(error) = child.start_kill()
+        {
+            log::warn!("the new process could not be ended: {error}");
+        }
     }
 }
 

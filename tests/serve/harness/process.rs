@@ -30,6 +30,17 @@ pub(crate) async fn complaint(arguments: &[&str]) -> String {
     message
 }
 
+/// Sends a signal to a process by its name.
+pub(crate) async fn signal_to(id: u32, name: &str) {
+    let kill = format!("kill -{name} {id}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success(), "{kill}");
+}
+
+/// Whether a process has ended. Nobody may be there to bury it.
+pub(crate) fn is_gone(id: u32) -> bool {
+    fs::read_to_string(format!("/proc/{id}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
 /// What a process is started with. Its files are in a directory of its own.
 pub(crate) struct Setup {
     directory: TempDir,
@@ -224,10 +235,14 @@ impl Process {
         self.directory.path().join(name)
     }
 
+    /// Its number, or that of its latest successor.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Sends a signal by its name.
     pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.id);
-        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success(), "{kill}");
+        signal_to(self.id, name).await;
     }
 
     /// Hands over to a successor, by which it goes from here on.
@@ -244,10 +259,7 @@ impl Process {
 
     /// Waits until a successor has ended.
     pub(crate) async fn until_gone(&self) {
-        let stat = format!("/proc/{}/stat", self.id);
-        // Nobody may be there to bury it.
-        let is_gone = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
-        until("the end", async || is_gone()).await;
+        until("the end", async || is_gone(self.id)).await;
     }
 
     /// Waits for its end.
