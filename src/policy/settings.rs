@@ -31,6 +31,8 @@ pub struct ClassSettings {
     /// Whether a request is tried again: at another endpoint when one cannot be connected, or on another
     /// connection when its endpoint has closed the one it had kept.
     pub retried: bool,
+    /// Whether a request may make a WebSocket of its connection.
+    pub may_upgrade: bool,
     /// How its requests are refused.
     pub refusal: Refusal,
 }

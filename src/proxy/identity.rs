@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
+use pingora_proxy::Session;
 
 // What is written is named by text: of a `HeaderName` Pingora makes a copy, to keep the spelling.
 
@@ -112,6 +113,12 @@ pub(super) enum Scheme {
 }
 
 impl Scheme {
+    /// What the client of `session` speaks with us.
+    pub(super) fn of(session: &Session) -> Scheme {
+        let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        if is_encrypted { Scheme::Https } else { Scheme::Http }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Scheme::Http => "http",

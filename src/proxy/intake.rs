@@ -233,6 +233,14 @@ pub(super) fn body_bytes_max(serving: &Serving, ctx: &Context) -> u64 {
     }
 }
 
+/// Whether the request may make a WebSocket of its connection: by its own class as well.
+pub(super) fn may_upgrade(ctx: &Context) -> bool {
+    let Some(judged) = &ctx.judged else { return true };
+    let policy = &judged.running.generation.policy;
+    let is_observed = policy.core.mode_of(judged.class) == Mode::Observe;
+    is_observed || policy.settings(judged.own_class).may_upgrade
+}
+
 /// Whether the body is no longer than it may be, as far as its length is known before it is sent on.
 fn fits(serving: &Serving, session: &Session, ctx: &Context) -> bool {
     let told = upload::declared_length(session.req_header()).unwrap_or(0);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, EXPECT, SET_COOKIE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, UPGRADE};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -22,7 +22,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::context::{Context, Fate};
 use super::endpoints::SystemResolver;
-use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
+use super::failure::{is_endpoints, is_unreachable, outcome_of, outcome_of_status, status_of};
 use super::hold::Hold;
 use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
@@ -276,9 +276,13 @@ impl ProxyHttp for Plimsoll {
         ctx: &mut Box<Context>,
     ) -> Result<()> {
         if let Some(peer) = ctx.peer {
-            let scheme = scheme(session);
+            let scheme = Scheme::of(session);
             let forwarding = Forwarding { peer, trusted: self.serving.hops.contains(peer), scheme };
             identity::write_upstream(request, ctx.bits, forwarding)?;
+        }
+        // Without them it is a request like any other, and Pingora takes a 101 for a mistake of the shop's.
+        if !intake::may_upgrade(ctx) && request.remove_header(&UPGRADE).is_some() {
+            request.remove_header(&CONNECTION);
         }
         // It was told to continue before it had a seat.
         if expects_continue(session.req_header()) {
@@ -482,15 +486,4 @@ impl ProxyHttp for Plimsoll {
     fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Context>, error: &Error) -> bool {
         *error.esource() == ErrorSource::Downstream
     }
-}
-
-/// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.
-fn is_endpoints(error: &Error, ctx: &Context) -> bool {
-    let is_upstreams = *error.esource() == ErrorSource::Upstream && !is_unreachable(error);
-    ctx.is_sent && ctx.first_byte.is_none() && (is_upstreams || ctx.is_upstream_late())
-}
-
-fn scheme(session: &Session) -> Scheme {
-    let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    if is_encrypted { Scheme::Https } else { Scheme::Http }
 }

@@ -12,6 +12,8 @@ use crate::harness::wire::Wire;
 const LARGE: usize = 10 << 20;
 /// More of a body than is waited for.
 const BEGINNING: usize = 64 << 10;
+const SWITCHING: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
 
 /// Bytes whose order tells.
@@ -201,8 +203,7 @@ async fn a_websocket_passes_bytes_both_ways_without_a_seat() {
     let shop = scripted(|mut wire| async move {
         let request = wire.message().await.unwrap();
         assert_eq!(request.header("upgrade").as_deref(), Some("websocket"));
-        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-            .await;
+        wire.send(SWITCHING).await;
         while let Ok(bytes) = wire.bytes(4).await {
             wire.send(bytes.iter().rev().copied().collect::<Vec<_>>()).await;
         }
@@ -218,6 +219,29 @@ async fn a_websocket_passes_bytes_both_ways_without_a_seat() {
     }
     client.send("last").await;
     assert_eq!(client.bytes(4).await.unwrap(), b"tsal");
+}
+
+#[tokio::test]
+async fn a_class_without_upgrades_is_a_plain_request_to_the_shop() {
+    let shop = scripted(|mut wire| async move {
+        while let Ok(request) = wire.message().await {
+            wire.send(match request.header("upgrade") {
+                Some(_) => SWITCHING.into(),
+                None => response("200 OK", "", b"plain"),
+            })
+            .await;
+        }
+    });
+    let policy = "version: 1\n\
+                  classes: { chat: {}, page: { upgrades: off }, watched: { upgrades: off, mode: observe } }\n\
+                  routes: [{ path: /chat, class: chat }, { path: /watched, class: watched }, { class: page }]\n";
+    let proxy = Setup::before(&[shop.await]).policy(policy).start().await;
+    for (target, status) in [("GET /chat", 101), ("GET /page", 200), ("GET /watched", 101)] {
+        let mut client = proxy.client().await;
+        client.ask(target, "Connection: Upgrade\r\nUpgrade: websocket\r\n").await;
+        assert_eq!(client.head().await.unwrap().status(), status, "{target}");
+    }
+    proxy.until_idle().await;
 }
 
 #[tokio::test]
