@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use sd_notify::NotifyState;
@@ -161,7 +162,12 @@ fn open_admin(
 
 fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {
     let settings = ServerConf { upstream_keepalive_pool_size: UPSTREAM_KEEPALIVE, ..ServerConf::default() };
-    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), serving)
+    let mut app = http_proxy(&Arc::new(settings), proxy);
+    // Pingora would refuse CONNECT without a word to anybody; hygiene refuses and counts it.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    app.server_options = Some(options);
+    EitherHttp::new(app, serving)
 }
 
 /// Reloads when the policy's files change. Dropping it ends that.

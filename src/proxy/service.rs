@@ -159,6 +159,7 @@ impl Plimsoll {
         let mut retry_after = retry_after;
         let status = match rejection {
             Rejection::Flawed(flaw) => flaw.status(),
+            Rejection::Unparsed => StatusCode::BAD_REQUEST,
             Rejection::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
             Rejection::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Rejection::StreamsFull => StatusCode::SERVICE_UNAVAILABLE,
