@@ -115,7 +115,8 @@ pub struct HealthCheck {
 pub struct Connections {
     /// In all.
     pub max: usize,
-    /// From one address, or one network of IPv6. Off by default: a shop behind a CDN knows few addresses.
+    /// From one address, or one network of IPv6. By default a quarter of all, and no bound for this machine's
+    /// own addresses, which stand for whatever terminates TLS here. Trusted hops have none in any case.
     pub per_address_max: Option<usize>,
     /// Time for a whole head, from its first byte.
     pub head: Duration,
@@ -147,6 +148,14 @@ impl Default for Connections {
             send_bytes_per_s_min: 500,
             requests_max: None,
         }
+    }
+}
+
+impl Connections {
+    /// Time until the first request begins. A browser that connects in advance and lets it be gives up after ten
+    /// seconds; who keeps a connection between requests has shown that it is for some.
+    pub fn first(&self) -> Duration {
+        self.idle.min(2 * self.head)
     }
 }
 
