@@ -277,8 +277,8 @@ impl ProxyHttp for Plimsoll {
         ctx: &mut Box<Context>,
     ) -> Result<()> {
         if let Some(peer) = ctx.peer {
-            let scheme = Scheme::of(session);
-            let forwarding = Forwarding { peer, trusted: self.serving.hops.contains(peer), scheme };
+            let (client, trusted) = (ctx.client.unwrap_or(peer), self.serving.hops.contains(peer));
+            let forwarding = Forwarding { peer, client, trusted, scheme: Scheme::of(session) };
             identity::write_upstream(request, ctx.bits, forwarding)?;
         }
         // Without them it is a request like any other, and Pingora takes a 101 for a mistake of the shop's.
