@@ -14,11 +14,23 @@ use tokio::process::{Child, Command};
 use super::wire::{Message, Wire};
 use super::{bounded, until};
 
+const BINARY: &str = env!("CARGO_BIN_EXE_plimsoll");
+
 /// A command line of the binary.
 pub(crate) fn plimsoll(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command(BINARY, arguments)
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_remove("RUST_LOG").kill_on_drop(true).stdin(Stdio::null());
     command
+}
+
+/// The same in a shell that becomes it, and lets it have so many descriptors.
+fn confined(descriptors: usize, arguments: &[&str]) -> Command {
+    let become_it = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+    command("sh", &[&["-c", &become_it, BINARY], arguments].concat())
 }
 
 /// Runs a command line that must end with exit code 1 and a message, which is returned.
@@ -46,6 +58,7 @@ pub(crate) struct Setup {
     directory: TempDir,
     arguments: Vec<String>,
     variables: Vec<(&'static str, PathBuf)>,
+    descriptors: Option<usize>,
 }
 
 impl Setup {
@@ -61,7 +74,7 @@ impl Setup {
         let mut arguments: Vec<String> =
             ["serve", "--admin", "127.0.0.1:0", "--threads", "2"].map(str::to_owned).into();
         arguments.extend(upstreams.iter().map(|upstream| format!("--upstream={upstream}")));
-        Setup { directory: tempfile::tempdir().unwrap(), arguments, variables: Vec::new() }
+        Setup { directory: tempfile::tempdir().unwrap(), arguments, variables: Vec::new(), descriptors: None }
     }
 
     /// Under this policy.
@@ -86,6 +99,12 @@ impl Setup {
         self
     }
 
+    /// With so many open descriptors at most.
+    pub(crate) fn descriptors(mut self, most: usize) -> Setup {
+        self.descriptors = Some(most);
+        self
+    }
+
     fn file(self, flag: &str, name: &str, text: &str) -> Setup {
         let path = self.directory.path().join(name);
         fs::write(&path, text).unwrap();
@@ -95,7 +114,10 @@ impl Setup {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(self) -> Process {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let mut command = plimsoll(&arguments);
+        let mut command = match self.descriptors {
+            Some(most) => confined(most, &arguments),
+            None => plimsoll(&arguments),
+        };
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Lines::of(child.stderr.take().unwrap());
