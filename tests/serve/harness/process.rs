@@ -30,7 +30,8 @@ fn command(program: &str, arguments: &[&str]) -> Command {
 /// The same in a shell that becomes it, and lets it have so many descriptors.
 fn confined(descriptors: usize, arguments: &[&str]) -> Command {
     let become_it = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
-    command("sh", &[&["-c", &become_it, BINARY], arguments].concat())
+    let shell = ["-c", become_it.as_str(), BINARY];
+    command("sh", &[&shell[..], arguments].concat())
 }
 
 /// Runs a command line that must end with exit code 1 and a message, which is returned.
