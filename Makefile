@@ -53,7 +53,7 @@ build: setup ## Build plimsoll and plimsoll-bench in release
 demo: build ## A shop in overload, without and with plimsoll: two minutes after the build
 	$(RELEASE)/plimsoll-bench demo --plimsoll $(RELEASE)/plimsoll
 
-test: fmt lint unit docs deny policies smoke ## All that CI checks
+test: fmt lint unit docs deny policies smoke skipped ## All that CI checks
 	@echo "make test: all checks passed"
 
 fmt:
@@ -94,6 +94,21 @@ smoke: binaries
 	$(TARGET)/debug/plimsoll-bench demo --short --plimsoll $(TARGET)/debug/plimsoll
 	$(TARGET)/debug/plimsoll-bench prove benches/scenarios/failure-modes/02-mix-shift.yaml --shorten 5 \
 	    --plimsoll $(TARGET)/debug/plimsoll || [ $$? = 2 ]
+
+# Nothing is shown of tests that pass, so what they had to leave out is told here. Each of these has such a test.
+.PHONY: skipped
+skipped:
+	@lacks() { command -v $$1 > /dev/null || echo "skipped: $$2 ($$1 is not installed)"; }; \
+	lacks nginx "how nginx reads what plimsoll lets through"; \
+	lacks haproxy "how HAProxy reads what plimsoll lets through"; \
+	lacks node "how Node reads what plimsoll lets through, and the script for k6"; \
+	lacks python3 "how Python reads what plimsoll lets through, and policies against their schema"; \
+	lacks k6 "the script for k6, by k6 itself"; \
+	lacks h2load "HTTP/2 under h2load"; \
+	lacks cargo-deny "licences, sources and advisories of what the binary is made of"
+	@python3 -c "import jsonschema" 2> /dev/null || \
+	    echo "skipped: policies against their schema (Python has no jsonschema)"
+	@[ -e ../shared/data/logs/woocommerce-store.log.gz ] || echo "skipped: the log of a real shop (there is none at hand)"
 
 # Nineteen minutes at most: three in overload, ten with the peers, six for the cost of a request.
 bench: measure generator compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md

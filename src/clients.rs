@@ -1,8 +1,10 @@
 //! Who a client is, how much it asked for lately, and the hard limits it may be held to.
 //!
 //! The address is the socket's unless that is a trusted hop; then it is the last
-//! address in `X-Forwarded-For` (or `Forwarded`) that is not a trusted hop
-//! itself. So nobody chooses his own address. Usage is a decaying count per
+//! address in `X-Forwarded-For` that is not a trusted hop itself. `Forwarded` is
+//! read only where there is no such field at all: a hop writes one of the two, and
+//! the other is then its client's own. What cannot be read ends what can be trusted.
+//! So nobody chooses his own address. Usage is a decaying count per
 //! session; under pressure it costs standing, never a refusal by itself. Hard
 //! limits are the operator's choice, and governor's algorithm (GCRA).
 //!
@@ -24,6 +26,10 @@ use plimsoll_core::time::Time;
 use crate::classify::sessions::network;
 use crate::policy::settings::{LimitKey, RateLimit};
 
+/// The customary field, which wins over [`FORWARDED`].
+const FORWARDED_FOR: &str = "x-forwarded-for";
+/// The standard one (RFC 7239).
+const FORWARDED: &str = "forwarded";
 /// Longer chains of hops are not read: nobody has so many proxies.
 const HOPS_MAX: usize = 32;
 /// Clients are counted in so many buckets: several times those who are active at once in a large shop.
@@ -71,16 +77,17 @@ impl TrustedHops {
     }
 }
 
-/// The addresses a request was forwarded for, the nearest first; `None` for what is no address.
+/// The addresses a request was forwarded for, the nearest first; `None` for what is no address, be it that
+/// it cannot even be read.
 fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> + '_ {
-    let lines = |name: &str| headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    let listed = lines("x-forwarded-for").flat_map(|line| line.split(',')).collect::<Vec<_>>();
-    let chain = if listed.is_empty() {
-        lines("forwarded").flat_map(|line| line.split(',')).filter_map(forwarded_for).collect()
-    } else {
-        listed
-    };
-    chain.into_iter().rev().take(HOPS_MAX).map(|text| address(text.trim()))
+    let is_listed = headers.contains_key(FORWARDED_FOR);
+    let lines = headers.get_all(if is_listed { FORWARDED_FOR } else { FORWARDED });
+    let elements = lines.into_iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    elements.rev().take(HOPS_MAX).map(move |element| {
+        let element = std::str::from_utf8(element).ok()?;
+        let node = if is_listed { element } else { forwarded_for(element)? };
+        address(node.trim())
+    })
 }
 
 /// The `for=` of one element of a `Forwarded` field (RFC 7239).
@@ -250,6 +257,38 @@ mod tests {
     fn what_is_no_address_ends_the_chain_of_trust() {
         assert_eq!(client("10.0.0.1", "x-forwarded-for", "198.51.100.7, unknown, 10.1.1.1"), "10.1.1.1");
         assert_eq!(client("10.0.0.1", "x-forwarded-for", ""), "10.0.0.1");
+    }
+
+    fn client_of(lines: &[(&'static str, &[u8])]) -> String {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, http::HeaderValue::from_bytes(value).unwrap());
+        }
+        hops().client("10.0.0.1".parse().unwrap(), &headers).to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_read_ends_the_chain_and_gives_way_to_no_other_field() {
+        let claim: (&'static str, &[u8]) = ("forwarded", b"for=203.0.113.66");
+        assert_eq!(client_of(&[("x-forwarded-for", b"\xff"), claim]), "10.0.0.1");
+        assert_eq!(client_of(&[("x-forwarded-for", b""), claim]), "10.0.0.1");
+        assert_eq!(client_of(&[("x-forwarded-for", b"198.51.100.7"), claim]), "198.51.100.7");
+        let claimed: (&'static str, &[u8]) = ("x-forwarded-for", b"203.0.113.66");
+        assert_eq!(client_of(&[claimed, ("x-forwarded-for", b"\xff, 10.1.1.1")]), "10.1.1.1");
+    }
+
+    #[test]
+    fn what_a_hop_has_added_is_read_whatever_its_client_has_sent() {
+        let lines: [(&'static str, &[u8]); 2] = [("x-forwarded-for", b"\xff"), ("x-forwarded-for", b"198.51.100.7")];
+        assert_eq!(client_of(&lines), "198.51.100.7");
+        assert_eq!(client_of(&[("x-forwarded-for", b"\xff, 198.51.100.7")]), "198.51.100.7");
+        assert_eq!(client_of(&[("forwarded", b"for=\"\xff, for=198.51.100.7")]), "198.51.100.7");
+    }
+
+    #[test]
+    fn an_element_that_names_nobody_ends_the_chain_of_trust() {
+        assert_eq!(client_of(&[("forwarded", b"for=203.0.113.66, proto=https")]), "10.0.0.1");
+        assert_eq!(client_of(&[("forwarded", b"for=203.0.113.66, for=10.1.1.1;proto=https")]), "203.0.113.66");
     }
 
     #[test]

@@ -233,8 +233,6 @@ fn check_host(received: Received<'_>) -> Result<(), Flaw> {
     let authority = authority(received);
     match (host, authority) {
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => Err(Flaw::HostMismatch),
-        // HTTP/1.0 knows none.
-        (None, None) if parts.version < Version::HTTP_11 => Ok(()),
         (None, _) if parts.version == Version::HTTP_11 => Err(Flaw::MissingHost),
         (None | Some(b""), None) | (_, Some(b"")) => Err(Flaw::MissingHost),
         (Some(host), _) | (None, Some(host)) => {
@@ -254,21 +252,24 @@ fn authority(received: Received<'_>) -> Option<&[u8]> {
 }
 
 /// A name or an address, with or without a port (RFC 9110, section 7.2), without the characters that
-/// only escapes and user information would need.
+/// only escapes and user information would need. No label of a name is empty, not even the last: what ends
+/// in the root's dot is the same host to a name server and to most origins, and another one to a route.
 fn is_host(host: &[u8]) -> bool {
     let (name, port) = match host.iter().rposition(|byte| *byte == b':') {
         Some(colon) if !host[colon..].contains(&b']') => (&host[..colon], Some(&host[colon + 1..])),
         _ => (host, None),
     };
     let is_port = port.is_none_or(|port| port.len() <= 5 && port.iter().all(u8::is_ascii_digit));
-    let is_name = |name: &[u8]| {
-        name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'))
+    let is_label = |label: &[u8]| {
+        !label.is_empty()
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
+    let is_name = |name: &[u8]| name.split(|byte| *byte == b'.').all(is_label);
     let is_address = |inner: &[u8]| {
         std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
     };
     let bracketed = name.strip_prefix(b"[").map(|rest| rest.strip_suffix(b"]").unwrap_or_default());
-    is_port && !name.is_empty() && bracketed.map_or_else(|| is_name(name), is_address)
+    is_port && bracketed.map_or_else(|| is_name(name), is_address)
 }
 
 fn check_framing(received: Received<'_>, rules: &Rules) -> Result<(), Flaw> {

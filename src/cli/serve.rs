@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use pingora_core::apps::HttpServerOptions;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use sd_notify::NotifyState;
@@ -122,7 +123,7 @@ async fn serve(
     drop((watching, sockets));
     stop.send_replace(true);
     while accepting.join_next().await.is_some() {}
-    drain(&serving, &doors, end).await;
+    drain_as_told(&mut signals, &serving, &doors, end).await;
     serving.finish_journal();
     Ok(())
 }
@@ -161,7 +162,12 @@ fn open_admin(
 
 fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {
     let settings = ServerConf { upstream_keepalive_pool_size: UPSTREAM_KEEPALIVE, ..ServerConf::default() };
-    EitherHttp::new(http_proxy(&Arc::new(settings), proxy), serving)
+    let mut app = http_proxy(&Arc::new(settings), proxy);
+    // Pingora would refuse CONNECT without a word to anybody; hygiene refuses and counts it.
+    let mut options = HttpServerOptions::default();
+    options.allow_connect_method_proxying = true;
+    app.server_options = Some(options);
+    EitherHttp::new(app, serving)
 }
 
 /// Reloads when the policy's files change. Dropping it ends that.
@@ -222,10 +228,18 @@ impl Signals {
             upgrade: signal(SignalKind::user_defined2())?,
         })
     }
+
+    /// Waits until the process is told to end.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Does what it is told on SIGHUP (read everything anew) and SIGUSR2 (hand over to this program as it is
-/// on disk now) until SIGTERM, SIGINT, or a successor.
+/// on disk now) until SIGTERM, SIGINT, or a successor. Told to end while a successor starts, it ends with it.
 async fn until_the_end(
     signals: &mut Signals,
     serving: &Arc<Serving>,
@@ -243,13 +257,19 @@ async fn until_the_end(
                     serving.reload(Applying::Changed)
                 });
             }
-            _ = signals.upgrade.recv() => match hand_over(serving, sockets).await {
-                Ok(successor) => {
-                    log::info!("process {successor} serves from here on");
-                    return End::Succeeded;
+            _ = signals.upgrade.recv() => {
+                let handed_over = tokio::select! {
+                    handed_over = hand_over(serving, sockets) => handed_over,
+                    () = signals.end() => return End::Stopped,
+                };
+                match handed_over {
+                    Ok(successor) => {
+                        log::info!("process {successor} serves from here on");
+                        return End::Succeeded;
+                    }
+                    Err(error) => log::error!("no upgrade, this process goes on: {error:#}"),
                 }
-                Err(error) => log::error!("no upgrade, this process goes on: {error:#}"),
-            },
+            }
         }
     }
 }
@@ -266,6 +286,17 @@ async fn keep_saving(serving: Arc<Serving>) {
         let serving = serving.clone();
         let _ = tokio::task::spawn_blocking(move || memory::save(&serving)).await;
     }
+}
+
+/// Drains, and no longer as a predecessor may once it is told to end: then somebody waits for it.
+async fn drain_as_told(signals: &mut Signals, serving: &Serving, doors: &ProxyDoors, end: End) {
+    if end == End::Succeeded {
+        tokio::select! {
+            () = drain(serving, doors, end) => return,
+            () = signals.end() => log::info!("told to end, without waiting for streams"),
+        }
+    }
+    drain(serving, doors, End::Stopped).await;
 }
 
 /// Waits until every client has its answer, but not for ever. Seats tell less: they are given back

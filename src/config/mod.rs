@@ -30,6 +30,7 @@
 //! drain: { stop: 30s, upgrade: 10m }
 //! streams_max: 10000
 //! upload_buffers_max: 1024
+//! held_bytes_max: 268435456
 //! ```
 
 mod admin;
@@ -114,7 +115,8 @@ pub struct HealthCheck {
 pub struct Connections {
     /// In all.
     pub max: usize,
-    /// From one address, or one network of IPv6. Off by default: a shop behind a CDN knows few addresses.
+    /// From one address, or one network of IPv6. By default a quarter of all, and no bound for this machine's
+    /// own addresses, which stand for whatever terminates TLS here. Trusted hops have none in any case.
     pub per_address_max: Option<usize>,
     /// Time for a whole head, from its first byte.
     pub head: Duration,
@@ -146,6 +148,14 @@ impl Default for Connections {
             send_bytes_per_s_min: 500,
             requests_max: None,
         }
+    }
+}
+
+impl Connections {
+    /// Time until the first request begins. A browser that connects in advance and lets it be gives up after ten
+    /// seconds; who keeps a connection between requests has shown that it is for some.
+    pub fn first(&self) -> Duration {
+        self.idle.min(2 * self.head)
     }
 }
 
@@ -235,6 +245,8 @@ pub struct Config {
     pub drain: Drain,
     /// Memory for bodies that are taken in before there is a seat, in buffers of 64 KiB.
     pub upload_buffers_max: Option<usize>,
+    /// Memory for responses that are held back from their readers, in bytes.
+    pub held_bytes_max: Option<usize>,
 }
 
 impl Config {
@@ -309,6 +321,7 @@ memory_bytes_max: 1073741824
 access_log: { sample: 1% }
 streams_max: 100
 upload_buffers_max: 16
+held_bytes_max: 1048576
 drain: { stop: 5s, upgrade: 1m }
 connections: { max: 500, per_address_max: 20, head: 5s, idle: 30s, requests_max: 100, streams_max: 50,
                receive_bytes_per_s_min: 100, send_bytes_per_s_min: 200 }
@@ -332,6 +345,7 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
         assert_eq!(config.pools[1].health.path.as_deref(), Some("/up"));
         assert_eq!(config.access_log_millionths, 10_000);
         assert_eq!((config.streams_max, config.upload_buffers_max), (Some(100), Some(16)));
+        assert_eq!(config.held_bytes_max, Some(1 << 20));
         assert_eq!(config.memory_bytes_max, Some(1 << 30));
         assert_eq!(config.drain, Drain { stop: Duration::from_secs(5), upgrade: Duration::from_secs(60) });
         let expected = Rules {

@@ -44,6 +44,7 @@ pub(super) fn config(root: &Field<'_>) -> Option<Config> {
         requests: file.get("requests").map_or_else(Rules::default, |field| requests(&field)),
         drain: file.get("drain").map_or_else(Drain::default, |field| drain(&field)),
         upload_buffers_max: file.get("upload_buffers_max").and_then(|field| field.number(1..=1_000_000)),
+        held_bytes_max: file.get("held_bytes_max").and_then(|field| field.number(0..=1 << 40)),
     };
     file.close();
     Some(config)

@@ -100,18 +100,30 @@ fn is_dots(decoded: &[u8]) -> bool {
 /// Whether a path certainly needs no further look; most of a shop's do not.
 fn is_plain(path: &[u8]) -> bool {
     let has_dots = || memchr::memmem::find(path, b"/.").is_some();
-    memchr::memchr2(b'%', b'\\', path).is_none() && !has_dots()
+    path.is_ascii() && memchr::memchr2(b'%', b'\\', path).is_none() && !has_dots()
 }
 
 /// Escapes are two hexadecimal digits each, stand for no control character, and for no character in
-/// more bytes than it needs (RFC 3629, section 3), which some decoders take for a slash or a dot.
+/// more bytes than it needs (RFC 3629, section 3; up to six in RFC 2279, which some decoders still know),
+/// which some take for a slash or a dot. Bytes that are not escaped are held to the same.
 fn check_escapes(path: &[u8]) -> Result<(), Flaw> {
     let escapes = memchr::memchr_iter(b'%', path).map(|at| escaped(&path[at..]));
     let is_sound = |byte: Option<u8>| byte.is_some_and(|byte| !byte.is_ascii_control());
-    let is_overlong = decoded(path)
-        .windows(2)
-        .any(|pair| matches!(pair, [0xc0 | 0xc1, 0x80..=0xbf] | [0xe0, 0x80..=0x9f] | [0xf0, 0x80..=0x8f]));
+    let is_overlong = decoded(path).windows(2).any(begins_overlong);
     if escapes.into_iter().all(is_sound) && !is_overlong { Ok(()) } else { Err(Flaw::PathEscape) }
+}
+
+/// Whether two bytes begin a character that would have fitted into fewer: by the length that the first tells,
+/// all bits that only this length has are none.
+fn begins_overlong(pair: &[u8]) -> bool {
+    matches!(
+        pair,
+        [0xc0 | 0xc1, 0x80..=0xbf]
+            | [0xe0, 0x80..=0x9f]
+            | [0xf0, 0x80..=0x8f]
+            | [0xf8, 0x80..=0x87]
+            | [0xfc, 0x80..=0x83]
+    )
 }
 
 /// An escaped slash is data to some origins and a separator to others. Where there are dot segments, that

@@ -58,6 +58,7 @@ pub(super) fn read<'n>(name: &str, position: u8, field: Field<'n>) -> Option<Cla
         carried: section.get("carried").and_then(|field| field.switch()).unwrap_or(true),
         body_bytes_max: section.get("body_limit").and_then(|field| body_limit(&field)),
         retried: section.get("retries").and_then(|field| field.switch()).unwrap_or(true),
+        may_upgrade: section.get("upgrades").and_then(|field| field.switch()).unwrap_or(true),
         refusal: refusal(&section),
     };
     section.close();

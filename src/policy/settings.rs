@@ -28,8 +28,11 @@ pub struct ClassSettings {
     pub carried: bool,
     /// The longest body of its requests; `None` for what the process's settings allow.
     pub body_bytes_max: Option<u64>,
-    /// Whether a request is tried at another endpoint when one cannot be connected.
+    /// Whether a request is tried again: at another endpoint when one cannot be connected, or on another
+    /// connection when its endpoint has closed the one it had kept.
     pub retried: bool,
+    /// Whether a request may make a WebSocket of its connection.
+    pub may_upgrade: bool,
     /// How its requests are refused.
     pub refusal: Refusal,
 }

@@ -16,7 +16,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::deadline::Busy;
 use super::hold::Hold;
-use super::upload::Taken;
+use super::room::Taken;
 use crate::classify::sessions::{KnownSession, SessionKey};
 use crate::gate::Permit;
 use crate::generation::ClassBy;
@@ -147,6 +147,11 @@ impl Context {
             busy,
             unfinished: Some(unfinished),
         }
+    }
+
+    /// The index of its pool; before it is judged, of the default one.
+    pub(super) fn pool(&self) -> usize {
+        self.judged.as_ref().map_or(0, |judged| judged.pool)
     }
 
     /// Whether the upstream let its time pass. What is passed on as it comes may as well be late because

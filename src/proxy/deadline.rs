@@ -20,6 +20,7 @@ use plimsoll_core::time::Time;
 use tokio::time::Sleep;
 
 use crate::clock::Clock;
+use crate::config::Connections;
 
 /// What is late may still say so for as long: writing a short answer takes far less.
 const GRACE: Duration = Duration::from_secs(1);
@@ -46,10 +47,10 @@ pub(super) struct Deadline {
 pub(super) struct Busy(Arc<Deadline>);
 
 impl Deadline {
-    /// For a connection that is idle for `idle_max` at most.
-    pub(super) fn of_connection(clock: Clock, idle_max: Duration) -> Arc<Deadline> {
-        let deadline = Deadline::new(clock, Some(idle_max));
-        deadline.set(clock.now().after(idle_max));
+    /// For a connection, by how long it may be idle: before its first request, and then.
+    pub(super) fn of_connection(clock: Clock, limits: &Connections) -> Arc<Deadline> {
+        let deadline = Deadline::new(clock, Some(limits.idle));
+        deadline.set(clock.now().after(limits.first()));
         Arc::new(deadline)
     }
 

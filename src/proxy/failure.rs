@@ -9,6 +9,8 @@ use http::StatusCode;
 use pingora_core::{Error, ErrorSource, ErrorType};
 use plimsoll_core::controller::Outcome;
 
+use super::context::Context;
+
 /// What the status of a response says of the upstream.
 pub(super) fn outcome_of_status(status: StatusCode) -> Outcome {
     match status {
@@ -32,6 +34,12 @@ pub(super) fn outcome_of(error: &Error) -> Outcome {
 pub(super) fn is_unreachable(error: &Error) -> bool {
     use ErrorType::{ConnectError, ConnectNoRoute, ConnectRefused, ConnectTimedout};
     matches!(error.etype(), ConnectError | ConnectNoRoute | ConnectRefused | ConnectTimedout)
+}
+
+/// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.
+pub(super) fn is_endpoints(error: &Error, ctx: &Context) -> bool {
+    let is_upstreams = *error.esource() == ErrorSource::Upstream && !is_unreachable(error);
+    ctx.is_sent && ctx.first_byte.is_none() && (is_upstreams || ctx.is_upstream_late())
 }
 
 /// The status an error is answered with; `None` if the client is gone.

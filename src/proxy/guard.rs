@@ -4,7 +4,8 @@
 //! that Pingora ends the request by its own ways and we can answer it. The first
 //! byte of an HTTP/1 head sets the time for the whole of it; of an HTTP/2 connection
 //! the frames are counted (`frames`). A client that takes what it is sent too slowly
-//! (`pace`) is left.
+//! (`pace`) is left. What goes out over HTTP/1 while no request is served is Pingora's
+//! own answer to a head that it could not read; nobody else sees it, so it is counted here.
 //!
 //! No read takes in more than [`READ_MAX`], or the buffer for the beginning of a
 //! body could overflow, and Pingora's is then lost as a whole.
@@ -29,6 +30,7 @@ use super::frames::Frames;
 use super::pace::Pace;
 use crate::serving::Serving;
 use crate::telemetry::connections::TurnedAway;
+use crate::telemetry::rejection::Rejection;
 
 /// The most that one read takes in: as much as a frame of HTTP/2 has at most by default.
 pub(super) const READ_MAX: usize = 16 * 1024;
@@ -36,8 +38,8 @@ pub(super) const READ_MAX: usize = 16 * 1024;
 /// What is looked at in the bytes that a client sends.
 #[derive(Debug)]
 enum Watch {
-    /// Where heads begin: in which pause the latest one did.
-    Heads(Option<u64>),
+    /// Where heads begin: in which pause the latest one did, and the latest that was none.
+    Heads { latest: Option<u64>, unparsed: Option<u64> },
     /// What kinds of frames there are.
     Frames(Box<Frames>),
 }
@@ -55,7 +57,7 @@ pub(super) struct Guarded {
 impl Guarded {
     /// Guards the connection of an HTTP/1 client.
     pub(super) fn http1(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>) -> Guarded {
-        Guarded::new(stream, deadline, serving, Watch::Heads(None))
+        Guarded::new(stream, deadline, serving, Watch::Heads { latest: None, unparsed: None })
     }
 
     /// Guards the connection of an HTTP/2 client, whose preface must be whole when it says so.
@@ -72,7 +74,7 @@ impl Guarded {
     fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
         let clock = self.serving.clock;
         match &mut self.watch {
-            Watch::Heads(latest) => {
+            Watch::Heads { latest, .. } => {
                 let pause = self.deadline.pause();
                 // The first bytes between two requests are the beginning of a head.
                 if pause.is_some() && pause != *latest {
@@ -104,8 +106,16 @@ impl Guarded {
         let clock = self.serving.clock;
         let keeps_up = match &written {
             Poll::Ready(Ok(count)) => {
-                if let Watch::Frames(frames) = &mut self.watch {
-                    frames.sent(*count);
+                match &mut self.watch {
+                    Watch::Heads { unparsed, .. } => {
+                        // Once, in however many pieces it goes out.
+                        let pause = self.deadline.pause().filter(|_| *count > 0);
+                        if pause.is_some() && pause != *unparsed {
+                            *unparsed = pause;
+                            self.serving.metrics.reject(Rejection::Unparsed);
+                        }
+                    }
+                    Watch::Frames(frames) => frames.sent(*count),
                 }
                 self.pace.took(*count, || clock.now())
             }

@@ -2,7 +2,9 @@
 //!
 //! A request id or `traceparent` that came in is passed on if it is well formed,
 //! else made. What a client claims of other addresses is dropped unless a
-//! trusted hop said it.
+//! trusted hop said it; `X-Real-IP` is told anew even then, for a hop that knows of
+//! `X-Forwarded-For` alone passes its client's on. One line of `X-Forwarded-For` goes
+//! to the shop: of several, some read the first and some the last.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_core::Result;
 use pingora_http::RequestHeader;
+use pingora_proxy::Session;
 
 // What is written is named by text: of a `HeaderName` Pingora makes a copy, to keep the spelling.
 
@@ -24,6 +27,7 @@ const TRACEPARENT_NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
 const FORWARDED: &str = "forwarded";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
+const REAL_IP: &str = "x-real-ip";
 /// As long as an address gets.
 const ADDRESS_BYTES_MAX: usize = 39;
 /// A longer id than this is not an id.
@@ -96,6 +100,8 @@ fn new_traceparent(bits: u64) -> [u8; 55] {
 pub(super) struct Forwarding {
     /// The peer of the connection.
     pub(super) peer: IpAddr,
+    /// Who asks, as far as hops are trusted.
+    pub(super) client: IpAddr,
     /// Whether the peer is a trusted hop, whose word is passed on.
     pub(super) trusted: bool,
     /// What the peer spoke with us.
@@ -112,6 +118,12 @@ pub(super) enum Scheme {
 }
 
 impl Scheme {
+    /// What the client of `session` speaks with us.
+    pub(super) fn of(session: &Session) -> Scheme {
+        let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
+        if is_encrypted { Scheme::Https } else { Scheme::Http }
+    }
+
     const fn name(self) -> &'static str {
         match self {
             Scheme::Http => "http",
@@ -130,27 +142,49 @@ pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding:
         request.insert_header(TRACEPARENT, new_traceparent(bits).as_slice())?;
     }
     let peer = forwarding.peer.to_canonical();
-    if forwarding.trusted {
-        if request.headers.contains_key(FORWARDED) {
-            request.append_header(FORWARDED, forwarded_for(peer, forwarding.scheme))?;
-        }
-        request.append_header(FORWARDED_FOR, address_text(peer))?;
-        // A hop that ends TLS says so; of one that does not, nobody else could.
-        if !request.headers.contains_key(FORWARDED_PROTO) {
-            request.insert_header(FORWARDED_PROTO, HeaderValue::from_static(forwarding.scheme.name()))?;
-        }
-    } else {
+    let scheme = HeaderValue::from_static(forwarding.scheme.name());
+    // CGI makes `HTTP_PROXY` of it, and libraries their proxy of that (CVE-2016-5385); nobody else knows it.
+    request.remove_header("proxy");
+    if !forwarding.trusted {
         drop_claims(request);
         request.insert_header(FORWARDED_FOR, address_text(peer))?;
-        request.insert_header(FORWARDED_PROTO, HeaderValue::from_static(forwarding.scheme.name()))?;
+        request.insert_header(FORWARDED_PROTO, scheme)?;
+        return Ok(());
+    }
+    if request.headers.contains_key(REAL_IP) {
+        request.insert_header(REAL_IP, address_text(forwarding.client.to_canonical()))?;
+    }
+    if request.headers.contains_key(FORWARDED) {
+        request.append_header(FORWARDED, forwarded_for(peer, forwarding.scheme))?;
+    }
+    extend_chain(request, peer)?;
+    // A hop that ends TLS says so; of one that does not, nobody else could.
+    if !request.headers.contains_key(FORWARDED_PROTO) {
+        request.insert_header(FORWARDED_PROTO, scheme)?;
     }
     Ok(())
 }
 
-/// Removes what only a trusted hop may say. Some origins take the host or the path from it.
+/// Puts `peer` at the end of the one line of `X-Forwarded-For` that there is then.
+fn extend_chain(request: &mut RequestHeader, peer: IpAddr) -> Result<()> {
+    let mut chain = Vec::new();
+    for line in request.headers.get_all(FORWARDED_FOR) {
+        chain.extend_from_slice(line.as_bytes());
+        chain.extend_from_slice(b", ");
+    }
+    chain.extend_from_slice(address_text(peer).as_bytes());
+    request.insert_header(FORWARDED_FOR, chain)
+}
+
+/// Removes what only a trusted hop may say. Some origins take the host, the path or the address from it.
 fn drop_claims(request: &mut RequestHeader) {
     let is_claim = |name: &&HeaderName| match name.as_str() {
-        "forwarded" | "x-real-ip" | "x-original-url" | "x-rewrite-url" | "x-original-host" | "x-host" => true,
+        "forwarded" | "x-forwarded" | "x-original-url" | "x-rewrite-url" | "x-original-host" | "x-host" => {
+            true
+        }
+        "x-real-ip" | "true-client-ip" | "client-ip" | "x-client-ip" | "x-cluster-client-ip" => true,
+        // Cloudflare's and Fastly's, which are no stranger's to say.
+        "cf-connecting-ip" | "cf-connecting-ipv6" | "fastly-client-ip" => true,
         name => name.starts_with("x-forwarded-"),
     };
     let claims: Vec<HeaderName> = request.headers.keys().filter(is_claim).cloned().collect();
@@ -206,7 +240,8 @@ mod tests {
 
     fn sent(headers: &[(&'static str, &str)], trusted: bool, name: &str) -> Vec<String> {
         let mut request = request(headers);
-        let forwarding = Forwarding { peer: "192.0.2.9".parse().unwrap(), trusted, scheme: Scheme::Http };
+        let (peer, client) = ("192.0.2.9".parse().unwrap(), "198.51.100.7".parse().unwrap());
+        let forwarding = Forwarding { peer, client, trusted, scheme: Scheme::Http };
         write_upstream(&mut request, 7, forwarding).unwrap();
         let values = request.headers.get_all(name).into_iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect()
@@ -219,6 +254,11 @@ mod tests {
             ("forwarded", "for=203.0.113.1"),
             ("x-forwarded-prefix", "/checkout"),
             ("x-original-url", "/checkout"),
+            ("x-forwarded", "for=203.0.113.1"),
+            ("x-real-ip", "203.0.113.1"),
+            ("true-client-ip", "203.0.113.1"),
+            ("client-ip", "203.0.113.1"),
+            ("proxy", "http://203.0.113.1/"),
         ];
         assert_eq!(sent(&claims, false, "x-forwarded-for"), ["192.0.2.9"]);
         for (claim, _) in &claims[1..] {
@@ -236,10 +276,25 @@ mod tests {
     #[test]
     fn a_trusted_hop_is_appended_to_the_chain() {
         let claims = [("x-forwarded-for", "203.0.113.1")];
-        assert_eq!(sent(&claims, true, "x-forwarded-for"), ["203.0.113.1", "192.0.2.9"]);
+        assert_eq!(sent(&claims, true, "x-forwarded-for"), ["203.0.113.1, 192.0.2.9"]);
+        let claims = [("x-forwarded-for", "203.0.113.1"), ("x-forwarded-for", "203.0.113.2, 10.0.0.1")];
+        let joined = ["203.0.113.1, 203.0.113.2, 10.0.0.1, 192.0.2.9"];
+        assert_eq!(sent(&claims, true, "x-forwarded-for"), joined);
+        assert_eq!(sent(&[], true, "x-forwarded-for"), ["192.0.2.9"]);
         let claims = [("forwarded", "for=203.0.113.1"), ("x-forwarded-host", "shop.test")];
         assert_eq!(sent(&claims, true, "forwarded"), ["for=203.0.113.1", "for=192.0.2.9;proto=http"]);
         assert_eq!(sent(&claims, true, "x-forwarded-host"), ["shop.test"]);
+    }
+
+    #[test]
+    fn a_trusted_hops_client_does_not_choose_the_address_that_a_shop_may_read() {
+        let claims =
+            [("x-real-ip", "203.0.113.1"), ("proxy", "203.0.113.1"), ("true-client-ip", "198.51.100.7")];
+        assert_eq!(sent(&claims, true, "x-real-ip"), ["198.51.100.7"]);
+        assert!(sent(&claims, true, "proxy").is_empty());
+        // This one only a hop that writes it can know.
+        assert_eq!(sent(&claims, true, "true-client-ip"), ["198.51.100.7"]);
+        assert!(sent(&[], true, "x-real-ip").is_empty());
     }
 
     #[test]

@@ -22,8 +22,9 @@ use super::context::{Context, Fate, Judged, Worth};
 use super::deadline::Deadline;
 use super::identity::random_bits;
 use super::learning;
+use super::room::{Room, Taken};
 use super::strain::Rung;
-use super::upload::{self, Room, Taken, Upload};
+use super::upload::{self, Upload};
 use crate::classify::entry::entry;
 use crate::classify::head::Head;
 use crate::classify::{graphql, path};
@@ -131,7 +132,7 @@ async fn take_in_body(
 ) -> Result<(), Rejection> {
     // Else bytes of a next request, sent early, would look like a client that left.
     session.as_downstream_mut().set_pipelining_enabled(true);
-    let upload = room.take_in(session.as_downstream_mut(), &mut ctx.taken).await;
+    let upload = upload::take_in(room, session.as_downstream_mut(), &mut ctx.taken).await;
     let has_body = !matches!(upload, Upload::Absent);
     match upload {
         Upload::Absent => {}
@@ -230,6 +231,14 @@ pub(super) fn body_bytes_max(serving: &Serving, ctx: &Context) -> u64 {
         // Nobody is refused for a class, but what it allows more is allowed.
         Mode::Observe => of_class.unwrap_or(of_process).max(of_process),
     }
+}
+
+/// Whether the request may make a WebSocket of its connection: by its own class as well.
+pub(super) fn may_upgrade(ctx: &Context) -> bool {
+    let Some(judged) = &ctx.judged else { return true };
+    let policy = &judged.running.generation.policy;
+    let is_observed = policy.core.mode_of(judged.class) == Mode::Observe;
+    is_observed || policy.settings(judged.own_class).may_upgrade
 }
 
 /// Whether the body is no longer than it may be, as far as its length is known before it is sent on.

@@ -5,6 +5,7 @@
 //! `cli/serve.rs`) is the only place that knows Pingora.
 
 mod identity;
+mod room;
 mod hold;
 mod deadline;
 mod frames;
@@ -23,6 +24,7 @@ mod refuse;
 mod outliers;
 mod endpoints;
 mod upstream;
+mod retries;
 mod record;
 pub mod service;
 pub mod preface;

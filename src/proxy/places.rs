@@ -2,7 +2,7 @@
 //!
 //! A connection beyond that is closed before a byte of it is read, which is the
 //! cheapest answer there is. A trusted hop stands for many clients and counts only
-//! in the total. The table of addresses holds those that are connected, so that the
+//! in the total; so does this machine itself, unless the settings say otherwise. The table of addresses holds those that are connected, so that the
 //! total bounds it as well; its keys are hashes, for no address is stored.
 
 use std::hash::{BuildHasher, RandomState};
@@ -16,6 +16,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use crate::classify::sessions::network;
 use crate::config::Connections;
 use crate::telemetry::connections::TurnedAway;
+
+/// One address may have so much of all connections, where the settings say nothing: a whole office behind one, and
+/// three such before others are locked out.
+const SHARE: usize = 4;
 
 /// The connections there are.
 #[derive(Debug)]
@@ -57,6 +61,13 @@ impl Places {
         Ok(place)
     }
 
+    /// How many connections `address` may have, if that is bounded.
+    fn most_of(&self, address: IpAddr) -> Option<usize> {
+        let of_strangers =
+            || (!address.to_canonical().is_loopback()).then_some(self.limits.max.div_ceil(SHARE));
+        self.limits.per_address_max.or_else(of_strangers)
+    }
+
     /// How many connections there are.
     pub(super) fn count(&self) -> usize {
         self.in_all.load(Ordering::Relaxed)
@@ -66,7 +77,7 @@ impl Places {
 impl Place {
     /// Counts the connection for the client that it turned out to be of.
     pub(super) fn count_for(&mut self, address: IpAddr) -> Result<(), TurnedAway> {
-        let Some(most) = self.places.limits.per_address_max else { return Ok(()) };
+        let Some(most) = self.places.most_of(address) else { return Ok(()) };
         let key = self.places.hasher.hash_one(network(address));
         let mut from = self.places.from.entry(key).or_default();
         *from += 1;
@@ -115,6 +126,24 @@ mod tests {
         drop(one);
         drop(three);
         assert!(from(&places, 1).is_ok());
+    }
+
+    #[test]
+    fn without_a_setting_a_stranger_has_a_quarter_and_this_machine_all() {
+        let places = Places::new(Connections { max: 8, ..Connections::default() }, Gauge::default());
+        let kept: Vec<Place> = (0..2).map(|_| from(&places, 1).unwrap()).collect();
+        assert_eq!(from(&places, 1).err(), Some(TurnedAway::TooManyOfAddress));
+        drop(kept);
+        for address in ["127.0.0.1", "::1", "::ffff:127.0.0.2"] {
+            let kept: Vec<Place> = (0..8)
+                .map(|_| {
+                    let mut place = places.take().unwrap();
+                    place.count_for(address.parse().unwrap()).unwrap();
+                    place
+                })
+                .collect();
+            assert_eq!(places.count(), kept.len());
+        }
     }
 
     #[test]

@@ -64,9 +64,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for EitherHttp<A> {
         let speaks_http2 = match stream.selected_alpn_proto() {
             Some(ALPN::H2) => true,
             _ if stream.get_ssl_digest().is_some() => false,
-            _ => tokio::time::timeout(limits.idle, is_http2(&mut stream)).await.ok()??,
+            _ => tokio::time::timeout(limits.first(), is_http2(&mut stream)).await.ok()??,
         };
-        let deadline = Deadline::of_connection(clock, limits.idle);
+        let deadline = Deadline::of_connection(clock, &limits);
         if speaks_http2 {
             let guarded = Box::new(Guarded::http2(stream, deadline.clone(), self.serving.clone()));
             within(deadline, self.http2.process_new(guarded, shutdown)).await?

@@ -15,7 +15,7 @@ use super::learning;
 use crate::clock::Clock;
 use crate::policy::compiled::CompiledPolicy;
 use crate::serving::Serving;
-use crate::telemetry::access_log::Record;
+use crate::telemetry::access_log::{Record, loggable};
 use crate::telemetry::refusals::{Refusal, redacted};
 use crate::telemetry::rejection::Rejection;
 
@@ -93,7 +93,7 @@ fn log_record(
         time: Clock::wall().as_secs_f64(),
         request_id: identity::request_id(&request.headers, ctx.bits),
         method: request.method.to_string(),
-        path: request.uri.path().to_owned(),
+        path: loggable(request.uri.path()).to_owned(),
         class: ctx.judged.as_ref().map(class_name).unwrap_or_default().to_owned(),
         class_by: ctx.judged.as_ref().map_or("", |judged| judged.class_by.name()),
         generation: ctx.judged.as_ref().map_or(0, |judged| judged.running.generation.number),

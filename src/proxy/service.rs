@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{CONTENT_LENGTH, EXPECT, SET_COOKIE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, SET_COOKIE, UPGRADE};
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -20,9 +20,10 @@ use plimsoll_core::controller::Outcome;
 use plimsoll_core::time::Time;
 use tokio::sync::{Semaphore, watch};
 
-use super::context::{Context, Fate, Judged};
+use super::context::{Context, Fate};
 use super::endpoints::SystemResolver;
-use super::failure::{is_unreachable, outcome_of, outcome_of_status, status_of};
+use super::failure::{is_endpoints, is_unreachable, outcome_of, outcome_of_status, status_of};
+use super::hold::Hold;
 use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
 use super::learning;
@@ -30,12 +31,15 @@ use super::media::{accepts_events, has_no_body, is_event_stream, is_unbuffered};
 use super::outliers::Fared;
 use super::record;
 use super::refuse::Refused;
+use super::retries;
+use super::room::Room;
 pub use super::strain::Strain;
-use super::upload::{Room, expects_continue};
+use super::upload::{BUFFER_BYTES, expects_continue};
 pub use super::upstream::UpstreamError;
 use super::upstream::Upstreams;
 use crate::hygiene::Flaw;
 use crate::serving::Serving;
+use crate::telemetry::access_log::loggable;
 use crate::telemetry::metrics::observe;
 use crate::telemetry::rejection::Rejection;
 
@@ -49,13 +53,18 @@ const FINISH_MAX: Duration = CLIENT_STALL_MAX.saturating_mul(2);
 const STREAMS_MAX: usize = 10_000;
 /// Buffers for bodies without a seat, unless the settings say otherwise: 64 MiB of memory.
 const UPLOAD_BUFFERS_MAX: usize = 1_024;
+/// Responses held back, unless the settings say otherwise: a thousand of the largest.
+const HELD_BYTES_MAX: usize = 256 << 20;
 
 /// The proxy.
 pub struct Plimsoll {
     serving: Arc<Serving>,
     upstreams: Vec<Arc<Upstreams>>,
     streams: Arc<Semaphore>,
+    /// For bodies of requests.
     room: Room,
+    /// For responses.
+    hold_room: Room,
     strain: Strain,
 }
 
@@ -77,8 +86,12 @@ impl Plimsoll {
             upstreams,
             streams: Arc::new(Semaphore::new(serving.config.streams_max.unwrap_or(STREAMS_MAX))),
             room: Room::new(
-                serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX),
+                serving.config.upload_buffers_max.unwrap_or(UPLOAD_BUFFERS_MAX) * BUFFER_BYTES,
                 serving.metrics.upload_bytes.clone(),
+            ),
+            hold_room: Room::new(
+                serving.config.held_bytes_max.unwrap_or(HELD_BYTES_MAX),
+                serving.metrics.held_bytes.clone(),
             ),
             strain: Strain::default(),
             serving,
@@ -100,7 +113,7 @@ impl Plimsoll {
     }
 
     fn upstreams(&self, ctx: &Context) -> &Upstreams {
-        &self.upstreams[pool_of(ctx)]
+        &self.upstreams[ctx.pool()]
     }
 
     /// What is left at `now` of the time the request may take in all.
@@ -146,6 +159,7 @@ impl Plimsoll {
         let mut retry_after = retry_after;
         let status = match rejection {
             Rejection::Flawed(flaw) => flaw.status(),
+            Rejection::Unparsed => StatusCode::BAD_REQUEST,
             Rejection::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
             Rejection::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Rejection::StreamsFull => StatusCode::SERVICE_UNAVAILABLE,
@@ -266,9 +280,13 @@ impl ProxyHttp for Plimsoll {
         ctx: &mut Box<Context>,
     ) -> Result<()> {
         if let Some(peer) = ctx.peer {
-            let scheme = scheme(session);
-            let forwarding = Forwarding { peer, trusted: self.serving.hops.contains(peer), scheme };
+            let (client, trusted) = (ctx.client.unwrap_or(peer), self.serving.hops.contains(peer));
+            let forwarding = Forwarding { peer, client, trusted, scheme: Scheme::of(session) };
             identity::write_upstream(request, ctx.bits, forwarding)?;
+        }
+        // Without them it is a request like any other, and Pingora takes a 101 for a mistake of the shop's.
+        if !intake::may_upgrade(ctx) && request.remove_header(&UPGRADE).is_some() {
+            request.remove_header(&CONNECTION);
         }
         // It was told to continue before it had a seat.
         if expects_continue(session.req_header()) {
@@ -359,7 +377,7 @@ impl ProxyHttp for Plimsoll {
             // What is passed on as it comes may as well be late because its reader is slow.
             return Err(if ctx.hold.is_large() { late.into_down() } else { late.into_up() });
         }
-        ctx.hold.take(body, end_of_stream, now);
+        ctx.hold.take(body, end_of_stream, now, &self.hold_room);
         if ctx.hold.is_large() && !end_of_stream && ctx.permit.is_some() {
             // A long download goes at its reader's pace from here on; with a place among the streams
             // it needs no seat. Without one it keeps its seat.
@@ -399,13 +417,23 @@ impl ProxyHttp for Plimsoll {
     ) -> Box<Error> {
         self.serving.metrics.upstreams.connect_failures.inc();
         self.observe_endpoint(ctx, Fared::Failed, self.serving.clock.now());
-        // Nothing was sent, so another endpoint may be asked whatever the method.
-        let is_left = ctx.tries < self.upstreams(ctx).tries_max();
-        let may_retry = is_left && is_retried(ctx) && self.serving.pools[pool_of(ctx)].gate.may_retry();
-        if may_retry {
-            self.serving.metrics.upstreams.retries.inc();
-        }
-        error.set_retry(may_retry);
+        error.set_retry(retries::goes_elsewhere(&self.serving, ctx, self.upstreams(ctx).tries_max()));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Box<Context>,
+        was_kept: bool,
+    ) -> Box<Error> {
+        let mut error = error.more_context(format!("Peer: {peer}"));
+        // Pingora knows of some errors only that they mean something else on a connection that was kept.
+        error.retry.decide_reuse(was_kept);
+        let endpoints = self.upstreams(ctx).tries_max();
+        error.set_retry(error.retry() && retries::is_sent_again(&self.serving, session, ctx, endpoints));
         error
     }
 
@@ -448,6 +476,7 @@ impl ProxyHttp for Plimsoll {
         }
         ctx.stream = None;
         ctx.taken = None;
+        ctx.hold = Hold::default();
         record::record(&self.serving, session, error, ctx);
     }
 
@@ -455,31 +484,10 @@ impl ProxyHttp for Plimsoll {
     fn request_summary(&self, session: &Session, ctx: &Box<Context>) -> String {
         let request = session.req_header();
         let request_id = identity::request_id(&request.headers, ctx.bits);
-        format!("{} {}, request {request_id}", request.method, request.uri.path())
+        format!("{} {}, request {request_id}", request.method, loggable(request.uri.path()))
     }
 
     fn suppress_error_log(&self, _session: &Session, _ctx: &Box<Context>, error: &Error) -> bool {
         *error.esource() == ErrorSource::Downstream
     }
-}
-
-fn pool_of(ctx: &Context) -> usize {
-    ctx.judged.as_ref().map_or(0, |judged| judged.pool)
-}
-
-/// Whether its class has a request tried again that no endpoint has seen.
-fn is_retried(ctx: &Context) -> bool {
-    let settings = |judged: &Judged| judged.running.generation.policy.settings(judged.class).retried;
-    ctx.judged.as_ref().is_none_or(settings)
-}
-
-/// Whether its endpoint left a request without any answer. What it could not be reached for is noted by then.
-fn is_endpoints(error: &Error, ctx: &Context) -> bool {
-    let is_upstreams = *error.esource() == ErrorSource::Upstream && !is_unreachable(error);
-    ctx.is_sent && ctx.first_byte.is_none() && (is_upstreams || ctx.is_upstream_late())
-}
-
-fn scheme(session: &Session) -> Scheme {
-    let is_encrypted = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-    if is_encrypted { Scheme::Https } else { Scheme::Http }
 }

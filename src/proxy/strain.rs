@@ -8,6 +8,8 @@
 //! A rung is left when there is some way to the threshold again, so that it is not
 //! entered and left with every request.
 
+mod groups;
+
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -135,12 +137,10 @@ async fn delay_over(time: Duration, clock: Clock) -> Duration {
     shortest
 }
 
-/// The least of what the container and the machine have.
+/// The least of what the container, or the service, and the machine have.
 fn memory_of_system() -> Option<u64> {
-    let container = fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let container = container.and_then(|text| text.trim().parse().ok());
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
-    [container, machine].into_iter().flatten().min()
+    [groups::memory_bytes_max(), machine].into_iter().flatten().min()
 }
 
 fn resident_bytes() -> Option<u64> {

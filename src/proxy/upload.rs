@@ -10,7 +10,6 @@
 //! trickles; but the other choice, a refusal, would let some thousand slow uploads
 //! lock every order out.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::CONTENT_LENGTH;
@@ -18,29 +17,14 @@ use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::http::v1::common::is_expect_continue_req;
 use pingora_core::{Error, Result};
 use pingora_http::RequestHeader;
-use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::guard::READ_MAX;
+use super::room::{Room, Taken};
 
 /// What Pingora keeps of a body. It lets go of all of it when there is more.
 pub(super) const BUFFER_BYTES: usize = 64 * 1024;
 /// How long it may take until that is there: 6.5 KB/s, which a telephone has in a train.
 const TIME_MAX: Duration = Duration::from_secs(10);
-
-/// Memory for the beginnings of all bodies.
-#[derive(Debug)]
-pub(super) struct Room {
-    bytes: Arc<Semaphore>,
-    taken: Gauge,
-}
-
-/// Memory that one body takes. Given back when it is dropped.
-#[derive(Debug)]
-pub(super) struct Taken {
-    permit: OwnedSemaphorePermit,
-    taken: Gauge,
-}
 
 /// How taking in ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,69 +41,41 @@ pub(super) enum Upload {
     Unframed,
 }
 
-impl Room {
-    /// Room for so many whole buffers; `taken` tells how many bytes of it are in use.
-    pub(super) fn new(buffers: usize, taken: Gauge) -> Room {
-        let bytes = (buffers * BUFFER_BYTES).min(Semaphore::MAX_PERMITS);
-        Room { bytes: Arc::new(Semaphore::new(bytes)), taken }
+/// Takes in the beginning of the body of the request that `downstream` has read, and puts what it takes of
+/// `room` into `taken`.
+pub(super) async fn take_in(
+    room: &Room,
+    downstream: &mut ServerSession,
+    taken: &mut Option<Taken>,
+) -> Upload {
+    if downstream.is_body_done() {
+        return Upload::Absent;
     }
-
-    /// Takes in the beginning of the body of the request that `downstream` has read, and puts what it
-    /// takes of this room into `taken`.
-    pub(super) async fn take_in(&self, downstream: &mut ServerSession, taken: &mut Option<Taken>) -> Upload {
-        if downstream.is_body_done() {
-            return Upload::Absent;
-        }
-        let read = async {
-            welcome(downstream).await?;
-            self.read(downstream, taken).await
-        };
-        match tokio::time::timeout(TIME_MAX, read).await {
-            Ok(Ok(upload)) => upload,
-            Ok(Err(error)) if is_unframed(&error) => Upload::Unframed,
-            Ok(Err(_)) | Err(_) => Upload::Broken,
-        }
-    }
-
-    /// Reads the body to where Pingora finds it when it is sent upstream.
-    async fn read(&self, downstream: &mut ServerSession, taken: &mut Option<Taken>) -> Result<Upload> {
-        let fits = declared_length(downstream.req_header()).is_some_and(|length| length <= BUFFER_BYTES);
-        downstream.enable_retry_buffering();
-        let mut length = 0;
-        while !downstream.is_body_done() && (fits || length + READ_MAX <= BUFFER_BYTES) {
-            // Nothing more to read ends the body as well: HTTP/2 trailers come after it.
-            let Some(bytes) = downstream.read_request_body().await? else { break };
-            length += bytes.len();
-            if !self.take(bytes.len(), taken) {
-                return Ok(Upload::NoRoom);
-            }
-        }
-        Ok(Upload::TakenIn)
-    }
-
-    fn take(&self, bytes: usize, taken: &mut Option<Taken>) -> bool {
-        let count = u32::try_from(bytes).expect("a read takes in 16 KiB at most");
-        let Ok(permit) = self.bytes.clone().try_acquire_many_owned(count) else { return false };
-        self.taken.inc_by(i64::from(count));
-        match taken {
-            Some(taken) => taken.permit.merge(permit),
-            None => *taken = Some(Taken { permit, taken: self.taken.clone() }),
-        }
-        true
+    let read = async {
+        welcome(downstream).await?;
+        read(room, downstream, taken).await
+    };
+    match tokio::time::timeout(TIME_MAX, read).await {
+        Ok(Ok(upload)) => upload,
+        Ok(Err(error)) if is_unframed(&error) => Upload::Unframed,
+        Ok(Err(_)) | Err(_) => Upload::Broken,
     }
 }
 
-impl Taken {
-    /// How many bytes of the body are in.
-    pub(super) fn bytes(&self) -> usize {
-        self.permit.num_permits()
+/// Reads the body to where Pingora finds it when it is sent upstream.
+async fn read(room: &Room, downstream: &mut ServerSession, taken: &mut Option<Taken>) -> Result<Upload> {
+    let fits = declared_length(downstream.req_header()).is_some_and(|length| length <= BUFFER_BYTES);
+    downstream.enable_retry_buffering();
+    let mut length = 0;
+    while !downstream.is_body_done() && (fits || length + READ_MAX <= BUFFER_BYTES) {
+        // Nothing more to read ends the body as well: HTTP/2 trailers come after it.
+        let Some(bytes) = downstream.read_request_body().await? else { break };
+        length += bytes.len();
+        if !room.take(bytes.len(), taken) {
+            return Ok(Upload::NoRoom);
+        }
     }
-}
-
-impl Drop for Taken {
-    fn drop(&mut self) {
-        self.taken.dec_by(self.permit.num_permits() as i64);
-    }
+    Ok(Upload::TakenIn)
 }
 
 /// Tells a client that waits for it to go on. The connection lives on: Pingora would close it after any
@@ -147,24 +103,4 @@ fn is_unframed(error: &Error) -> bool {
 /// The length of the body, if the head tells it.
 pub(super) fn declared_length(request: &RequestHeader) -> Option<usize> {
     request.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn room_is_taken_up_to_its_bound_and_given_back() {
-        let in_use = Gauge::default();
-        let room = Room::new(1, in_use.clone());
-        let (mut one, mut other) = (None, None);
-        assert!(room.take(BUFFER_BYTES - 1, &mut one));
-        assert!(room.take(1, &mut other));
-        assert!(!room.take(1, &mut other));
-        assert_eq!(in_use.get(), BUFFER_BYTES as i64);
-        drop(other);
-        assert!(room.take(1, &mut one));
-        drop(one);
-        assert_eq!(in_use.get(), 0);
-    }
 }

@@ -5,7 +5,8 @@
 //! a slow terminal must not slow a shop down. Sampling goes by request id, so
 //! all proxies of a chain that share the id log the same requests.
 //!
-//! No cookie, address or query is written; the session is a keyed hash that
+//! No cookie, address or query is written, and no parameter of a path, which
+//! may be a session (`;jsessionid=`); the session is a keyed hash that
 //! means nothing outside this process.
 
 use std::io::Write;
@@ -27,7 +28,7 @@ pub struct Record {
     pub request_id: String,
     /// Its method.
     pub method: String,
-    /// Its path as it was sent, without the query.
+    /// Its path as it was sent, as far as it is [`loggable`].
     pub path: String,
     /// Its class.
     pub class: String,
@@ -49,6 +50,12 @@ pub struct Record {
     pub upstream_ms: f64,
     /// Time from the head to the end.
     pub total_ms: f64,
+}
+
+/// A path up to its first parameter (RFC 3986, section 3.3): some servers keep the session of a client without
+/// cookies there.
+pub fn loggable(path: &str) -> &str {
+    path.split(';').next().unwrap_or_default()
 }
 
 /// Where records go.
@@ -99,6 +106,18 @@ impl AccessLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_logged_up_to_its_first_parameter() {
+        for (path, logged) in [
+            ("/cart/7", "/cart/7"),
+            ("/cart;jsessionid=5A?x", "/cart"),
+            ("/a;v=1/b;jsessionid=5A", "/a"),
+            (";", ""),
+        ] {
+            assert_eq!(loggable(path), logged);
+        }
+    }
 
     #[test]
     fn a_record_that_the_writer_has_no_room_for_is_counted() {

@@ -82,6 +82,8 @@ pub struct Metrics {
     pub value_skipped: Counter,
     /// Bytes of bodies that are held until their requests are over.
     pub upload_bytes: Gauge,
+    /// Bytes of responses that are held back, or not yet taken by their readers.
+    pub held_bytes: Gauge,
     /// Bodies that were not waited for, because too much is held already.
     pub uploads_without_room: Counter,
     /// Records the access log was too slow for.
@@ -137,6 +139,7 @@ impl Default for Metrics {
             rollbacks: registered(registry, "rollbacks", "Generations gone back from, by cause"),
             value_skipped: registered(registry, "value_skipped", "Value head runs nobody needed"),
             upload_bytes: registered(registry, "upload_bytes", "Bytes of bodies held"),
+            held_bytes: registered(registry, "held_bytes", "Bytes of responses held"),
             uploads_without_room: registered(registry, "uploads_without_room", no_room),
             access_log_dropped: registered(registry, "access_log_dropped", dropped),
             generation: registered(registry, "generation", "The generation in force"),

@@ -15,12 +15,19 @@ pub enum Rejection {
     StreamsFull,
     /// It is one of the less important half, and the process near its end.
     Strained,
+    /// The parser made nothing of its head, and answered by itself.
+    Unparsed,
 }
 
 impl Rejection {
     pub(super) fn all() -> impl Iterator<Item = Rejection> {
-        let others =
-            [Rejection::IncompleteBody, Rejection::RateLimited, Rejection::StreamsFull, Rejection::Strained];
+        let others = [
+            Rejection::IncompleteBody,
+            Rejection::RateLimited,
+            Rejection::StreamsFull,
+            Rejection::Strained,
+            Rejection::Unparsed,
+        ];
         Flaw::ALL.map(Rejection::Flawed).into_iter().chain(others)
     }
 
@@ -32,6 +39,7 @@ impl Rejection {
             Rejection::RateLimited => Flaw::ALL.len() + 1,
             Rejection::StreamsFull => Flaw::ALL.len() + 2,
             Rejection::Strained => Flaw::ALL.len() + 3,
+            Rejection::Unparsed => Flaw::ALL.len() + 4,
         }
     }
 
@@ -43,6 +51,7 @@ impl Rejection {
             Rejection::RateLimited => "rate_limited",
             Rejection::StreamsFull => "streams_full",
             Rejection::Strained => "self_protection",
+            Rejection::Unparsed => "unparsed",
         }
     }
 }

@@ -21,7 +21,8 @@ pub struct UpstreamMetrics {
 impl UpstreamMetrics {
     pub(super) fn new(registry: &mut Registry) -> UpstreamMetrics {
         let connect_failures = "Connections to upstreams that failed";
-        let retries = "Requests tried at another endpoint after the first could not be connected";
+        let retries =
+            "Requests tried again after one endpoint could not be connected, or had closed a kept connection";
         let lookup_failures = "Names of endpoints that could not be looked up";
         let ejections = "Endpoints left alone, because requests failed there";
         UpstreamMetrics {

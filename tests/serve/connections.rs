@@ -50,6 +50,19 @@ async fn an_idle_connection_is_closed() {
 }
 
 #[tokio::test]
+async fn a_connection_that_never_asks_is_closed_long_before_one_that_has() {
+    let proxy = limited("{ head: 200ms, idle: 1h }").await;
+    let mut served = proxy.client().await;
+    assert_eq!(served.exchange("GET /", "").await.status(), 200);
+    for beginning in ["", "PRI * HTTP/2.0\r\n\r\nSM"] {
+        let mut silent = proxy.client().await;
+        silent.send(beginning).await;
+        assert!(silent.rest().await.is_empty(), "{beginning}");
+    }
+    assert_eq!(served.exchange("GET /", "").await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_connection_ends_after_so_many_requests_and_says_so() {
     let proxy = limited("{ requests_max: 2 }").await;
     let mut client = proxy.client().await;

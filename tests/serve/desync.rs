@@ -21,7 +21,6 @@ fn bytes(row: &str) -> Vec<u8> {
         '␁' => vec![1],
         '␉' => vec![b'\t'],
         '␡' => vec![0x7f],
-        'ÿ' => vec![0xff],
         character => vec![u8::try_from(character).unwrap()],
     };
     row.chars().flat_map(byte).collect()
@@ -217,24 +216,35 @@ async fn servers_of_others_read_what_the_table_says_or_refuse_it() {
     assert!(found.is_empty(), "{} differ:\n{}", found.len(), found.join("\n"));
 }
 
+fn rejections(kind: &str) -> String {
+    format!("plimsoll_rejections_total{{kind=\"{kind}\"}}")
+}
+
 #[tokio::test]
 async fn every_refusal_is_counted_by_its_reason() {
     let proxy = Process::before(echo().await).await;
     let rows = [
-        ("GET / HTTP/1.1⏎⏎", "missing_host"),
-        ("GET / HTTP/1.1⏎Host: a b⏎⏎", "invalid_host"),
-        ("GET / HTTP/1.1␊Host: shop.test⏎⏎", "line_end"),
-        ("GET /%00 HTTP/1.1⏎Host: shop.test⏎⏎", "path_escape"),
-        ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: gzip, chunked⏎⏎0⏎⏎", "transfer_encoding"),
-        ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked⏎⏎x⏎", "chunk"),
+        ("GET / HTTP/1.1⏎⏎", 400, "missing_host"),
+        ("GET / HTTP/1.1⏎Host: a b⏎⏎", 400, "invalid_host"),
+        ("GET / HTTP/1.1␊Host: shop.test⏎⏎", 400, "line_end"),
+        ("GET /%00 HTTP/1.1⏎Host: shop.test⏎⏎", 400, "path_escape"),
+        ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: gzip, chunked⏎⏎0⏎⏎", 400, "transfer_encoding"),
+        ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked⏎⏎x⏎", 400, "chunk"),
+        ("CONNECT shop.test:80 HTTP/1.1⏎Host: shop.test:80⏎⏎", 405, "method"),
+        ("GET / HTTP/1.1⏎Host : shop.test⏎⏎", 400, "unparsed"),
     ];
-    for (row, kind) in rows {
+    for (row, status, kind) in rows {
         let mut client = proxy.client().await;
         client.send(bytes(row)).await;
-        assert_eq!(client.message().await.unwrap().status(), 400, "{row}");
-        let series = format!("plimsoll_rejections_total{{kind=\"{kind}\"}}");
-        assert_eq!(proxy.metric(&series).await, 1.0, "{row}");
+        assert_eq!(client.message().await.unwrap().status(), status, "{row}");
+        assert_eq!(proxy.metric(&rejections(kind)).await, 1.0, "{row}");
     }
+    // After a request that was in order, and once whatever follows.
+    let mut client = proxy.client().await;
+    assert_eq!(client.exchange("GET /", "").await.status(), 200);
+    client.send(bytes("GET / HTTP/1.1⏎Host: shop.test⏎A: ␁⏎⏎")).await;
+    assert_eq!(client.message().await.unwrap().status(), 400);
+    assert_eq!(proxy.metric(&rejections("unparsed")).await, 2.0);
 }
 
 #[tokio::test]

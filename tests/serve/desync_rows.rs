@@ -1,7 +1,7 @@
 //! Requests that two servers may read in two ways, and the one reading that may come of each.
 //!
 //! In a request, `⏎` stands for CR LF, `␊` for a bare LF, `␍` for a bare CR, `␀`, `␁`, `␉` and `␡` for these
-//! control characters, and `ÿ` for a byte that is no UTF-8. A reading is method, target, host and body.
+//! control characters, and a letter of Latin-1 for its byte alone, which is no UTF-8. A reading is method, target, host and body.
 
 /// What comes of a request.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub(crate) const HOSTS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.1⏎Host: [::1]:80⏎⏎", Read("GET / [::1]:80 ")),
     ("GET / HTTP/1.1⏎Host:␉shop.test ⏎⏎", OK),
     ("GET / HTTP/1.0⏎Host: shop.test⏎⏎", OK),
-    ("GET / HTTP/1.0⏎⏎", Read("GET / - ")),
+    ("GET / HTTP/1.0⏎⏎", Refused(400)),
     ("GET http://shop.test/ HTTP/1.1⏎Host: shop.test⏎⏎", OK),
     ("GET http://shop.test HTTP/1.1⏎Host: shop.test⏎⏎", OK),
     ("GET http://shop.test/a/../b?c HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /b?c shop.test ")),
@@ -68,6 +68,13 @@ pub(crate) const HOSTS: &[(&str, Outcome)] = &[
     ("GET / HTTP/1.1⏎Host: shop.test:80:80⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: *⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: [::1]⏎⏎", Read("GET / [::1] ")),
+    ("GET / HTTP/1.1⏎Host: shop.test.⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test.:80⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test..⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: .shop.test⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: .⏎⏎", Refused(400)),
+    ("GET http://shop.test./ HTTP/1.1⏎Host: shop.test.⏎⏎", Refused(400)),
+    ("GET http://shop.test./ HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
 ];
 
 /// How long the body is.
@@ -255,6 +262,14 @@ pub(crate) const TARGETS: &[(&str, Outcome)] = &[
     ("GET /a//../b HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /b shop.test ")),
     ("GET /%ff HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /%ff shop.test ")),
     ("GET /a/b/.. HTTP/1.1⏎Host: shop.test⏎⏎", Read("GET /a/ shop.test ")),
+    ("GET /À®À®/x HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /aÀ¯..À¯b HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /À%ae%c0®/x HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /à\u{80}¯ HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /ð\u{80}\u{80}¯ HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /ø\u{80}\u{80}\u{80}¯ HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /%f8%80%80%80%af HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
+    ("GET /%fc%80%80%80%80%af HTTP/1.1⏎Host: shop.test⏎⏎", Refused(400)),
 ];
 
 /// How lines and fields are written.

@@ -14,6 +14,7 @@ mod harness;
 mod startup;
 mod upstreams;
 mod connections;
+mod strain;
 mod clients;
 mod uploads;
 mod streams;

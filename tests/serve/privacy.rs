@@ -1,18 +1,20 @@
 //! Nothing that tells who somebody is leaves the process on our side: planted secrets are not found again.
 
 use std::fs;
+use std::path::Path;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::harness::process::{Process, Setup};
-use crate::harness::until;
+use crate::harness::process::{Process, Setup, plimsoll};
 use crate::harness::upstream::{echo, refusing, resetting};
 use crate::harness::wire::Wire;
+use crate::harness::{bounded, until};
 
 /// What is planted, each where it stands in a request; none of it is in anything that a proxy writes by itself.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 9] = [
     "secret-cookie",
+    "secret-session",
     "secret-token",
     "secret-query",
     "secret-body",
@@ -22,14 +24,29 @@ const SECRETS: [&str; 8] = [
     "203.0.113.99",
 ];
 
+/// The planted address as it would stand in a binary file.
+const ADDRESS: [u8; 4] = [203, 0, 113, 99];
+
+/// Everything that writes something down does, and `closed` is refused once its breaker is forced.
+const POLICY: &str = "version: 1
+sessions: { cookies: [session, cart_token] }
+headers: { decision: on }
+classes: { closed: {}, rest: {} }
+routes: [{ path: /closed/**, class: closed }]
+model: { may_decide: [], fallback_class: rest }
+learning: { conversion: { path: /page }, sample: 100%, draw: 0% }
+";
+
 const FIELDS: &str = "Cookie: session=secret-cookie; cart_token=secret-cookie\r\n\
                       Authorization: Bearer secret-token\r\n\
                       X-Forwarded-For: 203.0.113.99\r\n\
                       Referer: https://shop.test/?q=secret-referer\r\n";
 
 /// Requests that are in order, that are not, and that break off.
-const REQUESTS: [&str; 9] = [
+const REQUESTS: [&str; 11] = [
     "GET /page?email=secret-query HTTP/1.1\r\nHost: shop.test\r\nF\r\n",
+    "GET /page;jsessionid=secret-session?x=secret-query HTTP/1.1\r\nHost: shop.test\r\nF\r\n",
+    "GET /closed/a;jsessionid=secret-session/b HTTP/1.1\r\nHost: shop.test\r\nF\r\n",
     "POST /checkout?email=secret-query HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 11\r\nF\r\nsecret-body",
     "POST /graphql HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 31\r\nF\r\n{\"operationName\":\"secret-body\"}\n",
     "POST /cart?x=secret-query HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 99\r\nF\r\nsecret-body",
@@ -50,33 +67,74 @@ async fn ask_everything(proxy: &Process) {
     proxy.until_idle().await;
 }
 
+/// Every file below a directory, by its path.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).unwrap_or_default()));
+        }
+    }
+    found
+}
+
+fn holds(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}
+
+/// What a process shows while it runs; the id of a request that it refused.
+async fn shown(proxy: &Process) -> (Vec<(String, Vec<u8>)>, String) {
+    let mut seen = Vec::new();
+    for place in ["/metrics", "/v1/state", "/v1/refusals"] {
+        seen.push((place.to_owned(), proxy.admin(&format!("GET {place}")).await.body));
+    }
+    assert!(holds(&seen[2].1, b"/closed/"), "{:?}", String::from_utf8_lossy(&seen[2].1));
+    let refused = proxy.ask("GET /closed/a;jsessionid=secret-session?secret-query", FIELDS).await;
+    assert_eq!(refused.status(), 503);
+    let decision = refused.header("x-plimsoll-decision").unwrap();
+    (seen, decision.split_once("id=").unwrap().1.to_owned())
+}
+
+async fn explained(journal: &Path, id: &str) -> Vec<u8> {
+    let journal = journal.to_str().unwrap();
+    let command = plimsoll(&["explain", "--journal", journal, "--id", id]).output();
+    let output = bounded("an explanation", command).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    output.stdout
+}
+
 #[tokio::test]
 async fn no_secret_of_a_client_is_logged_counted_shown_or_kept() {
     let (_refusing, closed) = refusing();
     for shop in [echo().await, resetting().await, closed] {
         let directory = tempfile::tempdir().unwrap();
-        let state = directory.path().join("learned.json");
-        let settings = format!(
-            "trusted_hops: [127.0.0.1]\naccess_log: {{ sample: 100% }}\nstate_dir: \"{}\"\n",
-            directory.path().display()
-        );
-        let mut proxy = Setup::before(&[shop]).config(&settings).start().await;
+        let (state, journal) = (directory.path().join("state"), directory.path().join("journal"));
+        let settings = "trusted_hops: [127.0.0.1]\naccess_log: { sample: 100% }\n";
+        let setup = Setup::before(&[shop]).policy(POLICY).config(settings);
+        let mut proxy = setup.flag("--state-dir", &state).flag("--journal", &journal).start().await;
+        let order = r#"{"class":"closed","state":"open"}"#;
+        assert_eq!(proxy.order("PUT /v1/breakers", "", order).await.status(), 200);
         ask_everything(&proxy).await;
+        let (mut seen, refused) = shown(&proxy).await;
         until("the access log", async || proxy.output.text().contains("/checkout")).await;
-        let mut seen = vec![
-            ("metrics", proxy.admin("GET /metrics").await.text().to_owned()),
-            ("state", proxy.admin("GET /v1/state").await.text().to_owned()),
-        ];
+        let is_sampled = || files(&journal).iter().any(|(_, bytes)| holds(bytes, b"\"propensity\""));
+        until("a sample", async || is_sampled()).await;
         proxy.signal("TERM").await;
         assert!(proxy.end().await.success());
-        seen.push(("log", proxy.log.text()));
-        seen.push(("access log", proxy.output.text()));
-        seen.push(("state file", fs::read_to_string(&state).unwrap()));
-        for (place, text) in &seen {
+        let (log, access_log) = (proxy.log.text(), proxy.output.text());
+        assert!(access_log.contains("\"session\""), "there is something to look at: {access_log}");
+        seen.extend([("log".into(), log.into_bytes()), ("access log".into(), access_log.into_bytes())]);
+        seen.push(("explanation".into(), explained(&journal, &refused).await));
+        seen.extend(files(directory.path()));
+        assert!(seen.iter().any(|(place, _)| place.ends_with("learned.json")), "nothing was saved");
+        for (place, bytes) in &seen {
+            let text = String::from_utf8_lossy(bytes);
             for secret in SECRETS {
-                assert!(!text.contains(secret), "{secret} is in the {place}:\n{text}");
+                assert!(!text.contains(secret), "{secret} is in {place}:\n{text}");
             }
+            assert!(!holds(bytes, &ADDRESS), "the address is in {place}");
         }
-        assert!(seen[3].1.contains("\"session\""), "there is something to look at: {}", seen[3].1);
     }
 }

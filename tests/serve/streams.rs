@@ -1,12 +1,19 @@
 //! Bodies of any length and framing pass whole, as they come; what lasts long holds no seat.
 
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
 use crate::harness::process::{Process, Setup};
+use crate::harness::until;
 use crate::harness::upstream::{DRIP, echo, response, scripted};
 use crate::harness::wire::Wire;
 
 const LARGE: usize = 10 << 20;
 /// More of a body than is waited for.
 const BEGINNING: usize = 64 << 10;
+const SWITCHING: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 const CHUNKED: &str = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n";
 
 /// Bytes whose order tells.
@@ -196,8 +203,7 @@ async fn a_websocket_passes_bytes_both_ways_without_a_seat() {
     let shop = scripted(|mut wire| async move {
         let request = wire.message().await.unwrap();
         assert_eq!(request.header("upgrade").as_deref(), Some("websocket"));
-        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-            .await;
+        wire.send(SWITCHING).await;
         while let Ok(bytes) = wire.bytes(4).await {
             wire.send(bytes.iter().rev().copied().collect::<Vec<_>>()).await;
         }
@@ -213,6 +219,29 @@ async fn a_websocket_passes_bytes_both_ways_without_a_seat() {
     }
     client.send("last").await;
     assert_eq!(client.bytes(4).await.unwrap(), b"tsal");
+}
+
+#[tokio::test]
+async fn a_class_without_upgrades_is_a_plain_request_to_the_shop() {
+    let shop = scripted(|mut wire| async move {
+        while let Ok(request) = wire.message().await {
+            wire.send(match request.header("upgrade") {
+                Some(_) => SWITCHING.into(),
+                None => response("200 OK", "", b"plain"),
+            })
+            .await;
+        }
+    });
+    let policy = "version: 1\n\
+                  classes: { chat: {}, page: { upgrades: off }, watched: { upgrades: off, mode: observe } }\n\
+                  routes: [{ path: /chat, class: chat }, { path: /watched, class: watched }, { class: page }]\n";
+    let proxy = Setup::before(&[shop.await]).policy(policy).start().await;
+    for (target, status) in [("GET /chat", 101), ("GET /page", 200), ("GET /watched", 101)] {
+        let mut client = proxy.client().await;
+        client.ask(target, "Connection: Upgrade\r\nUpgrade: websocket\r\n").await;
+        assert_eq!(client.head().await.unwrap().status(), status, "{target}");
+    }
+    proxy.until_idle().await;
 }
 
 #[tokio::test]
@@ -239,5 +268,42 @@ async fn a_slow_first_request_byte_by_byte_is_read() {
         client.send([*byte]).await;
     }
     assert!(client.message().await.unwrap().text().starts_with("PUT /p "));
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn responses_for_which_there_is_no_room_are_passed_on_as_they_come() {
+    const HALF: usize = 100 << 10;
+    const HELD: &str = "plimsoll_held_bytes";
+    let leave = Arc::new(Semaphore::new(0));
+    let given = leave.clone();
+    let shop = scripted(move |mut wire| {
+        let given = given.clone();
+        async move {
+            let page = response("200 OK", "", &noise(2 * HALF));
+            let (begun, rest) = page.split_at(page.len() - HALF);
+            while wire.message().await.is_ok() {
+                wire.send(begun).await;
+                given.acquire().await.unwrap().forget();
+                wire.send(rest).await;
+            }
+        }
+    });
+    // For one of them, and not for two.
+    let proxy = Setup::before(&[shop.await]).config("held_bytes_max: 131072\n").start().await;
+    let mut held = proxy.client().await;
+    held.ask("GET /", "").await;
+    until("the first to be held", async || proxy.metric(HELD).await == HALF as f64).await;
+    let mut passed = proxy.client().await;
+    passed.ask("GET /", "").await;
+    assert_eq!(passed.head().await.unwrap().status(), 200);
+    let mut body = passed.bytes(HALF).await.unwrap();
+    assert!(proxy.metric(HELD).await <= 131_072.0);
+    // At its reader's pace from here on, it needs no seat.
+    proxy.until_pool("inflight", 1).await;
+    leave.add_permits(2);
+    body.extend(passed.bytes(HALF).await.unwrap());
+    assert!(body == noise(2 * HALF) && held.message().await.unwrap().body == body);
+    until("the room to be given back", async || proxy.metric(HELD).await == 0.0).await;
     proxy.until_idle().await;
 }

@@ -12,8 +12,9 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::{TcpStream, UnixDatagram};
+use tokio::process::Command;
 
-use crate::harness::process::{Process, Setup};
+use crate::harness::process::{Process, Setup, is_gone, signal_to};
 use crate::harness::upstream::{echo, response, scripted};
 use crate::harness::wire::Wire;
 use crate::harness::{bounded, until};
@@ -195,23 +196,27 @@ async fn drains_under_load_drop_no_request() {
     }
 }
 
-#[tokio::test]
-async fn an_event_stream_outlives_the_upgrade() {
-    let shop = scripted(|mut wire| async move {
+/// A shop with an event stream that lasts until its reader leaves.
+async fn streaming() -> SocketAddr {
+    scripted(|mut wire| async move {
         while let Ok(request) = wire.message().await {
             if !request.start.contains("/events") {
                 wire.send(response("200 OK", "", b"ok")).await;
                 continue;
             }
             wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n").await;
-            // Until its reader leaves.
             while wire.try_send("data: 1\n\n").await.is_ok() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         }
-    });
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_event_stream_outlives_the_upgrade() {
     let settings = "connections: { idle: 300ms }\n";
-    let mut proxy = Setup::before(&[shop.await]).policy(POLICY).config(settings).start().await;
+    let mut proxy = Setup::before(&[streaming().await]).policy(POLICY).config(settings).start().await;
     let mut reader = proxy.client().await;
     reader.ask("GET /events", "").await;
     assert_eq!(reader.head().await.unwrap().status(), 200);
@@ -225,6 +230,50 @@ async fn an_event_stream_outlives_the_upgrade() {
     }
     drop(reader);
     assert!(proxy.end().await.success());
+}
+
+#[tokio::test]
+async fn a_predecessor_that_is_told_to_end_does_not_wait_for_streams() {
+    for signal in ["TERM", "INT"] {
+        let mut proxy = Setup::before(&[streaming().await]).policy(POLICY).start().await;
+        let mut reader = proxy.client().await;
+        reader.ask("GET /events", "").await;
+        assert_eq!(reader.head().await.unwrap().status(), 200);
+        let predecessor = proxy.id();
+        proxy.upgrade().await;
+        signal_to(predecessor, signal).await;
+        // Far less than the ten minutes that it has.
+        assert!(proxy.end().await.success(), "{signal}");
+        assert_eq!(proxy.ask("GET /", "").await.status(), 200, "the successor serves");
+    }
+}
+
+/// What `parent` has started and not buried.
+fn children(parent: u32) -> Vec<u32> {
+    let is_child = |id: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // A name may have anything in it; state and parent come after it.
+        let told = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+        told == Some(parent)
+    };
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
+}
+
+#[tokio::test]
+async fn a_process_that_is_told_to_end_while_its_successor_starts_ends_with_it() {
+    let mut proxy = Setup::before(&[echo().await]).config("threads: 2\n").start().await;
+    // Whoever reads settings from a pipe waits for somebody who writes them.
+    let settings = proxy.file("plimsoll.yaml");
+    fs::remove_file(&settings).unwrap();
+    assert!(Command::new("mkfifo").arg(&settings).status().await.unwrap().success());
+    let process = proxy.id();
+    proxy.signal("USR2").await;
+    until("a successor", async || !children(process).is_empty()).await;
+    let successor = children(process)[0];
+    proxy.signal("TERM").await;
+    assert!(proxy.end().await.success());
+    until("the successor's end", async || is_gone(successor)).await;
 }
 
 #[tokio::test]

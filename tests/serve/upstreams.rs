@@ -214,16 +214,21 @@ async fn a_connection_is_used_again_only_if_nothing_is_left_on_it() {
     }
 }
 
-#[tokio::test]
-async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_an_order() {
-    let shop = scripted(|mut wire| async move {
+/// A shop that answers the first request on each connection, and resets it when it has read the second.
+async fn answering_once() -> std::net::SocketAddr {
+    scripted(|mut wire| async move {
         wire.message().await.unwrap();
         wire.send(response("200 OK", "", b"ok")).await;
         // The second request on a connection finds it closing.
         let _ = wire.message().await;
         wire.reset();
-    });
-    let proxy = Process::before(shop.await).await;
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_an_order() {
+    let proxy = Process::before(answering_once().await).await;
     let mut client = proxy.client().await;
     for _ in 0..4 {
         assert_eq!(client.exchange("GET /", "").await.status(), 200);
@@ -240,6 +245,20 @@ async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 502]);
     proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn what_a_closing_connection_left_unanswered_is_not_asked_again_where_the_class_has_no_retries() {
+    let policy = "version: 1\nclasses: { once: { retries: off }, again: {} }\n\
+                  routes: [{ path: /once, class: once }, { class: again }]\n";
+    for (target, status, retries) in [("GET /once", 502, 0.0), ("GET /again", 200, 1.0)] {
+        let proxy = Setup::before(&[answering_once().await]).policy(policy).start().await;
+        let mut client = proxy.client().await;
+        assert_eq!(client.exchange("GET /again", "").await.status(), 200);
+        assert_eq!(client.exchange(target, "").await.status(), status, "{target}");
+        assert_eq!(proxy.metric("plimsoll_retries_total").await, retries, "{target}");
+        proxy.until_idle().await;
+    }
 }
 
 #[tokio::test]

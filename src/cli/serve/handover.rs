@@ -36,6 +36,10 @@ const SOCKETS_MAX: usize = 250;
 const MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// A successor has loaded its policy and model within this, on a busy machine.
 const START_MAX: Duration = Duration::from_secs(60);
+/// Connections that may wait to be accepted: what Linux bounds it by unless it is told otherwise
+/// (`net.core.somaxconn`, since 5.4). The standard library asks for 128, which a crowd fills in the time that a
+/// busy machine takes to come round.
+const BACKLOG: i32 = 4_096;
 /// What a successor says when it serves.
 const READY: u8 = b'R';
 
@@ -51,6 +55,9 @@ pub(super) struct Sockets {
 #[derive(Debug)]
 pub(super) struct Predecessor(UnixStream);
 
+/// A process that starts. Ended when it is dropped, unless it has been let go: nobody would know of it.
+struct Starting(Option<Child>);
+
 /// A socket, and the address that the settings call it by.
 #[derive(Debug)]
 struct Inherited {
@@ -65,9 +72,14 @@ impl Sockets {
             Some((inherited, predecessor)) => (inherited, Some(predecessor)),
             None => (Vec::new(), None),
         };
-        let mut open = |address: SocketAddr| match inherited.iter().position(|one| one.address == address) {
-            Some(index) => Ok(inherited.remove(index).listener),
-            None => bind(address),
+        let mut open = |address: SocketAddr| {
+            let listener = match inherited.iter().position(|one| one.address == address) {
+                Some(index) => inherited.remove(index).listener,
+                None => bind(address)?,
+            };
+            // To listen once more changes the backlog alone, of an inherited socket, too: who waits there goes on.
+            rustix::net::listen(&listener, BACKLOG).context("cannot lengthen the backlog")?;
+            anyhow::Ok(listener)
         };
         let listeners =
             config.listen.iter().map(|listener| open(listener.address)).collect::<anyhow::Result<_>>()?;
@@ -87,14 +99,15 @@ impl Sockets {
         self.send(config, &ours)?;
         let mut arguments = std::env::args_os();
         let program = arguments.next().context("nothing says which program this is")?;
-        let mut successor = start(program, arguments, theirs).context("cannot start the new program")?;
+        let successor = start(program, arguments, theirs).context("cannot start the new program")?;
+        let mut starting = Starting(Some(successor));
         match tokio::time::timeout(START_MAX, readiness(ours)).await {
-            Ok(Ok(())) => successor.id().context("the new process ended at once"),
-            Ok(Err(_)) => bail!("the new process ended: {}", successor.wait().await?),
-            Err(_) => {
-                successor.kill().await?;
-                bail!("the new process did not serve within {START_MAX:?}")
+            Ok(Ok(())) => starting.let_go().id().context("the new process ended at once"),
+            Ok(Err(_)) => {
+                let status = starting.let_go().wait().await?;
+                bail!("the new process ended: {status}")
             }
+            Err(_) => bail!("the new process did not serve within {START_MAX:?}"),
         }
     }
 
@@ -117,6 +130,22 @@ impl Sockets {
         )
         .context("cannot send sockets")?;
         Ok(())
+    }
+}
+
+impl Starting {
+    fn let_go(&mut self) -> Child {
+        self.0.take().expect("it is let go of once")
+    }
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0
+            && let Err(error) = child.start_kill()
+        {
+            log::warn!("the new process could not be ended: {error}");
+        }
     }
 }
 
@@ -185,6 +214,8 @@ fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpStream;
+
     use super::*;
     use crate::config::{AdminSettings, Listener};
 
@@ -202,6 +233,20 @@ mod tests {
         let expected: Vec<SocketAddr> = sockets.listeners.iter().chain(&sockets.admin).map(at).collect();
         assert_eq!(received.iter().map(|one| at(&one.listener)).collect::<Vec<_>>(), expected);
         assert!(received.iter().all(|one| one.address == any));
+    }
+
+    #[test]
+    fn a_crowd_may_connect_before_the_first_of_it_is_accepted() {
+        // More than the standard library lets wait, unless the system forbids it.
+        let bound = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap_or_default();
+        let crowd = bound.trim().parse::<usize>().unwrap_or(200).min(200);
+        let config =
+            Config { listen: vec![Listener::clear("127.0.0.1:0".parse().unwrap())], ..Config::default() };
+        let (sockets, _) = Sockets::open(&config).unwrap();
+        let address = sockets.listeners[0].local_addr().unwrap();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(20)).unwrap();
+        let clients: Vec<TcpStream> = (0..crowd).map(|_| connect()).collect();
+        assert_eq!(clients.len(), crowd);
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl Proxy {
         until("requests to be over", || self.serving.is_idle()).await;
         until("connections to be closed", || self.doors.connections() == 0).await;
         assert_eq!(self.serving.metrics.upload_bytes.get(), 0, "bytes of bodies are held");
+        assert_eq!(self.serving.metrics.held_bytes.get(), 0, "bytes of responses are held");
     }
 }
 

@@ -127,6 +127,17 @@ impl ProxyHttp for Saboteur {
         self.proxy.fail_to_connect(session, peer, ctx, error)
     }
 
+    fn error_while_proxy(
+        &self,
+        peer: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Box<Context>,
+        was_kept: bool,
+    ) -> Box<Error> {
+        self.proxy.error_while_proxy(peer, session, error, ctx, was_kept)
+    }
+
     async fn fail_to_proxy(
         &self,
         session: &mut Session,

@@ -14,11 +14,24 @@ use tokio::process::{Child, Command};
 use super::wire::{Message, Wire};
 use super::{bounded, until};
 
+const BINARY: &str = env!("CARGO_BIN_EXE_plimsoll");
+
 /// A command line of the binary.
 pub(crate) fn plimsoll(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command(BINARY, arguments)
+}
+
+fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).env_remove("RUST_LOG").kill_on_drop(true).stdin(Stdio::null());
     command
+}
+
+/// The same in a shell that becomes it, and lets it have so many descriptors.
+fn confined(descriptors: usize, arguments: &[&str]) -> Command {
+    let become_it = format!("ulimit -n {descriptors}; exec \"$0\" \"$@\"");
+    let shell = ["-c", become_it.as_str(), BINARY];
+    command("sh", &[&shell[..], arguments].concat())
 }
 
 /// Runs a command line that must end with exit code 1 and a message, which is returned.
@@ -30,11 +43,23 @@ pub(crate) async fn complaint(arguments: &[&str]) -> String {
     message
 }
 
+/// Sends a signal to a process by its name.
+pub(crate) async fn signal_to(id: u32, name: &str) {
+    let kill = format!("kill -{name} {id}");
+    assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success(), "{kill}");
+}
+
+/// Whether a process has ended. Nobody may be there to bury it.
+pub(crate) fn is_gone(id: u32) -> bool {
+    fs::read_to_string(format!("/proc/{id}/stat")).map_or(true, |stat| stat.contains(") Z "))
+}
+
 /// What a process is started with. Its files are in a directory of its own.
 pub(crate) struct Setup {
     directory: TempDir,
     arguments: Vec<String>,
     variables: Vec<(&'static str, PathBuf)>,
+    descriptors: Option<usize>,
 }
 
 impl Setup {
@@ -50,7 +75,7 @@ impl Setup {
         let mut arguments: Vec<String> =
             ["serve", "--admin", "127.0.0.1:0", "--threads", "2"].map(str::to_owned).into();
         arguments.extend(upstreams.iter().map(|upstream| format!("--upstream={upstream}")));
-        Setup { directory: tempfile::tempdir().unwrap(), arguments, variables: Vec::new() }
+        Setup { directory: tempfile::tempdir().unwrap(), arguments, variables: Vec::new(), descriptors: None }
     }
 
     /// Under this policy.
@@ -75,6 +100,12 @@ impl Setup {
         self
     }
 
+    /// With so many open descriptors at most.
+    pub(crate) fn descriptors(mut self, most: usize) -> Setup {
+        self.descriptors = Some(most);
+        self
+    }
+
     fn file(self, flag: &str, name: &str, text: &str) -> Setup {
         let path = self.directory.path().join(name);
         fs::write(&path, text).unwrap();
@@ -84,7 +115,10 @@ impl Setup {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(self) -> Process {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let mut command = plimsoll(&arguments);
+        let mut command = match self.descriptors {
+            Some(most) => confined(most, &arguments),
+            None => plimsoll(&arguments),
+        };
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Lines::of(child.stderr.take().unwrap());
@@ -224,10 +258,14 @@ impl Process {
         self.directory.path().join(name)
     }
 
+    /// Its number, or that of its latest successor.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
     /// Sends a signal by its name.
     pub(crate) async fn signal(&self, name: &str) {
-        let kill = format!("kill -{name} {}", self.id);
-        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success(), "{kill}");
+        signal_to(self.id, name).await;
     }
 
     /// Hands over to a successor, by which it goes from here on.
@@ -244,10 +282,7 @@ impl Process {
 
     /// Waits until a successor has ended.
     pub(crate) async fn until_gone(&self) {
-        let stat = format!("/proc/{}/stat", self.id);
-        // Nobody may be there to bury it.
-        let is_gone = || fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
-        until("the end", async || is_gone()).await;
+        until("the end", async || is_gone(self.id)).await;
     }
 
     /// Waits for its end.
