@@ -65,6 +65,37 @@ fn a_site_lies_over_its_base_and_an_emergency_over_the_site() {
 }
 
 #[test]
+fn a_key_left_alone_in_an_overlay_leaves_what_is_below_it() {
+    let base = format!(
+        "{BASE}tests: [{{ request: GET /pay, expect: {{ class: checkout }} }}]\nrollback: {{ window: 10s }}\n"
+    );
+    let over = "include: base.yaml\nroutes:\n#  - { path: /s, class: browse }\nclasses:\n  browse:\n  checkout: { floor: }\n\
+                tests:\nrollback:\n";
+    let directory = files(&[
+        ("base.yaml", &base),
+        ("over.yaml", over),
+        ("empty.yaml", "include: base.yaml\ntests: []\nrollback: {}\n"),
+        ("off.yaml", "include: base.yaml\nrollback: off\n"),
+        ("still-off.yaml", "include: off.yaml\nrollback:\n"),
+    ]);
+    let at = |name: &str| directory.path().join(name);
+    let read = |name: &str| check(&at(name)).unwrap_or_else(|errors| panic!("{errors}"));
+    let policy = read("over.yaml");
+    let class = |name| policy.core.class(policy.core.class_named(name).unwrap());
+    assert_eq!((class("browse").patience.as_secs(), class("browse").rank), (2, 5));
+    assert_eq!(class("checkout").floor.millionths(), 200_000);
+    assert_eq!(routes(&at("over.yaml")), ["base.yaml:6"]);
+    assert_eq!((policy.tests.len(), policy.rollback.window.as_secs()), (1, 10));
+    // A single value that was forgotten is told: it may be the one that was to change.
+    let told = policy.warnings.to_string();
+    assert!(told.contains("over.yaml:6:15: floor: no value, so `20%` below it stays"), "{told}");
+    assert!(told.contains("base.yaml:3)") && !told.contains("browse:"), "{told}");
+    let emptied = read("empty.yaml");
+    assert_eq!((emptied.tests.len(), emptied.rollback.window.as_secs()), (0, 10), "`{{}}` merges, `[]` replaces");
+    assert!(!read("still-off.yaml").rollback.automatic, "nothing is not `on`");
+}
+
+#[test]
 fn what_several_files_include_is_laid_once_and_below_them() {
     let over = |path: &str| format!("include: base.yaml\nroutes: [{{ path: {path}, class: browse }}]\n");
     let directory =
