@@ -126,7 +126,11 @@ impl<'g> Trial<'g> {
         if let Some(expected) = test.pool.as_deref().filter(|expected| *expected != pool) {
             complaints.push(format!("expected pool `{expected}`, got `{pool}`"));
         }
-        let value = self.generation.value(judgement.class, &view(test.stage), NOON, self.clock);
+        // The model runs only where something hangs on it: it would take most of a reload's time.
+        let is_needed = test.value.is_some() || test.decision.is_some();
+        let value = is_needed
+            .then(|| self.generation.value(judgement.class, &view(test.stage), NOON, self.clock))
+            .unwrap_or_default();
         if let Some(range) = test.value.as_ref().filter(|range| !range.contains(&value)) {
             complaints.push(format!(
                 "expected a value of {}..{}, got {value:.3}",
