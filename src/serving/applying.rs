@@ -69,9 +69,10 @@ impl Serving {
         let mut history = self.history();
         let (policy, bundle) = from_files(&self.config)?;
         let model = load_model(&policy, &self.config)?;
-        let generation = Generation::new(history.next_number(), policy, Some(model));
-        let contents = generation.contents();
         let running = self.running_for_long();
+        let generation = Generation::new(history.next_number(), policy, Some(model));
+        let generation = generation.keeping_mode_of(&running.generation.contents());
+        let contents = generation.contents();
         if contents == running.generation.contents() && running.generation.is_model_usable() {
             self.end_canary("the files say again what is in force");
             return Ok(Outcome::Unchanged(running.generation.number));
@@ -118,8 +119,9 @@ impl Serving {
         self.roll_back(None, Cause::AutomaticRollback).map(Some)
     }
 
-    /// Observes or enforces from now on, whatever the policy says, until another one is applied.
-    /// Returns the number of the generation in force.
+    /// Observes or enforces from now on, whatever the policy says, until another one is applied: files that
+    /// are touched and say the same are not another one, and neither is a restart that finds the state
+    /// directory. Returns the number of the generation in force.
     pub fn set_mode(&self, mode: Mode) -> u64 {
         let mut history = self.history();
         let running = self.running();
@@ -153,6 +155,9 @@ impl Serving {
         }
         let generation = generation.numbered(history.next_number()).at(Clock::wall());
         let number = generation.number;
+        if cause != Cause::Mode {
+            log_end_of_mode(&self.running().generation, &generation);
+        }
         self.swap(Running::new(generation.clone(), &self.metrics), &stamp_of(&generation));
         log::info!("generation {number} is in force ({}): {}", cause.name(), generation.policy.source);
         note(history, &Applied { generation: &generation, bundle, cause, restores, wall: Clock::wall() });
@@ -203,7 +208,10 @@ pub(super) fn first_generation(
     let (policy, bundle) = from_files(config)?;
     let model = load_model(&policy, config);
     let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
-    let generation = Generation::new(history.next_number(), policy, model.ok());
+    let mut generation = Generation::new(history.next_number(), policy, model.ok());
+    if let Some(latest) = history.latest() {
+        generation = generation.keeping_mode_of(&latest.contents);
+    }
     let contents = generation.contents();
     if history.is_held(&contents)
         && let Some(generation) = latest(config, history, "the files hold what was rolled back from")
@@ -213,6 +221,10 @@ pub(super) fn first_generation(
     check_tests(&generation, clock)?;
     if let Some(latest) = history.latest().filter(|latest| latest.contents == contents) {
         let generation = generation.numbered(latest.number);
+        if contents.observes.is_some() {
+            let mode = generation.policy.base.mode().name();
+            log::warn!("generation {} goes on to {mode}, as was said by hand", generation.number);
+        }
         history.resume(&generation);
         return Ok(First { generation, has_canary: false });
     }
@@ -257,6 +269,14 @@ fn from_files(config: &Config) -> Result<(CompiledPolicy, Option<PathBuf>), Relo
     log_warnings(&policy);
     let bundle = bundle_directory(&policy, config).map(Path::to_owned);
     Ok((policy, bundle))
+}
+
+/// Says that a mode set by hand holds no longer, where that is so: nobody should find out from the refusals.
+fn log_end_of_mode(old: &Generation, new: &Generation) {
+    let (was, is) = (old.policy.base.mode(), new.policy.base.mode());
+    if old.contents().observes.is_some() && was != is {
+        log::warn!("generation {} begins to {}: the mode set by hand held until now", new.number, is.name());
+    }
 }
 
 fn note(history: &mut History, applied: &Applied<'_>) {

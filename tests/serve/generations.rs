@@ -91,6 +91,35 @@ async fn a_reload_that_changes_nothing_is_no_generation() {
 }
 
 #[tokio::test]
+async fn a_mode_set_by_hand_holds_until_the_files_say_something_else() {
+    let files = tempfile::tempdir().unwrap();
+    let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));
+    fs::write(&path, policy("one")).unwrap();
+    let upstream = echo().await;
+    let start =
+        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
+    let mode = async |proxy: &Process| proxy.admin("GET /v1/mode").await.text().to_owned();
+    let mut proxy = start().await;
+    let ordered = proxy.order("PUT /v1/mode", "", r#"{"mode":"observe"}"#).await;
+    assert_eq!(ordered.status(), 200, "{}", ordered.text());
+    // Whatever happens beside the policy, and the policy saved again as it is.
+    fs::write(files.path().join("notes.txt"), "busy day").unwrap();
+    fs::write(&path, policy("one")).unwrap();
+    let answer = proxy.admin("POST /v1/reload").await;
+    assert!(answer.text().contains("\"changed\": false"), "{}", answer.text());
+    assert!(mode(&proxy).await.contains("observe"));
+    proxy.signal("TERM").await;
+    proxy.end().await;
+    let proxy = start().await;
+    assert!(mode(&proxy).await.contains("observe"));
+    assert_eq!(proxy.state().await["generation"], 2);
+    proxy.log.contain("goes on to observe, as was said by hand").await;
+    apply(&proxy, &path, "two", 3).await;
+    assert!(mode(&proxy).await.contains("enforce"));
+    proxy.log.contain("begins to enforce: the mode set by hand held until now").await;
+}
+
+#[tokio::test]
 async fn a_policy_that_ruins_a_protected_class_is_taken_back_by_itself() {
     // Slices of 100 ms; shop answers at once, so what fails is the policy's.
     let good = "version: 1\nclasses: { shop: {} }\nrollback: { window: 3s }\n";
