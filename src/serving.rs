@@ -104,18 +104,21 @@ pub struct Serving {
 
 impl Serving {
     /// Starts with the policy and model that `config` names, or with the generation that was in force
-    /// last if somebody went back to it from those. A model that cannot be used is logged and done
+    /// last if somebody went back to it from those, or if those cannot be applied. A model that cannot be used is logged and done
     /// without; a shop must open on the day its bundle is corrupt.
     ///
     /// # Errors
-    /// Every mistake in the policy, or a state directory that cannot be used.
+    /// Every mistake in the policy where no generation is kept, or a state directory that cannot be used.
     pub fn start(mut config: Config) -> Result<Arc<Serving>, ReloadError> {
         config.pools.sort_by_key(|pool| pool.name != DEFAULT_POOL);
         let clock = Clock::start();
         let mut history = History::open(config.state_dir.as_deref())?;
-        let First { generation, has_canary } = first_generation(&config, &mut history, &clock)?;
+        let First { generation, has_canary, is_resumed } = first_generation(&config, &mut history, &clock)?;
         let generation = generation.at(Clock::wall());
         let metrics = Metrics::default();
+        if is_resumed {
+            metrics.reloaded(false);
+        }
         let policy = &generation.policy;
         let gate = |pool: &Pool| PoolGate { pool: pool.clone(), gate: Gate::new(policy.core.clone(), clock) };
         let pools: Vec<PoolGate> = config.pools.iter().map(gate).collect();

@@ -78,8 +78,15 @@ impl PolicyWatch {
         watcher: impl FnOnce(Handler, &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>>,
     ) -> Result<PolicyWatch, WatchError> {
         let failed = |error| WatchError { directory: path.to_owned(), error };
-        let own = directories(path).map_err(|error| failed(error.into()))?;
-        let all = move || own.iter().cloned().chain(others().iter().flat_map(|path| near(path))).collect();
+        // A file that is not there yet is waited for where it should stand.
+        let own =
+            directories(path).or_else(|error| stated(path).map(|stated| [stated].into()).or(Err(error)));
+        let own: BTreeSet<PathBuf> = own.map_err(|error| failed(error.into()))?;
+        let path = path.to_owned();
+        let all = move || {
+            let others = others().iter().flat_map(|path| near(path)).collect::<Vec<_>>();
+            own.iter().cloned().chain(near(&path)).chain(others).collect()
+        };
         let (sender, events) = mpsc::channel();
         let directories: BTreeSet<PathBuf> = all();
         let watcher = watcher(sender, &directories).map_err(failed)?;

@@ -196,15 +196,58 @@ pub(super) struct First {
     pub(super) generation: Generation,
     /// Whether the files hold a canary, to be begun beside it.
     pub(super) has_canary: bool,
+    /// Whether the files cannot be applied, and it is what was in force last.
+    pub(super) is_resumed: bool,
+}
+
+/// Why a process starts with what was in force last instead of what the files hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Resumed {
+    /// Somebody went back from that.
+    RolledBack,
+    /// They hold a canary, which needs something to stand beside.
+    Canary,
+    /// They cannot be applied: a shop does not stay shut for a slip of the pen.
+    Mistaken,
+}
+
+impl Resumed {
+    const fn reason(self) -> &'static str {
+        match self {
+            Resumed::RolledBack => "the files hold what was rolled back from",
+            Resumed::Canary => "the files hold a canary",
+            Resumed::Mistaken => "the files cannot be applied",
+        }
+    }
+
+    /// What happens where that is lost.
+    const fn otherwise(self) -> &'static str {
+        match self {
+            Resumed::RolledBack | Resumed::Canary => "what the files hold is in force",
+            Resumed::Mistaken => "there is nothing to start with",
+        }
+    }
 }
 
 /// The generation that a process starts with: what the files hold, or what was in force last if they hold
-/// what was rolled back from, or a canary.
+/// what was rolled back from, or a canary, or mistakes.
 pub(super) fn first_generation(
     config: &Config,
     history: &mut History,
     clock: &Clock,
 ) -> Result<First, ReloadError> {
+    generation_of_files(config, history, clock).or_else(|error| {
+        if history.latest().is_none() {
+            return Err(error);
+        }
+        log::error!("the files cannot be applied:\n{error}");
+        let generation = latest(config, history, Resumed::Mistaken).ok_or(error)?;
+        Ok(First { generation, has_canary: false, is_resumed: true })
+    })
+}
+
+fn generation_of_files(config: &Config, history: &mut History, clock: &Clock) -> Result<First, ReloadError> {
+    let first = |generation, has_canary| Ok(First { generation, has_canary, is_resumed: false });
     let (policy, bundle) = from_files(config)?;
     let model = load_model(&policy, config);
     let model = model.inspect_err(|error| log::error!("no model, the policy's classes stand: {error}"));
@@ -214,9 +257,9 @@ pub(super) fn first_generation(
     }
     let contents = generation.contents();
     if history.is_held(&contents)
-        && let Some(generation) = latest(config, history, "the files hold what was rolled back from")
+        && let Some(generation) = latest(config, history, Resumed::RolledBack)
     {
-        return Ok(First { generation, has_canary: false });
+        return first(generation, false);
     }
     check_tests(&generation, clock)?;
     if let Some(latest) = history.latest().filter(|latest| latest.contents == contents) {
@@ -226,11 +269,11 @@ pub(super) fn first_generation(
             log::warn!("generation {} goes on to {mode}, as was said by hand", generation.number);
         }
         history.resume(&generation);
-        return Ok(First { generation, has_canary: false });
+        return first(generation, false);
     }
     if generation.policy.canary.is_some() {
-        if let Some(generation) = latest(config, history, "the files hold a canary") {
-            return Ok(First { generation, has_canary: true });
+        if let Some(generation) = latest(config, history, Resumed::Canary) {
+            return first(generation, true);
         }
         log::warn!("the canary is in force as a whole: no generation is kept to compare it with");
     }
@@ -238,11 +281,11 @@ pub(super) fn first_generation(
     let applied =
         Applied { generation: &generation, bundle, cause: Cause::Start, restores: None, wall: Clock::wall() };
     note(history, &applied);
-    Ok(First { generation, has_canary: false })
+    first(generation, false)
 }
 
 /// What was in force last, which is kept for a reason; `None` if there is nothing, or nothing usable.
-fn latest(config: &Config, history: &mut History, reason: &str) -> Option<Generation> {
+fn latest(config: &Config, history: &mut History, resumed: Resumed) -> Option<Generation> {
     let number = history.latest()?.number;
     let restored = history.restore(number).map_err(ReloadError::from);
     let restored = restored.and_then(|generation| {
@@ -251,12 +294,12 @@ fn latest(config: &Config, history: &mut History, reason: &str) -> Option<Genera
     });
     match restored {
         Ok(generation) => {
-            log::warn!("generation {number} stays in force: {reason}");
+            log::warn!("generation {number} stays in force: {}", resumed.reason());
             history.resume(&generation);
             Some(generation)
         }
         Err(error) => {
-            log::error!("what the files hold is in force, for generation {number} is lost: {error}");
+            log::error!("{}, for generation {number} is lost: {error}", resumed.otherwise());
             None
         }
     }
