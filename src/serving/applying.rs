@@ -101,22 +101,27 @@ impl Serving {
     pub fn roll_back(&self, number: Option<u64>, cause: Cause) -> Result<u64, ReloadError> {
         let mut history = self.history();
         let number = number.or_else(|| history.previous()).ok_or(ReloadError::NothingBefore)?;
-        let generation = history.restore(number)?;
-        check_pools(&generation.policy, &self.config)?;
-        let number = self.put(&mut history, generation, None, (cause, Some(number)));
-        self.metrics.rolled_back(cause);
-        Ok(number)
+        self.bring_back(&mut history, number, cause)
     }
 
-    /// Goes back from generation `number`, unless another has come into force since.
+    /// Goes back from generation `number` to the one `before`, unless another has come into force since.
     ///
     /// # Errors
     /// Why everything stays as it is.
-    pub fn roll_back_from(&self, number: u64) -> Result<Option<u64>, ReloadError> {
+    pub fn roll_back_from(&self, number: u64, before: u64) -> Result<Option<u64>, ReloadError> {
+        let mut history = self.history();
         if self.running().generation.number != number {
             return Ok(None);
         }
-        self.roll_back(None, Cause::AutomaticRollback).map(Some)
+        self.bring_back(&mut history, before, Cause::AutomaticRollback).map(Some)
+    }
+
+    fn bring_back(&self, history: &mut History, number: u64, cause: Cause) -> Result<u64, ReloadError> {
+        let generation = history.restore(number)?;
+        check_pools(&generation.policy, &self.config)?;
+        let number = self.put(history, generation, None, (cause, Some(number)));
+        self.metrics.rolled_back(cause);
+        Ok(number)
     }
 
     /// Observes or enforces from now on, whatever the policy says, until another one is applied: files that
