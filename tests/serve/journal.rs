@@ -80,6 +80,11 @@ async fn assert_decided_under_another_policy(journal: &str, files: &Path, reques
     }
     let without_route = &report["pools"][0]["without_route"];
     assert_eq!((&shop["new"]["requests"], without_route), (&requests.into(), &0.into()));
+    // A class that is observed by itself is not refused there either.
+    let observed = files.join("observed.yaml");
+    fs::write(&observed, POLICY.replace("{ queue:", "{ mode: observe, queue:")).unwrap();
+    let report = answer_of(&["replay", "--json", "--policy", observed.to_str().unwrap(), journal]).await;
+    assert_eq!(report["pools"][0]["classes"]["shop"]["new"]["shed"], 0, "{report}");
     let broken = files.join("broken.yaml");
     fs::write(&broken, "version: 1\n").unwrap();
     let message = complaint(&["replay", "--policy", broken.to_str().unwrap(), journal]).await;

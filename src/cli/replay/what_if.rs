@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use plimsoll_core::policy::{ClassId, Mode, Policy};
+use plimsoll_core::policy::{ClassId, Mode};
 use serde_json::{Value, json};
 
 use super::replay;
@@ -103,9 +103,8 @@ impl<'p> Answer<'p> {
             without_class: 0,
         };
         let translation = Translation::new(past, new);
-        // The question is what it would do.
-        let enforced = Policy::new(Mode::Enforce, new.core.classes().to_vec());
-        let enforced = Arc::new(enforced.expect("its classes were those of a policy"));
+        // The question is what it would do; what a class observes by itself it would observe then, too.
+        let enforced = Arc::new(new.core.in_mode(Mode::Enforce));
         for stretch in &past.stretches {
             let classes: Vec<ClassId> =
                 stretch.asked.iter().map(|asked| translation.class_of(asked)).collect();
