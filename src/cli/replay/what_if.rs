@@ -28,7 +28,7 @@ const SIDES: [&str; 3] = ["then", "again", "new"];
 pub(super) fn run(journal: &Path, policy: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let new = check(policy).with_context(|| format!("{} cannot be applied", policy.display()))?;
     let mut pools: BTreeMap<String, Recollection> = BTreeMap::new();
-    let replays = replay(journal, |pool, entry, replay| {
+    let replayed = replay(journal, |pool, entry, replay| {
         if !pools.contains_key(pool) {
             pools.insert(pool.to_owned(), Recollection::default());
         }
@@ -37,14 +37,17 @@ pub(super) fn run(journal: &Path, policy: &Path, as_json: bool) -> anyhow::Resul
         }
         Flow::More
     })?;
-    if let Some((pool, difference)) = replays.iter().find_map(|(pool, one)| Some((pool, one.difference()?))) {
+    let mut differences = replayed.pools.iter().filter_map(|(pool, one)| Some((pool, one.difference()?)));
+    if let Some((pool, difference)) = differences.next() {
         bail!("{pool}: this binary does not decide as the journal has it: {}", difference.message);
     }
     let answers: Vec<Answer> = pools.iter().map(|(pool, past)| Answer::of(pool, past, &new)).collect();
     if as_json {
-        println!("{:#}", json!({ "pools": answers.iter().map(Answer::report).collect::<Vec<_>>() }));
+        let pools: Vec<Value> = answers.iter().map(Answer::report).collect();
+        println!("{:#}", json!({ "pools": pools, "skipped": replayed.skipped_names() }));
     } else {
         answers.iter().for_each(|answer| print!("{}", answer.text(&new)));
+        print!("{}", replayed.skipped_text());
     }
     Ok(ExitCode::SUCCESS)
 }
