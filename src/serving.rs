@@ -98,8 +98,10 @@ pub struct Serving {
     unfinished: Arc<()>,
     /// The latest [`Running::swap`] that all gates decide under.
     applied: watch::Sender<u64>,
-    /// What was applied. Locked while something is, so that two do not apply in the wrong order.
+    /// What was applied. Locked while something comes into force, so that two do not in the wrong order.
     history: Mutex<History>,
+    /// Held by whoever reads files and applies them, from the first to the last; taken before `history`.
+    reloading: Mutex<()>,
 }
 
 impl Serving {
@@ -144,6 +146,7 @@ impl Serving {
             config,
             unfinished: Arc::new(()),
             history: Mutex::new(history),
+            reloading: Mutex::new(()),
         });
         if has_canary {
             // What is wrong with it is logged, and is no reason not to serve.

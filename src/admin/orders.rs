@@ -212,9 +212,10 @@ fn request(order: &ExplainOrder) -> Result<Request<()>, http::Error> {
 /// What was rolled back from is in conflict with what is asked for; all else is wrong by itself.
 fn rejected(error: &ReloadError) -> Refused {
     match error {
-        ReloadError::Held { .. } | ReloadError::NothingBefore | ReloadError::NoCanary => {
-            Refused(StatusCode::CONFLICT, error.to_string())
-        }
+        ReloadError::Held { .. }
+        | ReloadError::Overtaken { .. }
+        | ReloadError::NothingBefore
+        | ReloadError::NoCanary => Refused(StatusCode::CONFLICT, error.to_string()),
         _ => Refused::unprocessable(error),
     }
 }

@@ -1,7 +1,11 @@
 //! How a generation comes into force: by a file, by going back, or by a word on its mode; whole or not
 //! at all.
 //!
-//! Everything that can fail is over before the swap. The swap itself is one store, after which each gate
+//! Everything that can fail is over before the swap. Reloads wait for each other from their first file on, and
+//! nobody else waits for them: the history is locked for comparing and for the swap alone, so that whoever goes
+//! back need not wait for a bundle that is being tried. Whoever brings another generation into force meanwhile
+//! (goes back, sets the mode, promotes a canary) has the last word: the reload is given up and says so, and the
+//! next one applies what the files hold then. The swap itself is one store, after which each gate
 //! is told; requests that were judged before and ask after are judged anew. What was applied is noted in
 //! the history last: a full disk must not keep an operator from applying what the shop needs, so that is
 //! an error in the log, and no more.
@@ -45,6 +49,15 @@ pub enum Outcome {
     Canary(u64),
 }
 
+/// What a reload has read.
+struct Read {
+    generation: Generation,
+    /// Where its bundle lies.
+    bundle: Option<PathBuf>,
+    /// The number of the generation that was in force when it began.
+    began_under: u64,
+}
+
 impl Serving {
     /// Reads policy and model anew and applies both or neither.
     ///
@@ -56,7 +69,9 @@ impl Serving {
             Ok(Outcome::Applied(_) | Outcome::Canary(_)) => self.metrics.reloaded(true),
             Ok(Outcome::Unchanged(number)) => log::info!("nothing has changed: generation {number} stays"),
             // A watcher may ask any number of times, and nothing is wrong.
-            Err(error @ ReloadError::Held { .. }) => log::warn!("nothing is applied: {error}"),
+            Err(error @ (ReloadError::Held { .. } | ReloadError::Overtaken { .. })) => {
+                log::warn!("nothing is applied: {error}");
+            }
             Err(error) => {
                 self.metrics.reloaded(false);
                 log::error!("reload rejected, the running policy stays:\n{error}");
@@ -66,31 +81,64 @@ impl Serving {
     }
 
     fn apply_files(&self, applying: Applying) -> Result<Outcome, ReloadError> {
-        let mut history = self.history();
+        // Of two reloads the later one has read the later files. What it guards is their order, nothing else.
+        let _reloading = self.reloading.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = self.read_files()?;
+        self.apply_read(read, applying)
+    }
+
+    fn read_files(&self) -> Result<Read, ReloadError> {
+        let began_under = self.running().generation.number;
         let (policy, bundle) = from_files(&self.config)?;
         let model = load_model(&policy, &self.config)?;
-        let running = self.running_for_long();
-        let generation = Generation::new(history.next_number(), policy, Some(model));
-        let generation = generation.keeping_mode_of(&running.generation.contents());
-        let contents = generation.contents();
-        if contents == running.generation.contents() && running.generation.is_model_usable() {
-            self.end_canary("the files say again what is in force");
-            return Ok(Outcome::Unchanged(running.generation.number));
-        }
-        if let Some(canary) =
-            running.canary.as_ref().filter(|one| one.running.generation.contents() == contents)
-        {
-            return Ok(Outcome::Unchanged(canary.running.generation.number));
-        }
-        if applying == Applying::Changed && history.is_held(&contents) {
-            return Err(ReloadError::Held { files: generation.policy.source.clone() });
+        // Its number is that under which it comes into force.
+        Ok(Read { generation: Generation::new(0, policy, Some(model)), bundle, began_under })
+    }
+
+    fn apply_read(&self, read: Read, applying: Applying) -> Result<Outcome, ReloadError> {
+        let Read { generation, bundle, began_under } = read;
+        let generation = generation.keeping_mode_of(&self.running().generation.contents());
+        if let Some(outcome) = self.unchanged(&self.history(), &generation, applying)? {
+            return Ok(outcome);
         }
         check_tests(&generation, &self.clock)?;
+        let mut history = self.history();
+        let number = self.running().generation.number;
+        if number != began_under {
+            return Err(ReloadError::Overtaken { number });
+        }
+        // A canary may have ended while the tests ran.
+        if let Some(outcome) = self.unchanged(&history, &generation, applying)? {
+            return Ok(outcome);
+        }
         if let Some(share) = generation.policy.canary {
             return self.begin_canary(&mut history, generation, bundle, share);
         }
         let number = self.put(&mut history, generation, bundle.as_deref(), (Cause::Reload, None));
         Ok(Outcome::Applied(number))
+    }
+
+    /// What becomes of a reload that brings nothing new. Called by whoever holds the history.
+    fn unchanged(
+        &self,
+        history: &History,
+        generation: &Generation,
+        applying: Applying,
+    ) -> Result<Option<Outcome>, ReloadError> {
+        let contents = generation.contents();
+        let running = self.running_for_long();
+        if contents == running.generation.contents() && running.generation.is_model_usable() {
+            self.end_canary("the files say again what is in force");
+            return Ok(Some(Outcome::Unchanged(running.generation.number)));
+        }
+        let mut canary = running.canary.iter().map(|canary| &canary.running.generation);
+        if let Some(canary) = canary.find(|canary| canary.contents() == contents) {
+            return Ok(Some(Outcome::Unchanged(canary.number)));
+        }
+        if applying == Applying::Changed && history.is_held(&contents) {
+            return Err(ReloadError::Held { files: generation.policy.source.clone() });
+        }
+        Ok(None)
     }
 
     /// Brings generation `number` back, or the one before what is in force. Returns the number it has
@@ -330,5 +378,61 @@ fn log_end_of_mode(old: &Generation, new: &Generation) {
 fn note(history: &mut History, applied: &Applied<'_>) {
     if let Err(error) = history.record(applied) {
         log::error!("generation {} is not kept on disk: {error}", applied.generation.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    /// Bounds a wait that ends at once.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    fn policy(class: &str) -> String {
+        format!("version: 1\nclasses: {{ {class}: {{}} }}\n")
+    }
+
+    /// A process under the second of two policies, whose file holds a third.
+    fn serving(directory: &Path) -> Arc<Serving> {
+        let path = directory.join("policy.yaml");
+        let write = |class: &str| std::fs::write(&path, policy(class)).unwrap();
+        write("one");
+        let serving = Serving::start(Config { policy: Some(path.clone()), ..Config::default() }).unwrap();
+        write("two");
+        assert_eq!(serving.reload(Applying::Changed).unwrap(), Outcome::Applied(2));
+        write("three");
+        serving
+    }
+
+    #[test]
+    fn a_rollback_while_a_reload_reads_has_the_last_word() {
+        let directory = tempfile::tempdir().unwrap();
+        let serving = serving(directory.path());
+        let read = serving.read_files().unwrap();
+        assert_eq!(serving.roll_back(None, Cause::Rollback).unwrap(), 3);
+        let given_up = serving.apply_read(read, Applying::Changed).unwrap_err();
+        assert!(matches!(given_up, ReloadError::Overtaken { number: 3 }), "{given_up}");
+        assert_eq!(serving.running().generation.policy.core.classes()[0].name, "one");
+        assert_eq!(serving.reload(Applying::Changed).unwrap(), Outcome::Applied(4), "the next one applies");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_reload_that_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        let serving = serving(directory.path());
+        let reloading = serving.reloading.lock().unwrap();
+        let history = serving.history();
+        let (sender, read) = mpsc::channel();
+        let reader = serving.clone();
+        std::thread::spawn(move || sender.send(reader.read_files().map(|read| read.began_under)));
+        assert_eq!(read.recv_timeout(PATIENCE).expect("it reads without the history").unwrap(), 2);
+        drop(history);
+        let (sender, gone_back) = mpsc::channel();
+        let rolling = serving.clone();
+        std::thread::spawn(move || sender.send(rolling.roll_back(None, Cause::Rollback)));
+        assert_eq!(gone_back.recv_timeout(PATIENCE).expect("it does not wait for a reload").unwrap(), 3);
+        drop(reloading);
     }
 }
