@@ -7,6 +7,7 @@
 //! It speaks no HTTP.
 
 mod applying;
+mod first;
 pub mod canary;
 mod loading;
 pub mod timetable;
@@ -31,9 +32,10 @@ use crate::telemetry::meters::{Arm, ClassMeters};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use crate::telemetry::samples::Samples;
+use applying::stamp_of;
 pub use applying::{Applying, Outcome};
-use applying::{First, first_generation, stamp_of};
 use canary::Canary;
+use first::{First, first_generation};
 pub use loading::ReloadError;
 pub(crate) use loading::{load_model, read_policy};
 
