@@ -8,7 +8,6 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::Duration;
 
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::standing::Value;
@@ -16,7 +15,7 @@ use plimsoll_core::standing::Value;
 use crate::classify::features::LocalTime;
 use crate::classify::head::Head;
 use crate::classify::path;
-use crate::classify::session::{SessionView, Stage};
+use crate::classify::session::SessionView;
 use crate::clock::Clock;
 use crate::forecast::{Ask, share_served};
 use crate::generation::{Generation, Judgement};
@@ -129,7 +128,9 @@ impl<'g> Trial<'g> {
         // The model runs only where something hangs on it: it would take most of a reload's time.
         let is_needed = test.value.is_some() || test.decision.is_some();
         let value = is_needed
-            .then(|| self.generation.value(judgement.class, &view(test.stage), NOON, self.clock))
+            .then(|| {
+                self.generation.value(judgement.class, &SessionView::usual(test.stage), NOON, self.clock)
+            })
             .unwrap_or_default();
         if let Some(range) = test.value.as_ref().filter(|range| !range.contains(&value)) {
             complaints.push(format!(
@@ -164,24 +165,5 @@ impl<'g> Trial<'g> {
             let values: Vec<Value> = policy.classes.iter().map(|class| Value::new(class.value)).collect();
             share_served(&policy.core, &test.load, Ask { class, value: Value::new(value) }, &values)
         })
-    }
-}
-
-/// A session that has come so far, as shoppers usually do.
-fn view(stage: Stage) -> SessionView {
-    let reached = |step: Stage, count: u32| if stage >= step { count } else { 0 };
-    if stage == Stage::Arrived {
-        return SessionView::default();
-    }
-    SessionView {
-        requests: 10 + reached(Stage::Cart, 10) + reached(Stage::Checkout, 10),
-        views: 5,
-        carts: reached(Stage::Cart, 2),
-        checkouts: reached(Stage::Checkout, 2),
-        age: Duration::from_secs(300),
-        idle: Duration::from_secs(10),
-        stage,
-        admitted: true,
-        ..SessionView::default()
     }
 }

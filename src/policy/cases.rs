@@ -68,12 +68,6 @@ pub enum Expected {
     Shed,
 }
 
-pub(super) const STAGES: [(&str, Stage); 4] = [
-    (Stage::Arrived.name(), Stage::Arrived),
-    (Stage::Browsing.name(), Stage::Browsing),
-    (Stage::Cart.name(), Stage::Cart),
-    (Stage::Checkout.name(), Stage::Checkout),
-];
 pub(super) const DECIDERS: [(&str, ClassBy); 3] =
     [("route", ClassBy::Route), ("model", ClassBy::Model), ("fallback", ClassBy::Fallback)];
 pub(super) const DECISIONS: [(&str, Expected); 2] = [("admit", Expected::Admit), ("shed", Expected::Shed)];

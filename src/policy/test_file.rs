@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use http::{HeaderName, HeaderValue, Request};
 
-use super::cases::{ClassBy, DECIDERS, DECISIONS, Expected, STAGES};
+use super::cases::{ClassBy, DECIDERS, DECISIONS, Expected};
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Named, Section};
@@ -65,7 +65,8 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     }
     let client = test.get("address").and_then(|field| field.read_as(&ADDRESS));
     let operation = test.get("graphql").and_then(|field| field.text()).map(str::to_owned);
-    let stage = test.get("session").and_then(|field| field.choice(&STAGES)).unwrap_or_default();
+    let stages = Stage::ALL.map(|stage| (stage.name(), stage));
+    let stage = test.get("session").and_then(|field| field.choice(&stages)).unwrap_or_default();
     let load = test.get("load");
     let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| field.section());
     let expect = expect.map(|section| expected(section, load.is_some()));

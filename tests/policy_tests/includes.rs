@@ -91,7 +91,11 @@ fn a_key_left_alone_in_an_overlay_leaves_what_is_below_it() {
     assert!(told.contains("over.yaml:6:15: floor: no value, so `20%` below it stays"), "{told}");
     assert!(told.contains("base.yaml:3)") && !told.contains("browse:"), "{told}");
     let emptied = read("empty.yaml");
-    assert_eq!((emptied.tests.len(), emptied.rollback.window.as_secs()), (0, 10), "`{{}}` merges, `[]` replaces");
+    assert_eq!(
+        (emptied.tests.len(), emptied.rollback.window.as_secs()),
+        (0, 10),
+        "`{{}}` merges, `[]` replaces"
+    );
     assert!(!read("still-off.yaml").rollback.automatic, "nothing is not `on`");
 }
 

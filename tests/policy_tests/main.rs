@@ -180,7 +180,37 @@ fn an_explanation_tells_what_becomes_of_a_request_at_a_load() {
     let json: serde_json::Value = serde_json::from_str(&explain(&["--load", "3x", "--json"])).unwrap();
     let served = json["forecasts"][0]["served"].as_f64().unwrap();
     assert!(json["forecasts"][0]["load"] == 3.0 && served < 0.2, "{json}");
-    assert!(!explain(&["--json"]).contains("forecasts"));
+    let told = explain(&[]);
+    for load in ["at 0.5x   ", "at 1x     ", "at 2x     "] {
+        assert!(told.contains(load), "{told}");
+    }
+}
+
+#[test]
+fn an_explanation_is_of_a_session_that_has_come_so_far_and_of_an_operation() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = POLICY.replace("carry: { checkout:", "carry: { cart:");
+    fs::write(directory.path().join("shop.yaml"), policy).unwrap();
+    let explain = |flags: &[&str], target: &str| {
+        let arguments =
+            [&["explain", "--policy", "shop.yaml", "--load", "1x"], flags, &["POST", target]].concat();
+        let output = plimsoll(directory.path(), &arguments);
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let standing = |told: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix("standing  ")).unwrap();
+        line.parse::<u16>().unwrap()
+    };
+    let (fresh, _) = explain(&[], "/any");
+    let (shopper, _) = explain(&["--session", "cart"], "/any");
+    assert!(fresh.contains("session   a fresh one\nclass     browse "), "{fresh}");
+    assert!(shopper.contains("session   cart: 20 requests in 300 s, 5 pages, 2 to the cart"), "{shopper}");
+    assert!(shopper.contains("\nclass     checkout "), "{shopper}");
+    assert!(standing(&shopper) < standing(&fresh), "{shopper}{fresh}");
+    assert!(explain(&["--graphql", "pay"], "/graphql").0.contains("class     checkout (by route"));
+    assert!(explain(&["--graphql", "look"], "/graphql").0.contains("class     browse "));
+    let (_, mistake) = explain(&["--session", "basket"], "/any");
+    assert!(mistake.contains("none, browsing, cart, checkout"), "{mistake}");
 }
 
 #[test]

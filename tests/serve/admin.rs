@@ -124,6 +124,7 @@ async fn an_order_that_is_none_changes_nothing_and_says_why() {
         ("POST /v1/rollback", "", 409),
         ("POST /v1/explain", r#"{"method":"G T","url":"/"}"#, 422),
         ("POST /v1/explain", r#"{"method":"GET","url":"/","loads":[100]}"#, 422),
+        ("POST /v1/explain", r#"{"method":"GET","url":"/","session":"basket"}"#, 422),
         ("POST /v1/state", "", 405),
         ("GET /v1/nothing", "", 404),
     ] {
