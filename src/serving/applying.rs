@@ -211,6 +211,13 @@ impl Serving {
         if cause != Cause::Mode {
             log_end_of_mode(&self.running().generation, &generation);
         }
+        let sessions_max = generation.policy.sessions.sessions_max;
+        if !self.sessions.is_made_for(sessions_max) {
+            let capacity = self.sessions.capacity();
+            log::warn!(
+                "sessions.max: {sessions_max} from the next start on: there is room for {capacity} until then"
+            );
+        }
         self.swap(Running::new(generation.clone(), &self.metrics), &stamp_of(&generation));
         log::info!("generation {number} is in force ({}): {}", cause.name(), generation.policy.source);
         note(history, &Applied { generation: &generation, bundle, cause, restores, wall: Clock::wall() });
