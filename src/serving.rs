@@ -239,6 +239,16 @@ impl Running {
         }
     }
 
+    /// The same with the limits of `other`, if the rules are the same: a client's bucket is not filled up by an
+    /// edit of something else, and has room once where two generations decide.
+    fn sharing_limits_with(self, other: &Running) -> Running {
+        let rules = |running: &Running| running.generation.policy.clients.limits.clone();
+        if rules(&self) != rules(other) {
+            return self;
+        }
+        Running { limits: other.limits.clone(), ..self }
+    }
+
     /// The same as one arm of two, which are counted apart.
     fn in_arm(self, arm: Arm, metrics: &Metrics) -> Running {
         let meters = metrics.class_meters(&self.generation.policy.core, Some(arm));

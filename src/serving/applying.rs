@@ -218,7 +218,8 @@ impl Serving {
                 "sessions.max: {sessions_max} from the next start on: there is room for {capacity} until then"
             );
         }
-        self.swap(Running::new(generation.clone(), &self.metrics), &stamp_of(&generation));
+        let running = Running::new(generation.clone(), &self.metrics).sharing_limits_with(&self.running());
+        self.swap(running, &stamp_of(&generation));
         log::info!("generation {number} is in force ({}): {}", cause.name(), generation.policy.source);
         note(history, &Applied { generation: &generation, bundle, cause, restores, wall: Clock::wall() });
         number
