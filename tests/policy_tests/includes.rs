@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use plimsoll::policy::check;
+use plimsoll::policy::settings::BundleSource;
 use plimsoll::yaml::diagnostic::Diagnostic;
 use tempfile::TempDir;
 
@@ -97,6 +98,28 @@ fn a_key_left_alone_in_an_overlay_leaves_what_is_below_it() {
         "`{{}}` merges, `[]` replaces"
     );
     assert!(!read("still-off.yaml").rollback.automatic, "nothing is not `on`");
+}
+
+#[test]
+fn a_bundle_is_found_from_where_the_file_lies_that_names_it() {
+    let base = |bundle: &str| format!("{BASE}model: {{ bundle: {bundle} }}\n");
+    let directory = files(&[
+        ("base/shop.yaml", &base("models/shop")),
+        ("base/absolute.yaml", &base("/srv/models/shop")),
+        ("site.yaml", "include: base/shop.yaml\n"),
+        ("absolute.yaml", "include: base/absolute.yaml\n"),
+        ("own.yaml", "include: base/shop.yaml\nmodel: { bundle: ../shop }\n"),
+        ("none.yaml", "include: base/shop.yaml\nmodel: { bundle: embedded }\n"),
+    ]);
+    let bundle = |name: &str| {
+        let policy = check(&directory.path().join(name)).unwrap_or_else(|errors| panic!("{errors}"));
+        policy.model.bundle
+    };
+    let at = |path: &str| BundleSource::Directory(directory.path().join(path));
+    assert_eq!(bundle("site.yaml"), at("base/models/shop"));
+    assert_eq!(bundle("own.yaml"), at("../shop"));
+    assert_eq!(bundle("absolute.yaml"), at("/srv/models/shop"));
+    assert_eq!(bundle("none.yaml"), BundleSource::Embedded);
 }
 
 #[test]
