@@ -213,6 +213,21 @@ fn an_explanation_is_of_a_session_that_has_come_so_far_and_of_an_operation() {
     assert!(mistake.contains("none, browsing, cart, checkout"), "{mistake}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_policy_stays_one_when_it_is_laid_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("shared")).unwrap();
+    fs::write(at("shared/shop.yaml"), "version:  1\nclasses:\n    a: {rank: 0}\n").unwrap();
+    std::os::unix::fs::symlink("shared/shop.yaml", at("shop.yaml")).unwrap();
+    assert!(plimsoll(directory.path(), &["policy", "fmt", "shop.yaml"]).status.success());
+    assert!(fs::symlink_metadata(at("shop.yaml")).unwrap().is_symlink());
+    let laid_out = fs::read_to_string(at("shared/shop.yaml")).unwrap();
+    assert!(laid_out.starts_with("version: 1\n"), "{laid_out}");
+    assert_eq!(fs::read_dir(at("shared")).unwrap().count(), 1);
+}
+
 #[test]
 fn a_policy_is_laid_out_once_and_a_check_tells_whether_it_is() {
     let directory = tempfile::tempdir().unwrap();
