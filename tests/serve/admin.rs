@@ -170,6 +170,9 @@ async fn a_page_in_a_browser_is_refused() {
     let proxy = Setup::before(&[echo().await]).start().await;
     let answer = proxy.order("POST /v1/reload", "Origin: http://evil.test\r\n", "").await;
     assert_eq!(answer.status(), 403);
+    // One whose own name leads to this machine sends no origin.
+    let answer = proxy.order("GET /v1/state", "Host: evil.test\r\n", "").await;
+    assert_eq!(answer.status(), 403, "{}", answer.text());
 }
 
 #[tokio::test]
