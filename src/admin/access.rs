@@ -8,10 +8,10 @@
 //! also have its own name lead to loopback (DNS rebinding), and asks without an `Origin` then: where no token is
 //! asked for, whoever asks by a name that is not ours is refused. An address is nobody's name.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -198,14 +198,32 @@ pub fn read_token(path: &Path) -> Result<String, AccessError> {
     Ok(token.to_owned())
 }
 
+/// Made in a directory that only its owner enters, and moved to its place when nobody else may open it: from the
+/// first moment there is no other way in. A mask for new files would do, but it is the whole process's.
 fn bind_socket(path: &Path, has_predecessor: bool) -> io::Result<StdUnixListener> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    // One that nobody answers on is left over from a process that was killed.
-    if is_socket && (has_predecessor || UnixStream::connect(path).is_err()) {
-        fs::remove_file(path)?;
+    if let Ok(found) = fs::symlink_metadata(path) {
+        // One that nobody answers on is left over from a process that was killed.
+        let is_free =
+            found.file_type().is_socket() && (has_predecessor || UnixStream::connect(path).is_err());
+        if !is_free {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
     }
-    let listener = StdUnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    // Short, for the path of a socket may have some hundred bytes.
+    let private = path.with_file_name(format!(".{}", std::process::id()));
+    // A process of the same id may have been killed just here. If it is somebody else's, the next line fails.
+    let _ = fs::remove_dir_all(&private);
+    DirBuilder::new().mode(0o700).create(&private)?;
+    let bound = bind_in(&private, path);
+    fs::remove_dir_all(&private)?;
+    bound
+}
+
+fn bind_in(private: &Path, path: &Path) -> io::Result<StdUnixListener> {
+    let new = private.join("s");
+    let listener = StdUnixListener::bind(&new)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&new, path)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -295,5 +313,9 @@ mod tests {
         bind(&settings, None, true).unwrap();
         drop(first);
         bind(&settings, None, false).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
+        fs::remove_file(&socket).unwrap();
+        fs::write(&socket, "somebody's").unwrap();
+        assert!(bind(&settings, None, true).is_err(), "what is no socket is not replaced");
     }
 }
