@@ -4,7 +4,7 @@
 //! forecast as well: the core decides for a shop in virtual time. Equal forecasts are made once.
 //!
 //! Nothing here depends on the time of day or on who asked before, so a test that passes on one
-//! machine passes on all.
+//! machine passes on all. A test that states a time is forecast under the schedule of then.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -85,8 +85,8 @@ pub fn run(generation: &Generation, clock: &Clock) -> Report {
     report
 }
 
-/// A forecast's question: loads as bits, so that equal ones are one.
-type Question = (Vec<(ClassId, u64)>, ClassId, u32);
+/// A forecast's question: loads as bits, so that equal ones are one, and the schedule if a time is stated.
+type Question = (Vec<(ClassId, u64)>, ClassId, u32, Option<Option<usize>>);
 
 struct Trial<'g> {
     generation: &'g Generation,
@@ -161,9 +161,11 @@ impl<'g> Trial<'g> {
     fn share_served(&mut self, test: &PolicyTest, class: ClassId, value: f32) -> f64 {
         let loads = test.load.iter().map(|(class, load)| (*class, load.to_bits())).collect();
         let policy = &self.generation.policy;
-        *self.forecasts.entry((loads, class, value.to_bits())).or_insert_with(|| {
+        let scheduled = test.at.map(|at| policy.scheduled_at(at));
+        *self.forecasts.entry((loads, class, value.to_bits(), scheduled)).or_insert_with(|| {
+            let core = test.at.map_or(&policy.core, |at| policy.core_at(at));
             let values: Vec<Value> = policy.classes.iter().map(|class| Value::new(class.value)).collect();
-            share_served(&policy.core, &test.load, Ask { class, value: Value::new(value) }, &values)
+            share_served(core, &test.load, Ask { class, value: Value::new(value) }, &values)
         })
     }
 }

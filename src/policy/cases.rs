@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use http::Request;
 use plimsoll_core::policy::ClassId;
@@ -23,6 +24,8 @@ pub struct PolicyTest {
     pub operation: Option<String>,
     /// How far its session has come.
     pub stage: Stage,
+    /// When it comes, since 1970 in UTC: the schedule of then holds. Without it none does.
+    pub at: Option<Duration>,
     /// What each class offers the shop meanwhile, in multiples of its capacity.
     pub load: Vec<(ClassId, f64)>,
     /// The class it should get.

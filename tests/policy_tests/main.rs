@@ -213,6 +213,33 @@ fn an_explanation_is_of_a_session_that_has_come_so_far_and_of_an_operation() {
     assert!(mistake.contains("none, browsing, cart, checkout"), "{mistake}");
 }
 
+#[test]
+fn a_test_may_say_when_it_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let sale = "schedules:
+  sale: { zone: Europe/Berlin, from: 10:00, to: 12:00, classes: { beacon: { floor: 60% } } }
+";
+    let test = |at: &str, decision: &str| {
+        format!(
+            "  - {{ request: POST /collect, {at}load: {{ browse: 3x, beacon: 0.2x }}, expect: {{ decision: {decision} }} }}\n"
+        )
+    };
+    let policy_test = |tests: &[String]| {
+        let text = format!("{POLICY}{sale}tests:\n{}", tests.concat());
+        fs::write(directory.path().join("shop.yaml"), text).unwrap();
+        plimsoll(directory.path(), &["policy", "test", "shop.yaml"])
+    };
+    let output = policy_test(&[
+        test("", "shed"),
+        test("at: 2026-11-27T10:30:00+01:00, ", "admit"),
+        test("at: 2026-11-27T09:30:00Z, ", "admit"),
+        test("at: 2026-11-27T12:00:00+01:00, ", "shed"),
+    ]);
+    assert!(text(&output.stdout).contains("4 of 4 tests hold"), "{output:?}");
+    let output = policy_test(&[test("at: 2026-11-27T10:30:00, ", "admit")]);
+    assert!(text(&output.stderr).contains("is not a moment"), "{output:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_link_to_a_policy_stays_one_when_it_is_laid_out() {
