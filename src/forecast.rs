@@ -53,6 +53,17 @@ pub enum Fate {
     Shed,
 }
 
+impl Fate {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fate::Served => "served",
+            Fate::Late => "late",
+            Fate::Shed => "shed",
+        }
+    }
+}
+
 /// Requests per second that the shop can answer.
 pub fn capacity() -> f64 {
     WORKERS as f64 / SERVICE.as_secs_f64()

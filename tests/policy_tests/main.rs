@@ -146,6 +146,19 @@ fn a_diff_tells_which_requests_of_a_log_change_class_and_fate() {
     ] {
         assert!(told.contains(part), "{part}\n{told}");
     }
+    // At twice its capacity beacons give way to pages.
+    assert!(told.contains("GET /blog/x   browse served -> beacon "), "{told}");
+    let arguments = ["policy", "diff", "old.yaml", "new.yaml", "--replay", "access.log", "--json"];
+    let json: serde_json::Value =
+        serde_json::from_slice(&plimsoll(directory.path(), &arguments).stdout).unwrap();
+    let change = &json["class_changes"][0];
+    assert_eq!(
+        (&json["requests"], &json["bad_lines"], &change["count"]),
+        (&600.into(), &1.into(), &200.into())
+    );
+    assert_eq!(change["examples"][0]["is"]["by"], "new.yaml:11", "{json}");
+    let lost = &json["served_no_more"];
+    assert!(lost["count"].as_u64().unwrap() > 0 && lost["examples"][0]["is"]["fate"] != "served", "{json}");
     let same = diff("old.yaml");
     assert!(same.contains("0 change their class"), "{same}");
     assert!(same.contains("0 that were served would not be, 0 that were not would be"), "{same}");
