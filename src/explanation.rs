@@ -1,10 +1,13 @@
 //! What a request is and why, by the very code that serves it: for `explain` and the admin API.
 //!
-//! A request of a fresh session is explained: no session is known here. What becomes of it at a stated
-//! load is forecast: all classes offer the shop alike. Which features the model's scores hang on is tried out
+//! No session is known here: a request is explained as that of a fresh one, or of one that has come as far as is
+//! stated, as shoppers usually do. What becomes of it at a stated load is forecast: all classes offer the shop
+//! alike. Which features the model's scores hang on is tried out
 //! ([`influence`]).
 
 pub mod influence;
+
+use std::borrow::Cow;
 
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::standing::{Tenure, Value, standing};
@@ -21,6 +24,17 @@ use crate::generation::Generation;
 use crate::model::ModelClass;
 use crate::policy::compiled::CompiledPolicy;
 
+/// What is stated of a request besides its head.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Circumstances<'c> {
+    /// How far its session has come.
+    pub stage: Stage,
+    /// The GraphQL operation of its body.
+    pub operation: Option<&'c str>,
+    /// The loads to forecast, in multiples of what the shop can carry.
+    pub loads: &'c [f64],
+}
+
 /// What a request is. The keys are fixed: tools depend on them.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
@@ -28,6 +42,8 @@ pub struct Explanation {
     pub path: String,
     /// Where the route stands that took it.
     pub route: Option<String>,
+    /// What is taken to be known of its session.
+    pub session: SessionView,
     /// Its class.
     pub class: String,
     /// Who decided that.
@@ -65,15 +81,18 @@ pub struct Forecast {
     pub served: f64,
 }
 
-/// Explains `head` under `generation`, and forecasts it at `loads`.
-pub fn explain(generation: &Generation, head: &Head<'_>, loads: &[f64]) -> Explanation {
+/// Explains `head` under `generation`, and forecasts it.
+pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circumstances<'_>) -> Explanation {
     let clock = Clock::start();
     let key = path::key(head.path());
-    let operation = graphql::operation_in_query(head);
-    let judgement = generation.judge(head, &key, operation.as_deref(), Stage::Arrived, &clock);
+    let stated = circumstances.operation.map(Cow::Borrowed);
+    let operation = stated.or_else(|| graphql::operation_in_query(head));
+    let session = SessionView::usual(circumstances.stage);
+    let judgement = generation.judge(head, &key, operation.as_deref(), session.stage, &clock);
     let class = generation.policy.core.class(judgement.class);
     let time = hour_and_weekday(Clock::wall());
-    let value = generation.value(judgement.class, &SessionView::default(), time, &clock);
+    let value = generation.value(judgement.class, &session, time, &clock);
+    let tenure = if session.admitted { Tenure::Admitted } else { Tenure::Fresh };
     let asked = Asked { head, key: &key, operation: operation.as_deref() };
     let model = generation.model.as_deref();
     let scores = model.and_then(|model| model.scores(&asked.features()));
@@ -83,22 +102,21 @@ pub fn explain(generation: &Generation, head: &Head<'_>, loads: &[f64]) -> Expla
     Explanation {
         path: key.clone().into_owned(),
         route: judgement.route.map(|route| route.defined_at.to_string()),
+        session,
         class: class.name.clone(),
         class_by: judgement.class_by.name(),
         value,
         scores,
         bot: asked.features().is_bot(),
         class_features: model.map(|model| influence::on_class(model, &asked)).unwrap_or_default(),
-        value_features: model
-            .map(|model| influence::on_value(model, &SessionView::default(), time))
-            .unwrap_or_default(),
+        value_features: model.map(|model| influence::on_value(model, &session, time)).unwrap_or_default(),
         schedule: generation
             .policy
             .schedule()
             .map(|schedule| format!("{} ({})", schedule.name, schedule.defined_at)),
         rank: class.rank,
-        standing: standing(class, Value::new(value), Tenure::Fresh, 0).0,
-        forecasts: forecasts(&generation.policy, judgement.class, value, loads),
+        standing: standing(class, Value::new(value), tenure, 0).0,
+        forecasts: forecasts(&generation.policy, judgement.class, value, circumstances.loads),
     }
 }
 

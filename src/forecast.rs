@@ -6,7 +6,8 @@
 //! on every machine and each time.
 //!
 //! Clients do not leave before their patience ends, and a policy that only observes is forecast as
-//! if it enforced: the question is what it would do.
+//! if it enforced: the question is what it would do. A class that is observed by itself is not: that
+//! is what it would do with the mode changed.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,6 +51,17 @@ pub enum Fate {
     Late,
     /// Refused.
     Shed,
+}
+
+impl Fate {
+    /// The name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Fate::Served => "served",
+            Fate::Late => "late",
+            Fate::Shed => "shed",
+        }
+    }
 }
 
 /// Requests per second that the shop can answer.
@@ -124,10 +136,8 @@ pub struct Shop {
 impl Shop {
     /// A shop in front of which `policy` decides, as if it enforced.
     pub fn new(policy: &Policy) -> Shop {
-        let policy = Policy::new(Mode::Enforce, policy.classes().to_vec());
-        let policy = policy.expect("its classes were those of a policy");
         Shop {
-            controller: Controller::new(Arc::new(policy)),
+            controller: Controller::new(Arc::new(policy.in_mode(Mode::Enforce))),
             random: Random(SEED),
             now: Time::ZERO,
             agenda: Agenda::default(),
@@ -243,6 +253,7 @@ impl Random {
 mod tests {
     use super::*;
     use crate::policy::storefront;
+    use plimsoll_core::policy::ClassSet;
 
     fn served(class: &str, load: f64) -> f64 {
         let policy = storefront();
@@ -279,5 +290,16 @@ mod tests {
         let ask = Ask { class: observing.least_important(), value: Value::new(0.1) };
         (0..10_000).for_each(|_| _ = shop.arrive(Time::ZERO, ask));
         assert!(shop.close().contains(&Fate::Shed));
+    }
+
+    #[test]
+    fn a_class_that_is_observed_by_itself_is_not_refused() {
+        let policy = storefront();
+        let class = policy.core.least_important();
+        let observed = Policy::clone(&policy.core).observing(ClassSet::EMPTY.with(class));
+        let mut shop = Shop::new(&observed);
+        let ask = Ask { class, value: Value::new(0.1) };
+        (0..10_000).for_each(|_| _ = shop.arrive(Time::ZERO, ask));
+        assert!(!shop.close().contains(&Fate::Shed));
     }
 }

@@ -86,6 +86,18 @@ impl Generation {
         Generation { policy: Arc::new(policy), observes: Some(mode == Mode::Observe), ..self }
     }
 
+    /// The same in the mode that the operator gave `other`, if the two are made of the same files: what was said
+    /// by hand holds until the files say something else.
+    pub fn keeping_mode_of(self, other: &Contents) -> Generation {
+        let own = self.contents();
+        match other.observes {
+            Some(observes) if (&own.policy, &own.bundle) == (&other.policy, &other.bundle) => {
+                self.in_mode(if observes { Mode::Observe } else { Mode::Enforce })
+            }
+            _ => self,
+        }
+    }
+
     /// The same as its schedules have it at this time, since 1970 in UTC.
     pub fn at(self, wall: Duration) -> Generation {
         let scheduled = self.policy.scheduled_at(wall);

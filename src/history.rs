@@ -170,7 +170,7 @@ impl History {
 
     /// Whether a file may not bring these contents back by itself: somebody went back from them.
     pub fn is_held(&self, contents: &Contents) -> bool {
-        self.held.contains(contents)
+        self.held.contains(&by_file(contents))
     }
 
     /// The generation to go back to: the latest before the one in force, or before the one that it

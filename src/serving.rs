@@ -7,6 +7,7 @@
 //! It speaks no HTTP.
 
 mod applying;
+mod first;
 pub mod canary;
 mod loading;
 pub mod timetable;
@@ -31,9 +32,10 @@ use crate::telemetry::meters::{Arm, ClassMeters};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::refusals::Refusals;
 use crate::telemetry::samples::Samples;
+use applying::stamp_of;
 pub use applying::{Applying, Outcome};
-use applying::{First, first_generation, stamp_of};
 use canary::Canary;
+use first::{First, first_generation};
 pub use loading::ReloadError;
 pub(crate) use loading::{load_model, read_policy};
 
@@ -98,24 +100,29 @@ pub struct Serving {
     unfinished: Arc<()>,
     /// The latest [`Running::swap`] that all gates decide under.
     applied: watch::Sender<u64>,
-    /// What was applied. Locked while something is, so that two do not apply in the wrong order.
+    /// What was applied. Locked while something comes into force, so that two do not in the wrong order.
     history: Mutex<History>,
+    /// Held by whoever reads files and applies them, from the first to the last; taken before `history`.
+    reloading: Mutex<()>,
 }
 
 impl Serving {
     /// Starts with the policy and model that `config` names, or with the generation that was in force
-    /// last if somebody went back to it from those. A model that cannot be used is logged and done
+    /// last if somebody went back to it from those, or if those cannot be applied. A model that cannot be used is logged and done
     /// without; a shop must open on the day its bundle is corrupt.
     ///
     /// # Errors
-    /// Every mistake in the policy, or a state directory that cannot be used.
+    /// Every mistake in the policy where no generation is kept, or a state directory that cannot be used.
     pub fn start(mut config: Config) -> Result<Arc<Serving>, ReloadError> {
         config.pools.sort_by_key(|pool| pool.name != DEFAULT_POOL);
         let clock = Clock::start();
         let mut history = History::open(config.state_dir.as_deref())?;
-        let First { generation, has_canary } = first_generation(&config, &mut history, &clock)?;
+        let First { generation, has_canary, is_resumed } = first_generation(&config, &mut history, &clock)?;
         let generation = generation.at(Clock::wall());
         let metrics = Metrics::default();
+        if is_resumed {
+            metrics.reloaded(false);
+        }
         let policy = &generation.policy;
         let gate = |pool: &Pool| PoolGate { pool: pool.clone(), gate: Gate::new(policy.core.clone(), clock) };
         let pools: Vec<PoolGate> = config.pools.iter().map(gate).collect();
@@ -141,6 +148,7 @@ impl Serving {
             config,
             unfinished: Arc::new(()),
             history: Mutex::new(history),
+            reloading: Mutex::new(()),
         });
         if has_canary {
             // What is wrong with it is logged, and is no reason not to serve.
@@ -229,6 +237,16 @@ impl Running {
             arm: None,
             swap: 0,
         }
+    }
+
+    /// The same with the limits of `other`, if the rules are the same: a client's bucket is not filled up by an
+    /// edit of something else, and has room once where two generations decide.
+    fn sharing_limits_with(self, other: &Running) -> Running {
+        let rules = |running: &Running| running.generation.policy.clients.limits.clone();
+        if rules(&self) != rules(other) {
+            return self;
+        }
+        Running { limits: other.limits.clone(), ..self }
     }
 
     /// The same as one arm of two, which are counted apart.

@@ -4,17 +4,20 @@
 //! where there is one, loopback needs it as well. The socket is its owner's only. A token is compared in
 //! constant time, so that it cannot be found letter by letter.
 //!
-//! A page in a browser on the same machine reaches loopback, too: what carries an `Origin` is refused.
+//! A page in a browser on the same machine reaches loopback, too: what carries an `Origin` is refused. A page may
+//! also have its own name lead to loopback (DNS rebinding), and asks without an `Origin` then: where no token is
+//! asked for, whoever asks by a name that is not ours is refused. An address is nobody's name.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use http::HeaderMap;
-use http::header::{AUTHORIZATION, ORIGIN};
+use http::header::{AUTHORIZATION, HOST, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderValue};
 use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, UnixListener};
 
@@ -63,6 +66,8 @@ pub enum Listener {
 #[derive(Clone, Debug)]
 pub struct Access {
     token: Option<String>,
+    /// The names to ask by, where only those are answered.
+    names: Option<Vec<String>>,
 }
 
 /// Why a request is not answered.
@@ -72,6 +77,8 @@ pub enum Denied {
     Token,
     /// It comes from a page.
     Browser,
+    /// It asks for somebody else.
+    Name,
 }
 
 /// A listener that is bound but not served yet, and who may ask on it.
@@ -109,12 +116,15 @@ pub fn bind(
             Ok(listener)
         });
         let listener = listener.map_err(|error| AccessError::Listen { place: address.to_string(), error })?;
-        bound.push(Bound { socket: Socket::Tcp(listener), access: Access { token } });
+        // Who has the token is no page.
+        let names = token.is_none().then(|| settings.names.clone());
+        bound.push(Bound { socket: Socket::Tcp(listener), access: Access { token, names } });
     }
     if let Some(path) = &settings.socket {
         let listener = bind_socket(path, has_predecessor)
             .map_err(|error| AccessError::Listen { place: format!("unix:{}", path.display()), error })?;
-        bound.push(Bound { socket: Socket::Unix(listener, path.clone()), access: Access { token: None } });
+        let access = Access { token: None, names: None };
+        bound.push(Bound { socket: Socket::Unix(listener, path.clone()), access });
     }
     Ok(bound)
 }
@@ -148,11 +158,27 @@ impl Access {
         if headers.contains_key(ORIGIN) {
             return Err(Denied::Browser);
         }
+        if let Some(names) = &self.names
+            && !headers.get_all(HOST).into_iter().all(|host| is_ours(host, names))
+        {
+            return Err(Denied::Name);
+        }
         let Some(token) = &self.token else { return Ok(()) };
         let given = headers.get(AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
         let is_equal = given.is_some_and(|given| bool::from(given.ct_eq(token.as_bytes())));
         if is_equal { Ok(()) } else { Err(Denied::Token) }
     }
+}
+
+/// Whether a `Host` is an address, or a name of this machine's own.
+fn is_ours(host: &HeaderValue, names: &[String]) -> bool {
+    let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| {
+        let host = authority.host();
+        let is_address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
+        let is_named = |name: &str| host.eq_ignore_ascii_case(name);
+        is_address || is_named("localhost") || names.iter().any(|name| is_named(name))
+    })
 }
 
 /// The token in a file.
@@ -172,14 +198,32 @@ pub fn read_token(path: &Path) -> Result<String, AccessError> {
     Ok(token.to_owned())
 }
 
+/// Made in a directory that only its owner enters, and moved to its place when nobody else may open it: from the
+/// first moment there is no other way in. A mask for new files would do, but it is the whole process's.
 fn bind_socket(path: &Path, has_predecessor: bool) -> io::Result<StdUnixListener> {
-    let is_socket = fs::symlink_metadata(path).is_ok_and(|found| found.file_type().is_socket());
-    // One that nobody answers on is left over from a process that was killed.
-    if is_socket && (has_predecessor || UnixStream::connect(path).is_err()) {
-        fs::remove_file(path)?;
+    if let Ok(found) = fs::symlink_metadata(path) {
+        // One that nobody answers on is left over from a process that was killed.
+        let is_free =
+            found.file_type().is_socket() && (has_predecessor || UnixStream::connect(path).is_err());
+        if !is_free {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
     }
-    let listener = StdUnixListener::bind(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    // Short, for the path of a socket may have some hundred bytes.
+    let private = path.with_file_name(format!(".{}", std::process::id()));
+    // A process of the same id may have been killed just here. If it is somebody else's, the next line fails.
+    let _ = fs::remove_dir_all(&private);
+    DirBuilder::new().mode(0o700).create(&private)?;
+    let bound = bind_in(&private, path);
+    fs::remove_dir_all(&private)?;
+    bound
+}
+
+fn bind_in(private: &Path, path: &Path) -> io::Result<StdUnixListener> {
+    let new = private.join("s");
+    let listener = StdUnixListener::bind(&new)?;
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o600))?;
+    fs::rename(&new, path)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
@@ -196,7 +240,7 @@ mod tests {
 
     #[test]
     fn only_the_whole_token_opens() {
-        let access = Access { token: Some(TOKEN.to_owned()) };
+        let access = Access { token: Some(TOKEN.to_owned()), names: None };
         let check = |value: &str| access.check(&headers(&[(AUTHORIZATION, value)]));
         assert_eq!(check(&format!("Bearer {TOKEN}")), Ok(()));
         for wrong in [TOKEN, "Bearer ", "Bearer 0123", &format!("Bearer {TOKEN}0"), &format!("Basic {TOKEN}")]
@@ -208,9 +252,27 @@ mod tests {
 
     #[test]
     fn a_page_in_a_browser_may_not_ask_even_where_no_token_is_needed() {
-        let access = Access { token: None };
+        let access = Access { token: None, names: None };
         assert_eq!(access.check(&HeaderMap::new()), Ok(()));
         assert_eq!(access.check(&headers(&[(ORIGIN, "http://evil.test")])), Err(Denied::Browser));
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_has_lead_here_is_refused() {
+        let access = Access { token: None, names: Some(vec!["edge-1".to_owned()]) };
+        for ours in
+            ["127.0.0.1:8081", "[::1]:8081", "192.0.2.7", "localhost", "LocalHost:8081", "edge-1:8081"]
+        {
+            assert_eq!(access.check(&headers(&[(HOST, ours)])), Ok(()), "{ours}");
+        }
+        for other in
+            ["evil.test", "evil.test:8081", "localhost.evil.test", "127.0.0.1.evil.test", "edge-2", ""]
+        {
+            assert_eq!(access.check(&headers(&[(HOST, other)])), Err(Denied::Name), "{other}");
+        }
+        let mut both = headers(&[(HOST, "localhost")]);
+        both.append(HOST, HeaderValue::from_static("evil.test"));
+        assert_eq!(access.check(&both), Err(Denied::Name));
     }
 
     #[test]
@@ -251,5 +313,9 @@ mod tests {
         bind(&settings, None, true).unwrap();
         drop(first);
         bind(&settings, None, false).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
+        fs::remove_file(&socket).unwrap();
+        fs::write(&socket, "somebody's").unwrap();
+        assert!(bind(&settings, None, true).is_err(), "what is no socket is not replaced");
     }
 }

@@ -177,6 +177,10 @@ fn deny(denied: Denied) -> Answer {
             answer
         }
         Denied::Browser => refuse(StatusCode::FORBIDDEN, "pages in a browser may not ask"),
+        Denied::Name => refuse(
+            StatusCode::FORBIDDEN,
+            "ask by an address, by localhost, or by a name of `admin: { names: [...] }`",
+        ),
     }
 }
 

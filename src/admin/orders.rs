@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use super::shown::Shown;
 use super::{Admin, Refused};
 use crate::classify::head::Head;
-use crate::explanation::explain;
+use crate::classify::session::Stage;
+use crate::explanation::{Circumstances, explain};
 use crate::history::Cause;
 use crate::serving::{Applying, Outcome, ReloadError};
 
@@ -89,6 +90,12 @@ struct ExplainOrder {
     headers: Vec<(String, String)>,
     #[serde(default)]
     address: Option<IpAddr>,
+    /// How far its session has come, by its name in policies.
+    #[serde(default)]
+    session: Option<String>,
+    /// The GraphQL operation of its body.
+    #[serde(default)]
+    graphql: Option<String>,
     #[serde(default)]
     loads: Vec<f64>,
 }
@@ -195,7 +202,12 @@ impl Admin {
         }
         let (parts, ()) = request(order).map_err(Refused::unprocessable)?.into_parts();
         let head = Head::of(&parts).sent_by(order.address);
-        let explanation = explain(&self.serving.running().generation, &head, &order.loads);
+        let stage = order.session.as_deref().map_or(Some(Stage::default()), Stage::named);
+        let names = || Stage::ALL.map(Stage::name).join(", ");
+        let stage =
+            stage.ok_or_else(|| Refused::unprocessable(format!("a session has come to {}", names())))?;
+        let circumstances = Circumstances { stage, operation: order.graphql.as_deref(), loads: &order.loads };
+        let explanation = explain(&self.serving.running().generation, &head, &circumstances);
         Ok(serde_json::to_value(explanation).expect("an explanation is plain data"))
     }
 }
@@ -212,9 +224,10 @@ fn request(order: &ExplainOrder) -> Result<Request<()>, http::Error> {
 /// What was rolled back from is in conflict with what is asked for; all else is wrong by itself.
 fn rejected(error: &ReloadError) -> Refused {
     match error {
-        ReloadError::Held { .. } | ReloadError::NothingBefore | ReloadError::NoCanary => {
-            Refused(StatusCode::CONFLICT, error.to_string())
-        }
+        ReloadError::Held { .. }
+        | ReloadError::Overtaken { .. }
+        | ReloadError::NothingBefore
+        | ReloadError::NoCanary => Refused(StatusCode::CONFLICT, error.to_string()),
         _ => Refused::unprocessable(error),
     }
 }

@@ -24,6 +24,14 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All, in their order.
+    pub const ALL: [Stage; 4] = [Stage::Arrived, Stage::Browsing, Stage::Cart, Stage::Checkout];
+
+    /// The stage of that name in policies.
+    pub fn named(name: &str) -> Option<Stage> {
+        Stage::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+
     /// The name in policies.
     pub const fn name(self) -> &'static str {
         match self {
@@ -110,6 +118,28 @@ pub struct SessionView {
     /// Whether a request of it was admitted before. No feature: a model must not learn our decisions.
     #[serde(skip)]
     pub admitted: bool,
+}
+
+impl SessionView {
+    /// A session that has come so far, as shoppers usually do: for tests of policies and for explanations, where no
+    /// real one is known.
+    pub fn usual(stage: Stage) -> SessionView {
+        let reached = |step: Stage, count: u32| if stage >= step { count } else { 0 };
+        if stage == Stage::Arrived {
+            return SessionView::default();
+        }
+        SessionView {
+            requests: 10 + reached(Stage::Cart, 10) + reached(Stage::Checkout, 10),
+            views: 5,
+            carts: reached(Stage::Cart, 2),
+            checkouts: reached(Stage::Checkout, 2),
+            age: Duration::from_secs(300),
+            idle: Duration::from_secs(10),
+            stage,
+            admitted: true,
+            ..SessionView::default()
+        }
+    }
 }
 
 mod whole_seconds {

@@ -77,6 +77,11 @@ impl KnownSession {
 
 type Set = [Slot; WAYS];
 
+/// How many sets hold so many sessions.
+fn sets(sessions_max: usize) -> usize {
+    (sessions_max / WAYS).max(1)
+}
+
 /// A bounded table of sessions.
 #[derive(Debug)]
 pub struct SessionTable {
@@ -88,8 +93,13 @@ pub struct SessionTable {
 impl SessionTable {
     /// A table of at most `sessions_max` sessions, rounded down to whole sets.
     pub fn new(sessions_max: usize) -> SessionTable {
-        let sets = (sessions_max / WAYS).max(1);
+        let sets = sets(sessions_max);
         SessionTable { hasher: RandomState::new(), sets: (0..sets).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Whether a table of so many sessions would have this size.
+    pub fn is_made_for(&self, sessions_max: usize) -> bool {
+        self.sets.len() == sets(sessions_max)
     }
 
     /// How many sessions fit.

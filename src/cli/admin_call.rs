@@ -60,7 +60,7 @@ impl Reach {
     }
 
     async fn ask(&self, call: &Call) -> anyhow::Result<String> {
-        let mut request = Request::builder().method(&call.method).uri(&call.target).header(HOST, "plimsoll");
+        let mut request = Request::builder().method(&call.method).uri(&call.target).header(HOST, "localhost");
         if let Some(file) = &self.admin_token_file {
             request = request.header(AUTHORIZATION, format!("Bearer {}", read_token(file)?));
         }

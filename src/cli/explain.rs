@@ -1,7 +1,8 @@
 //! `plimsoll explain METHOD URL`: what a request is, by the very code that serves it.
 //!
-//! A request of a fresh session is explained: no session is known here. What becomes of it at a
-//! stated load is forecast: all classes offer the shop alike.
+//! No session is known here: a request is explained as that of a fresh one, or of one that has come as far as
+//! `--session` says. What becomes of it is forecast at half, at all and at twice of what the shop can carry, or
+//! at the loads that are stated: all classes offer the shop alike.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,13 +13,17 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value as Json;
 
 use crate::classify::head::Head;
+use crate::classify::session::{SessionView, Stage};
 use crate::cli::past;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::explanation::influence::Influence;
-use crate::explanation::{Explanation, Forecast, explain};
+use crate::explanation::{Circumstances, Explanation, Forecast, explain};
 use crate::generation::Generation;
 use crate::serving::{load_model, read_policy};
+
+/// What is forecast where nothing is stated: a quiet day, a full shop, and a sale.
+const LOADS: [f64; 3] = [0.5, 1.0, 2.0];
 
 /// What to explain.
 #[derive(Debug, clap::Args)]
@@ -32,7 +37,8 @@ pub struct Arguments {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Forecast what becomes of it while the shop is offered so many times what it can carry (repeatable)
+    /// Forecast what becomes of it while the shop is offered so many times what it can carry (repeatable; 0.5x,
+    /// 1x and 2x if absent)
     #[arg(long, value_name = "2x", value_parser = crate::cli::policy::load)]
     load: Vec<f64>,
     /// Explain it at this time, like 2026-11-27T10:30:00Z: the schedule of then holds; now if absent
@@ -47,6 +53,12 @@ pub struct Arguments {
     /// The client's address, for routes that ask for it
     #[arg(long, value_name = "ADDRESS")]
     address: Option<IpAddr>,
+    /// How far its session has come: none, browsing, cart or checkout
+    #[arg(long, value_name = "STAGE", value_parser = stage, default_value = "none")]
+    session: Stage,
+    /// The GraphQL operation of its body
+    #[arg(long, value_name = "NAME")]
+    graphql: Option<String>,
     /// The method
     #[arg(required_unless_present = "id")]
     method: Option<String>,
@@ -69,13 +81,21 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let generation = generation(arguments)?;
     let (parts, ()) = request(arguments)?.into_parts();
     let head = Head::of(&parts).sent_by(arguments.address);
-    let explanation = explain(&generation, &head, &arguments.load);
+    let loads = if arguments.load.is_empty() { &LOADS[..] } else { &arguments.load };
+    let circumstances =
+        Circumstances { stage: arguments.session, operation: arguments.graphql.as_deref(), loads };
+    let explanation = explain(&generation, &head, &circumstances);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
         print!("{}", text(&explanation));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn stage(name: &str) -> anyhow::Result<Stage> {
+    let names = Stage::ALL.map(Stage::name).join(", ");
+    Stage::named(name).with_context(|| format!("`{name}` is no stage of a session: {names}"))
 }
 
 fn generation(arguments: &Arguments) -> anyhow::Result<Generation> {
@@ -114,10 +134,22 @@ fn influences(label: &str, score: &str, features: &[Influence]) -> String {
     features.iter().map(line).collect()
 }
 
+fn session_text(session: &SessionView) -> String {
+    let SessionView { stage, requests, views, carts, checkouts, .. } = session;
+    if *stage == Stage::Arrived {
+        return "a fresh one".to_owned();
+    }
+    let (name, age) = (stage.name(), session.age.as_secs());
+    format!(
+        "{name}: {requests} requests in {age} s, {views} pages, {carts} to the cart, {checkouts} to the checkout"
+    )
+}
+
 fn text(explanation: &Explanation) -> String {
     let route = explanation.route.as_deref().unwrap_or("none");
+    let session = session_text(&explanation.session);
     let mut text = format!(
-        "path      {}\nroute     {route}\nclass     {} (by {}, rank {})\nvalue     {:.3}\nstanding  {}\n",
+        "path      {}\nroute     {route}\nsession   {session}\nclass     {} (by {}, rank {})\nvalue     {:.3}\nstanding  {}\n",
         explanation.path,
         explanation.class,
         explanation.class_by,

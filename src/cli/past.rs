@@ -43,9 +43,11 @@ pub(super) fn explain(id: &str, journal: &Path, as_json: bool) -> anyhow::Result
     let trace =
         trace.with_context(|| format!("`{id}` is no id: 16 hexadecimal digits, or 32 of a request's"))?;
     let mut past: Option<Past> = None;
-    let replays = replay(journal, |_, entry, replay| look(entry, replay, trace, &mut past))?;
+    let replayed = replay(journal, |_, entry, replay| look(entry, replay, trace, &mut past))?;
+    // Who is looked for may be in one of them.
+    eprint!("{}", replayed.skipped_text());
     let Some(past) = past else { bail!("no request {id} in {}", journal.display()) };
-    let difference = replays.values().find_map(Replay::difference);
+    let difference = replayed.pools.values().find_map(Replay::difference);
     if as_json {
         println!("{:#}", report(&past, difference.is_none()));
     } else {

@@ -1,7 +1,8 @@
 //! `plimsoll replay JOURNAL`: every decision of a journal made again by the core of this binary.
 //!
 //! Files are read in the order in which they were begun, each pool by itself. What is the same is
-//! counted; the first decision that differs is named. With `--policy` the same requests are asked again under
+//! counted; the first decision that differs is named. After an upgrade a journal holds files of two versions:
+//! those that this one does not read are passed over, counted and named. With `--policy` the same requests are asked again under
 //! another policy (`what_if`), once it is certain that the journal is what this core decides.
 
 mod translation;
@@ -30,8 +31,30 @@ pub struct Arguments {
     json: bool,
 }
 
-/// The replays of a journal's pools, by name.
-pub(super) type Replays = BTreeMap<String, Replay>;
+/// What came of a journal.
+#[derive(Debug, Default)]
+pub(super) struct Replayed {
+    /// The replays of its pools, by name.
+    pub(super) pools: BTreeMap<String, Replay>,
+    /// The files of other versions and formats.
+    pub(super) skipped: Vec<JournalError>,
+}
+
+impl Replayed {
+    /// How many files were passed over, and which; empty if none was.
+    pub(super) fn skipped_text(&self) -> String {
+        if self.skipped.is_empty() {
+            return String::new();
+        }
+        let names: String = self.skipped.iter().map(|error| format!("  {error}\n")).collect();
+        format!("passed over, for this version does not read them: {} files\n{names}", self.skipped.len())
+    }
+
+    /// The same for JSON.
+    fn skipped_names(&self) -> Vec<String> {
+        self.skipped.iter().map(ToString::to_string).collect()
+    }
+}
 
 /// Replays it.
 ///
@@ -41,28 +64,37 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if let Some(policy) = &arguments.policy {
         return what_if::run(&arguments.journal, policy, arguments.json);
     }
-    let mut replays = replay(&arguments.journal, |_, _, _| Flow::More)?;
-    replays.values_mut().for_each(Replay::end);
+    let mut replayed = replay(&arguments.journal, |_, _, _| Flow::More)?;
+    replayed.pools.values_mut().for_each(Replay::end);
     if arguments.json {
-        println!("{:#}", json!({ "pools": replays.iter().map(report).collect::<Vec<_>>() }));
+        let pools: Vec<Value> = replayed.pools.iter().map(report).collect();
+        println!("{:#}", json!({ "pools": pools, "skipped": replayed.skipped_names() }));
     } else {
-        replays.iter().for_each(|(pool, replay)| print!("{}", text(pool, replay)));
+        replayed.pools.iter().for_each(|(pool, replay)| print!("{}", text(pool, replay)));
+        print!("{}", replayed.skipped_text());
     }
-    let differs = replays.values().any(|replay| replay.difference().is_some());
+    let differs = replayed.pools.values().any(|replay| replay.difference().is_some());
     Ok(if differs { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Replays the journal at `path`, showing each record of a pool to `look` before the core is told. A pool that
-/// differs is not replayed further; `look` may end all.
+/// differs is not replayed further; `look` may end all. Files of other versions are passed over, unless there are
+/// no others.
 pub(super) fn replay(
     path: &Path,
     mut look: impl FnMut(&str, &Entry, &Replay) -> Flow,
-) -> Result<Replays, JournalError> {
-    let mut replays = Replays::new();
+) -> Result<Replayed, JournalError> {
+    let mut replayed = Replayed::default();
     let mut is_over = false;
     for path in files_at(path)? {
-        let file = JournalFile::read(&path)?;
-        let replay = replays.entry(file.header.pool.clone()).or_default();
+        let file = match JournalFile::read(&path) {
+            Err(foreign @ JournalError::Foreign { .. }) => {
+                replayed.skipped.push(foreign);
+                continue;
+            }
+            file => file?,
+        };
+        let replay = replayed.pools.entry(file.header.pool.clone()).or_default();
         if is_over || replay.difference().is_some() {
             continue;
         }
@@ -72,7 +104,10 @@ pub(super) fn replay(
             if is_over { Flow::Stop } else { replay.take(&entry) }
         })?;
     }
-    Ok(replays)
+    match replayed.skipped.pop_if(|_| replayed.pools.is_empty()) {
+        Some(foreign) => Err(foreign),
+        None => Ok(replayed),
+    }
 }
 
 fn report((pool, replay): (&String, &Replay)) -> Value {

@@ -16,6 +16,8 @@ pub struct AdminSettings {
     pub socket: Option<PathBuf>,
     /// A file with the token that is asked for on the address; needed if others reach it.
     pub token_file: Option<PathBuf>,
+    /// Names by which it is asked for on loopback, besides `localhost`.
+    pub names: Vec<String>,
 }
 
 /// A place on the command line: an address, or `unix:PATH`.
@@ -49,6 +51,7 @@ pub(super) fn read(field: &Field<'_>) -> AdminSettings {
         listen: admin.get("listen").and_then(|field| field.parsed(socket_address)),
         socket: path(&admin, "socket"),
         token_file: path(&admin, "token_file"),
+        names: admin.get("names").map(|field| names(&field)).unwrap_or_default(),
     };
     if settings.listen.is_none() && settings.socket.is_none() {
         let mistake = Mistake::new("the admin API listens nowhere");
@@ -56,4 +59,8 @@ pub(super) fn read(field: &Field<'_>) -> AdminSettings {
     }
     admin.close();
     settings
+}
+
+fn names(field: &Field<'_>) -> Vec<String> {
+    field.list_or_one().iter().filter_map(Field::text).map(str::to_owned).collect()
 }

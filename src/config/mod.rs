@@ -18,7 +18,8 @@
 //!   payments:
 //!     endpoints: [10.0.1.5:3443]
 //!     tls: { server_name: pay.internal, authorities: internal.pem, certificate: us.pem, key: us.key }
-//! admin: { listen: 127.0.0.1:8081, socket: /run/plimsoll/admin.sock, token_file: /etc/plimsoll/token }
+//! admin: { listen: 127.0.0.1:8081, socket: /run/plimsoll/admin.sock, token_file: /etc/plimsoll/token,
+//!          names: [edge-1.internal] }
 //! state_dir: /var/lib/plimsoll
 //! journal: { directory: /var/lib/plimsoll/journal, bytes_max: 1073741824 }
 //! access_log: { sample: 1% }
@@ -279,7 +280,7 @@ mod tests {
     #[test]
     fn what_is_kept_over_restarts_is_read() {
         let config = parse(
-            "admin: { listen: 127.0.0.1:8081, socket: /run/admin.sock, token_file: token }
+            "admin: { listen: 127.0.0.1:8081, socket: /run/admin.sock, token_file: token, names: [edge-1] }
 state_dir: /var/lib/plimsoll
 journal: { directory: /var/lib/plimsoll/journal, bytes_max: 2097152 }
 ",
@@ -289,6 +290,7 @@ journal: { directory: /var/lib/plimsoll/journal, bytes_max: 2097152 }
             listen: Some("127.0.0.1:8081".parse().unwrap()),
             socket: Some("/run/admin.sock".into()),
             token_file: Some("token".into()),
+            names: vec!["edge-1".to_owned()],
         };
         assert_eq!(config.admin, admin);
         assert_eq!(config.state_dir.as_deref(), Some(Path::new("/var/lib/plimsoll")));

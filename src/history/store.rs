@@ -15,8 +15,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use plimsoll_core::policy::Mode;
-
 use super::{Entry, Index, directory};
 use crate::generation::Generation;
 use crate::model::{ModelError, Scorer, bundle_files};
@@ -135,12 +133,7 @@ impl Store {
             return Err(HistoryError::Damaged { path, reason });
         }
         let model = entry.contents.bundle.as_deref().map(|seal| self.load(seal)).transpose()?;
-        let generation = Generation::new(entry.number, compile(&source)?, model);
-        Ok(match entry.contents.observes {
-            Some(true) => generation.in_mode(Mode::Observe),
-            Some(false) => generation.in_mode(Mode::Enforce),
-            None => generation,
-        })
+        Ok(Generation::new(entry.number, compile(&source)?, model).keeping_mode_of(&entry.contents))
     }
 
     fn load(&self, seal: &str) -> Result<Scorer, HistoryError> {

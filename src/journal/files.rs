@@ -16,6 +16,10 @@ use super::entry::{Decoder, Entry};
 
 /// How a file begins; the digit is the version of the format.
 const MAGIC: &[u8; 8] = b"PLJRNL3\n";
+/// How files of all formats begin.
+const FAMILY: &[u8; 6] = b"PLJRNL";
+/// What writes and reads here.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// How the name of a file ends.
 pub(super) const EXTENSION: &str = "plj";
 
@@ -41,6 +45,15 @@ pub enum JournalError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A file of a journal that this program does not read: of another version or format, or one that ended
+    /// before it said of which. What is in the others can be told all the same.
+    #[error("{}: {reason}", path.display())]
+    Foreign {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// A file holds something else.
     #[error("{}: {reason}", path.display())]
@@ -116,15 +129,26 @@ impl JournalFile {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// It cannot be read, or is no file of a journal.
+    /// It cannot be read, is another program's version of one, or no file of a journal.
     pub fn read(path: &Path) -> Result<JournalFile, JournalError> {
         let unreadable = |source| JournalError::Unreadable { path: path.to_owned(), source };
         let bytes = fs::read(path).map_err(unreadable)?;
         let damaged = |reason: String| JournalError::Damaged { path: path.to_owned(), reason };
-        let (header, frames) =
-            header(&bytes).ok_or_else(|| damaged("not a journal of this format".into()))?;
-        let header =
-            serde_json::from_slice(header).map_err(|error| damaged(format!("its header: {error}")))?;
+        let foreign = |reason: String| JournalError::Foreign { path: path.to_owned(), reason };
+        let Some((header, frames)) = header(&bytes) else {
+            return Err(match family(&bytes) {
+                Family::Own => foreign("it ends within its header".to_owned()),
+                Family::Other => foreign("another format of journals".to_owned()),
+                Family::None => damaged("not a journal".to_owned()),
+            });
+        };
+        let not_a_header = |error| damaged(format!("its header: {error}"));
+        // Another version may say more of itself than this one knows.
+        let Written { version } = serde_json::from_slice(header).map_err(not_a_header)?;
+        if version != VERSION {
+            return Err(foreign(format!("written by version {version}, and this is {VERSION}")));
+        }
+        let header = serde_json::from_slice(header).map_err(not_a_header)?;
         Ok(JournalFile { path: path.to_owned(), header, bytes, frames })
     }
 
@@ -160,6 +184,31 @@ pub enum Flow {
     More,
     /// It is not.
     Stop,
+}
+
+/// What every version says of itself.
+#[derive(Deserialize)]
+struct Written {
+    version: String,
+}
+
+/// Whose file it is, by how it begins.
+enum Family {
+    /// Of this format, or too short to say otherwise.
+    Own,
+    /// A journal of another format.
+    Other,
+    None,
+}
+
+fn family(bytes: &[u8]) -> Family {
+    if bytes.starts_with(MAGIC) || MAGIC.starts_with(bytes) {
+        Family::Own
+    } else if bytes.starts_with(FAMILY) {
+        Family::Other
+    } else {
+        Family::None
+    }
 }
 
 fn header(bytes: &[u8]) -> Option<(&[u8], usize)> {

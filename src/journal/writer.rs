@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 
-use super::files::{EXTENSION, Header, begin, files_at, frame};
+use super::files::{EXTENSION, Header, VERSION, begin, files_at, frame};
 use super::tap::Next;
 
 /// What a crash may lose, at the most.
@@ -178,7 +178,7 @@ impl Writer {
         // better than none.
         let mut file = File::create_new(self.settings.directory.join(name))?;
         let _ = file.try_lock();
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let version = VERSION.to_owned();
         file.write_all(&begin(&Header { pool: stream.name.clone(), version, started: self.started }))?;
         stream.file = Some(file);
         stream.is_ended = false;

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use http::Request;
 use plimsoll_core::policy::ClassId;
@@ -23,6 +24,8 @@ pub struct PolicyTest {
     pub operation: Option<String>,
     /// How far its session has come.
     pub stage: Stage,
+    /// When it comes, since 1970 in UTC: the schedule of then holds. Without it none does.
+    pub at: Option<Duration>,
     /// What each class offers the shop meanwhile, in multiples of its capacity.
     pub load: Vec<(ClassId, f64)>,
     /// The class it should get.
@@ -68,12 +71,6 @@ pub enum Expected {
     Shed,
 }
 
-pub(super) const STAGES: [(&str, Stage); 4] = [
-    (Stage::Arrived.name(), Stage::Arrived),
-    (Stage::Browsing.name(), Stage::Browsing),
-    (Stage::Cart.name(), Stage::Cart),
-    (Stage::Checkout.name(), Stage::Checkout),
-];
 pub(super) const DECIDERS: [(&str, ClassBy); 3] =
     [("route", ClassBy::Route), ("model", ClassBy::Model), ("fallback", ClassBy::Fallback)];
 pub(super) const DECISIONS: [(&str, Expected); 2] = [("admit", Expected::Admit), ("shed", Expected::Shed)];

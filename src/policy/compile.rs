@@ -271,6 +271,7 @@ fn test(entry: TestEntry<'_>, names: &[&str]) -> PolicyTest {
         client: entry.client,
         operation: entry.operation,
         stage: entry.stage,
+        at: entry.at,
         load,
         class: entry.expect.class.as_ref().and_then(class_of),
         class_by: entry.expect.class_by,

@@ -63,6 +63,12 @@ impl CompiledPolicy {
         self.schedules.iter().position(|schedule| schedule.hours.hold_at(wall))
     }
 
+    /// What the core decides under at this time, since 1970 in UTC.
+    pub fn core_at(&self, wall: Duration) -> &Arc<Policy> {
+        let schedule = self.scheduled_at(wall).and_then(|place| self.schedules.get(place));
+        schedule.map_or(&self.base, |schedule| &schedule.core)
+    }
+
     /// The schedule that holds now.
     pub fn schedule(&self) -> Option<&Schedule> {
         self.schedules.get(self.scheduled?)

@@ -196,9 +196,11 @@ fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
         time_budget: TIME_BUDGET,
     };
     let Some(model) = section(field) else { return entry };
-    match model.get("bundle").and_then(|field| field.text()) {
-        None | Some("embedded") => {}
-        Some(directory) => entry.bundle = BundleSource::Directory(directory.into()),
+    if let Some(field) = model.get("bundle")
+        && let Some(directory) = field.text().filter(|name| *name != "embedded")
+    {
+        // As an included file is: from where the file lies that names it.
+        entry.bundle = BundleSource::Directory(field.file().with_file_name(directory));
     }
     if let Some(may_decide) = model.get("may_decide") {
         let choices = may_decide.list().into_iter().filter_map(|item| item.choice(&[("unrouted", true)]));

@@ -71,7 +71,7 @@ pub struct SessionRules {
 pub enum BundleSource {
     /// Inside the binary.
     Embedded,
-    /// In this directory, as the policy names it.
+    /// In this directory, found from where the file lies that names it.
     Directory(PathBuf),
 }
 

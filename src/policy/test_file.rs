@@ -6,10 +6,11 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request};
 
-use super::cases::{ClassBy, DECIDERS, DECISIONS, Expected, STAGES};
+use super::cases::{ClassBy, DECIDERS, DECISIONS, Expected};
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Named, Section};
@@ -25,6 +26,7 @@ pub(super) struct TestEntry<'n> {
     pub(super) client: Option<IpAddr>,
     pub(super) operation: Option<String>,
     pub(super) stage: Stage,
+    pub(super) at: Option<Duration>,
     pub(super) load: Option<LoadEntry<'n>>,
     pub(super) expect: ExpectEntry<'n>,
 }
@@ -55,6 +57,10 @@ const VALUES: Kind<RangeInclusive<f32>> =
 /// The address of a client. What the pattern lets through that is none, the reader tells.
 const ADDRESS: Kind<IpAddr> = Kind { pattern: "^[0-9a-fA-F.:]+$", read: address };
 
+/// A moment with its offset. What the pattern lets through that is none, the reader tells.
+const MOMENT: Kind<Duration> =
+    Kind { pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)$", read: moment };
+
 /// Reads a test.
 pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let test = field.section()?;
@@ -65,13 +71,15 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     }
     let client = test.get("address").and_then(|field| field.read_as(&ADDRESS));
     let operation = test.get("graphql").and_then(|field| field.text()).map(str::to_owned);
-    let stage = test.get("session").and_then(|field| field.choice(&STAGES)).unwrap_or_default();
+    let stages = Stage::ALL.map(|stage| (stage.name(), stage));
+    let stage = test.get("session").and_then(|field| field.choice(&stages)).unwrap_or_default();
+    let at = test.get("at").and_then(|field| field.read_as(&MOMENT));
     let load = test.get("load");
     let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| field.section());
     let expect = expect.map(|section| expected(section, load.is_some()));
     let load = load.and_then(|field| load_entry(&field));
     test.close();
-    Some(TestEntry { field, request: request?, client, operation, stage, load, expect: expect? })
+    Some(TestEntry { field, request: request?, client, operation, stage, at, load, expect: expect? })
 }
 
 fn expected(expect: Section<'_>, has_load: bool) -> ExpectEntry<'_> {
@@ -132,6 +140,14 @@ fn address(text: &str) -> Result<IpAddr, Mistake> {
     let not_one =
         |_| Mistake::new(format!("`{text}` is not an address")).hint("like 192.0.2.7 or 2001:db8::7");
     text.parse().map_err(not_one)
+}
+
+fn moment(text: &str) -> Result<Duration, Mistake> {
+    let moment = text.parse::<jiff::Timestamp>().ok();
+    moment.and_then(|moment| moment.as_duration().try_into().ok()).ok_or_else(|| {
+        let mistake = Mistake::new(format!("`{text}` is not a moment"));
+        mistake.hint("with its offset from UTC, like 2026-11-27T10:30:00+01:00, and since 1970")
+    })
 }
 
 fn values(text: &str) -> Result<RangeInclusive<f32>, Mistake> {

@@ -3,8 +3,8 @@
 //! The directory is watched, not the file: editors and Kubernetes replace a file
 //! by renaming another over it, and a watched inode would be the old one. Where
 //! the path leads through a symlink, the directory it ends in is watched as well.
-//! Changes come in bursts, so one call follows 200 ms after the first of them; what
-//! changes later is a burst of its own, and a busy directory cannot put a call off.
+//! Changes come in bursts, and half of a file may be a policy too, so one call follows
+//! when nothing has changed for 200 ms; a busy directory puts it off by 2 s at most.
 //! What a policy includes may lie elsewhere, and change with it: so after each burst
 //! it asks anew which files there are, and watches their directories from then on.
 //!
@@ -20,8 +20,13 @@ use std::time::Duration;
 
 use notify::{Config, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
 
-/// Long enough for an editor's write and rename, short enough for an operator.
-const BURST: Duration = Duration::from_millis(200);
+/// How often a burst is looked at.
+const STEP: Duration = Duration::from_millis(50);
+/// Steps without a change that end a burst: 200 ms, longer than an editor or a copy pauses between two
+/// writes, short enough for an operator.
+const STEPS_QUIET: usize = 4;
+/// Steps after which it ends however busy: 2 s, for whoever writes a log beside the policy.
+const STEPS_MAX: usize = 40;
 /// How often to look where the system cannot tell: network mounts, no inotify left.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -78,8 +83,15 @@ impl PolicyWatch {
         watcher: impl FnOnce(Handler, &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>>,
     ) -> Result<PolicyWatch, WatchError> {
         let failed = |error| WatchError { directory: path.to_owned(), error };
-        let own = directories(path).map_err(|error| failed(error.into()))?;
-        let all = move || own.iter().cloned().chain(others().iter().flat_map(|path| near(path))).collect();
+        // A file that is not there yet is waited for where it should stand.
+        let own =
+            directories(path).or_else(|error| stated(path).map(|stated| [stated].into()).or(Err(error)));
+        let own: BTreeSet<PathBuf> = own.map_err(|error| failed(error.into()))?;
+        let path = path.to_owned();
+        let all = move || {
+            let others = others().iter().flat_map(|path| near(path)).collect::<Vec<_>>();
+            own.iter().cloned().chain(near(&path)).chain(others).collect()
+        };
         let (sender, events) = mpsc::channel();
         let directories: BTreeSet<PathBuf> = all();
         let watcher = watcher(sender, &directories).map_err(failed)?;
@@ -165,14 +177,32 @@ fn stated(path: &Path) -> io::Result<PathBuf> {
 
 fn debounce(events: &Receiver<notify::Result<Event>>, mut changed: impl FnMut()) {
     while let Ok(event) = events.recv() {
-        // Our own reading of the policy is an access; answering it would never end.
-        // An error is a directory that polling does not find: nothing to read there.
-        if event.map_or(true, |event| event.kind.is_access()) {
+        if !is_change(&event) {
             continue;
         }
-        thread::sleep(BURST);
-        while events.try_recv().is_ok() {}
+        settle(|| {
+            thread::sleep(STEP);
+            // All that have come are taken, not only up to the first that counts.
+            events.try_iter().filter(is_change).count() > 0
+        });
         changed();
+    }
+}
+
+/// Our own reading of the policy is an access; answering it would never end. An error is a directory that
+/// polling does not find: nothing to read there.
+fn is_change(event: &notify::Result<Event>) -> bool {
+    event.as_ref().is_ok_and(|event| !event.kind.is_access())
+}
+
+/// Waits, step by step, for the end of a burst.
+fn settle(mut is_stirred: impl FnMut() -> bool) {
+    let mut quiet = 0;
+    for _ in 0..STEPS_MAX {
+        quiet = if is_stirred() { 0 } else { quiet + 1 };
+        if quiet == STEPS_QUIET {
+            return;
+        }
     }
 }
 
@@ -199,6 +229,22 @@ mod tests {
         fs::write(directory.path().join("new"), "version: 1 # changed").unwrap();
         fs::rename(directory.path().join("new"), &policy).unwrap();
         calls.recv_timeout(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn a_burst_ends_when_it_is_quiet_or_goes_on_for_too_long() {
+        // The steps that are waited for if the last change comes in step `last`.
+        let steps = |last: usize| {
+            let mut step = 0;
+            settle(|| {
+                step += 1;
+                step <= last
+            });
+            step
+        };
+        assert_eq!((steps(0), steps(1), steps(7)), (STEPS_QUIET, 1 + STEPS_QUIET, 7 + STEPS_QUIET));
+        assert_eq!(steps(STEPS_MAX - STEPS_QUIET), STEPS_MAX);
+        assert_eq!(steps(usize::MAX), STEPS_MAX, "a busy directory does not put it off for ever");
     }
 
     #[cfg(unix)]

@@ -120,6 +120,7 @@ impl Serving {
         let stamp = stamp_of(&generation);
         self.pools.iter().for_each(|pool| pool.gate.begin_canary(&stamp));
         let of_canary = Running::new(generation, &self.metrics).in_arm(Arm::Canary, &self.metrics);
+        let of_canary = of_canary.sharing_limits_with(&running);
         let running_canary = Arc::new(of_canary);
         let canary = Canary { running: running_canary, share, began: Clock::wall().as_secs(), bundle };
         self.running.store(Arc::new(running.beside(Some(Arc::new(canary)), &self.metrics)));

@@ -46,6 +46,12 @@ pub enum ReloadError {
         /// The file or directory.
         files: String,
     },
+    /// Somebody else brought another generation into force while the files were read and tried.
+    #[error("generation {number} came into force while the files were read: reload again to apply them")]
+    Overtaken {
+        /// What is in force.
+        number: u64,
+    },
     /// The policy cannot be a canary.
     #[error(
         "no canary beside generation {number}, with which it shares its seats and queues: {}; a canary may change \

@@ -22,7 +22,7 @@ pub async fn keep(serving: Arc<Serving>) {
     loop {
         tokio::time::sleep(until_next_minute(Clock::wall())).await;
         let serving = serving.clone();
-        // The lock of what is applied may be held for as long as a model loads.
+        // The lock of what is applied may be held for as long as a generation is read back from disk.
         let followed = tokio::task::spawn_blocking(move || serving.follow_schedules(Clock::wall())).await;
         followed.unwrap_or_else(|error| log::error!("schedules are not followed: {error}"));
     }

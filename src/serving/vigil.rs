@@ -4,6 +4,10 @@
 //! reload is applied, the slices so far are what was before; for one window each further slice is compared
 //! with them (`regression`). The slice in which it came is left out: requests of both generations are in it.
 //!
+//! Who edits again within the window has not made the first edit good: the second is held against what was
+//! before both, and it is that which is gone back to. While there is a canary the other sessions alone are
+//! looked at: its harm is told apart (`canary`), and is not the generation's in force.
+//!
 //! Only what a file brought is watched: whoever goes back or sets a mode by hand looks by themselves.
 
 use std::collections::HashMap;
@@ -11,9 +15,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Running, Serving};
+use crate::generation::Contents;
 use crate::history::Cause;
 use crate::policy::compiled::CompiledPolicy;
 use crate::regression::{Slice, Worsened, worsened};
+use crate::telemetry::meters::ClassMeters;
 
 /// Slices of a window: enough to see how much they differ, each long enough to hold some requests.
 const SLICES: usize = 30;
@@ -35,10 +41,14 @@ impl Course {
         self.seen = counted;
     }
 
-    /// What was after becomes what is before the next change, but for the slice in which it came.
+    /// What was after becomes what is before the next change.
     fn turn(&mut self) {
-        self.after.pop();
         self.before = std::mem::take(&mut self.after);
+    }
+
+    /// What was before goes on, as if there had been no change.
+    fn resume(&mut self) {
+        self.after = std::mem::take(&mut self.before);
     }
 
     fn forget_old(&mut self) {
@@ -47,13 +57,41 @@ impl Course {
     }
 }
 
+/// A generation, by its number and by what it is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    number: u64,
+    contents: Contents,
+}
+
+/// What decides at a moment: slices of different ones are not compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Scene {
+    generation: Known,
+    /// The place of the schedule that holds.
+    scheduled: Option<usize>,
+    /// The canary's number.
+    canary: Option<u64>,
+}
+
+impl Scene {
+    fn of(running: &Running) -> Scene {
+        let Running { generation, canary, .. } = running;
+        Scene {
+            generation: Known { number: generation.number, contents: generation.contents() },
+            scheduled: generation.policy.scheduled,
+            canary: canary.as_ref().map(|canary| canary.running.generation.number),
+        }
+    }
+}
+
 /// What is watched.
 #[derive(Debug)]
 struct Vigil {
     courses: HashMap<String, Course>,
-    generation: u64,
-    /// The place of the schedule that holds.
-    scheduled: Option<usize>,
+    scene: Scene,
+    /// What was in force in the slices before: what is gone back to.
+    trusted: Known,
     /// Slices until the present generation is trusted.
     looks_left: usize,
 }
@@ -65,9 +103,10 @@ pub async fn keep(serving: Arc<Serving>) {
         let slice = slice(&serving.running().generation.policy);
         tokio::time::sleep(slice).await;
         let Some((class, worse)) = vigil.look(&serving) else { continue };
-        announce(vigil.generation, &class, worse);
-        let (serving, number) = (serving.clone(), vigil.generation);
-        let taken_back = tokio::task::spawn_blocking(move || serving.roll_back_from(number)).await;
+        let (number, before) = (vigil.scene.generation.number, vigil.trusted.number);
+        announce(number, &class, worse);
+        let serving = serving.clone();
+        let taken_back = tokio::task::spawn_blocking(move || serving.roll_back_from(number, before)).await;
         match taken_back {
             Ok(Ok(Some(number))) => log::error!("rolled back automatically, as generation {number}"),
             Ok(Ok(None)) => log::warn!("not rolled back: another generation has come into force"),
@@ -91,32 +130,24 @@ fn announce(number: u64, class: &str, worse: Worsened) {
 
 impl Vigil {
     fn begin(running: &Running) -> Vigil {
-        let generation = running.generation.number;
-        let scheduled = running.generation.policy.scheduled;
-        let mut vigil = Vigil { courses: HashMap::new(), generation, scheduled, looks_left: 0 };
-        vigil.sample(running);
+        let scene = Scene::of(running);
+        let trusted = scene.generation.clone();
+        let mut vigil = Vigil { courses: HashMap::new(), scene, trusted, looks_left: 0 };
+        vigil.each_course(running, |course, counted| course.seen = counted);
         vigil
     }
 
     /// Takes a sample; the first protected class that is worse than before, if there is one.
     fn look(&mut self, serving: &Serving) -> Option<(String, Worsened)> {
         let running = serving.running();
-        self.sample(&running);
-        if running.generation.number != self.generation {
-            self.generation = running.generation.number;
-            self.scheduled = running.generation.policy.scheduled;
-            self.courses.values_mut().for_each(Course::turn);
-            let is_watched = matches!(serving.latest_cause(), Some(Cause::Reload | Cause::Promotion));
-            self.looks_left = if is_watched { SLICES } else { 0 };
+        let scene = Scene::of(&running);
+        if scene != self.scene {
+            // Requests of both are in this slice, or other counters count.
+            self.each_course(&running, |course, counted| course.seen = counted);
+            self.turn(scene, serving.latest_cause());
             return None;
         }
-        if running.generation.policy.scheduled != self.scheduled {
-            // What gets worse by a schedule is not the file's doing, and neither is what it hides.
-            self.scheduled = running.generation.policy.scheduled;
-            self.courses.values_mut().for_each(Course::turn);
-            self.looks_left = 0;
-            return None;
-        }
+        self.each_course(&running, Course::sample);
         if self.looks_left == 0 {
             self.courses.values_mut().for_each(Course::forget_old);
             return None;
@@ -127,11 +158,52 @@ impl Vigil {
         Some(worse)
     }
 
-    fn sample(&mut self, running: &Running) {
+    /// Something else decides from here on.
+    fn turn(&mut self, scene: Scene, cause: Option<Cause>) {
+        let was = std::mem::replace(&mut self.scene, scene);
+        if self.scene.generation.number != was.generation.number {
+            self.turn_generation(was.generation, cause);
+        } else if self.scene.scheduled != was.scheduled {
+            // What gets worse by a schedule is not the file's doing, and neither is what it hides.
+            self.courses.values_mut().for_each(Course::turn);
+            self.looks_left = 0;
+        }
+    }
+
+    fn turn_generation(&mut self, was: Known, cause: Option<Cause>) {
+        let courses = self.courses.values_mut();
+        match (cause, self.looks_left) {
+            // An edit that was taken back within its window.
+            (Some(Cause::Reload | Cause::Promotion), 1..)
+                if self.scene.generation.contents == self.trusted.contents =>
+            {
+                courses.for_each(Course::resume);
+                self.looks_left = 0;
+            }
+            // An edit upon one that is not trusted yet.
+            (Some(Cause::Reload | Cause::Promotion), 1..) => {
+                courses.for_each(|course| course.after.clear());
+                self.looks_left = SLICES;
+            }
+            (Some(Cause::Reload | Cause::Promotion), 0) => {
+                courses.for_each(Course::turn);
+                self.trusted = was;
+                self.looks_left = SLICES;
+            }
+            // By hand.
+            _ => {
+                courses.for_each(Course::turn);
+                self.looks_left = 0;
+            }
+        }
+    }
+
+    /// Shows each class's course what has been counted of it, also of one that is new.
+    fn each_course(&mut self, running: &Running, mut show: impl FnMut(&mut Course, Slice)) {
         for (class, meters) in running.generation.policy.core.classes().iter().zip(&running.meters) {
-            let counted = Slice { kept: meters.slo_kept.get(), missed: meters.slo_missed.get() };
+            let counted = counted(meters);
             match self.courses.get_mut(&class.name) {
-                Some(course) => course.sample(counted),
+                Some(course) => show(course, counted),
                 // What it has counted under earlier policies is no slice.
                 None => {
                     _ = self.courses.insert(class.name.clone(), Course { seen: counted, ..Course::default() })
@@ -153,5 +225,128 @@ impl Vigil {
             let course = self.courses.get(name)?;
             Some((name.clone(), worsened(&course.before, &course.after, missed_max, looks)?))
         })
+    }
+}
+
+/// What has been counted of the sessions that the generation in force decides for.
+fn counted(meters: &ClassMeters) -> Slice {
+    let (kept, missed) = match &meters.arm {
+        Some(rest) => (&rest.slo_kept, &rest.slo_missed),
+        None => (&meters.slo_kept, &meters.slo_missed),
+    };
+    Slice { kept: kept.get(), missed: missed.get() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::serving::Applying;
+
+    /// A process without sockets, whose requests are counted by hand.
+    struct Watched {
+        serving: Arc<Serving>,
+        vigil: Vigil,
+        files: tempfile::TempDir,
+    }
+
+    impl Watched {
+        /// One that has served well for a while.
+        fn by(more: &str) -> Watched {
+            let files = tempfile::tempdir().unwrap();
+            let path = files.path().join("policy.yaml");
+            std::fs::write(&path, policy(more)).unwrap();
+            let serving = Serving::start(Config { policy: Some(path), ..Config::default() }).unwrap();
+            let vigil = Vigil::begin(&serving.running());
+            let mut watched = Watched { serving, vigil, files };
+            assert_eq!(watched.slices(SLICES, Slice { kept: 20, missed: 0 }), None);
+            watched
+        }
+
+        fn apply(&mut self, more: &str) {
+            std::fs::write(self.files.path().join("policy.yaml"), policy(more)).unwrap();
+            self.serving.reload(Applying::Changed).unwrap();
+            // The slice in which it came.
+            assert_eq!(self.slices(1, Slice { kept: 0, missed: 20 }), None);
+        }
+
+        /// The class that is found worse within so many slices like this one.
+        fn slices(&mut self, count: usize, slice: Slice) -> Option<String> {
+            (0..count).find_map(|_| {
+                count_in(&self.serving.running(), slice);
+                Some(self.vigil.look(&self.serving)?.0)
+            })
+        }
+    }
+
+    fn policy(more: &str) -> String {
+        format!("version: 1\nclasses: {{ shop: {{ floor: 10% }} }}\n{more}\n")
+    }
+
+    fn count_in(running: &Running, slice: Slice) {
+        (0..slice.kept).for_each(|_| running.meters[0].count_slo(true));
+        (0..slice.missed).for_each(|_| running.meters[0].count_slo(false));
+    }
+
+    const BAD: Slice = Slice { kept: 0, missed: 20 };
+
+    #[test]
+    fn an_edit_upon_a_bad_one_does_not_make_it_good() {
+        let mut watched = Watched::by("");
+        watched.apply("# bad");
+        // Too few to tell; taken for what was before, they would excuse all that follows.
+        assert_eq!(watched.slices(3, BAD), None);
+        watched.apply("# still bad");
+        assert_eq!(watched.slices(SLICES, BAD).as_deref(), Some("shop"));
+        let (number, before) = (watched.vigil.scene.generation.number, watched.vigil.trusted.number);
+        assert_eq!((number, before), (3, 1));
+        assert_eq!(watched.serving.roll_back_from(2, before).unwrap(), None, "another is in force");
+        assert_eq!(watched.serving.roll_back_from(number, before).unwrap(), Some(4));
+        let first = watched.serving.generations()[0].contents.clone();
+        assert_eq!(watched.serving.running().generation.contents(), first, "not the first edit");
+    }
+
+    #[test]
+    fn an_edit_that_is_taken_back_is_trusted_again() {
+        let mut watched = Watched::by("");
+        watched.apply("# bad");
+        watched.apply("");
+        assert_eq!((watched.vigil.looks_left, watched.slices(SLICES, BAD)), (0, None));
+        watched.apply("# another");
+        assert_eq!(watched.vigil.trusted.number, 3);
+    }
+
+    #[test]
+    fn after_its_window_an_edit_is_what_the_next_one_is_held_against() {
+        let mut watched = Watched::by("");
+        watched.apply("# good");
+        assert_eq!(watched.slices(SLICES, Slice { kept: 20, missed: 0 }), None);
+        assert_eq!(watched.vigil.looks_left, 0);
+        watched.apply("# bad");
+        assert_eq!(watched.vigil.trusted.number, 2);
+        assert!(watched.slices(SLICES, BAD).is_some());
+    }
+
+    #[test]
+    fn where_it_is_off_nothing_is_taken_back() {
+        let mut watched = Watched::by("rollback: off");
+        watched.apply("rollback: off # bad");
+        assert_eq!(watched.slices(2 * SLICES, BAD), None);
+        assert_eq!(watched.serving.running().generation.number, 2);
+    }
+
+    #[test]
+    fn a_canarys_harm_is_not_that_of_the_generation_in_force() {
+        let mut watched = Watched::by("");
+        watched.apply("# good");
+        watched.apply("canary: 50% # bad");
+        for _ in 0..SLICES / 3 {
+            let canary = watched.serving.running().canary.clone().unwrap();
+            count_in(&canary.running, BAD);
+            assert_eq!(watched.slices(1, Slice { kept: 20, missed: 0 }), None);
+        }
+        // What the others miss is its own.
+        assert!(watched.vigil.looks_left > 5);
+        assert!(watched.slices(SLICES, BAD).is_some());
     }
 }

@@ -61,6 +61,9 @@ pub const UNKNOWN_NAME: Rule = Rule { name: "unknown-name", means: "Nothing has 
 pub const MISSING_KEY: Rule = Rule { name: "missing-key", means: "A required key is missing." };
 /// A key that is there twice.
 pub const DUPLICATE_KEY: Rule = Rule { name: "duplicate-key", means: "A key stands twice in one mapping." };
+/// A key of an overlay without a value.
+pub const SAYS_NOTHING: Rule =
+    Rule { name: "says-nothing", means: "A key of an overlay has no value, and what is below it stays." };
 /// A value of the wrong type, unit or range, or one that contradicts another.
 pub const INVALID_VALUE: Rule = Rule {
     name: "invalid-value",

@@ -9,7 +9,7 @@
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, StrInput};
 
-use super::diagnostic::{DUPLICATE_KEY, Mark, Mistake, Mistakes, NOT_YAML, UNKNOWN_KEY};
+use super::diagnostic::{DUPLICATE_KEY, Mark, Mistake, Mistakes, NOT_YAML, SAYS_NOTHING, UNKNOWN_KEY};
 use super::source::Source;
 
 /// Deeper than any policy, shallow enough for recursion.
@@ -55,11 +55,12 @@ impl Node {
     }
 
     /// Lays `over` on top: mappings merge key by key, `routes` are tried before
-    /// those below, and anything else replaces what was there.
-    fn overlaid_with(self, over: Node) -> Node {
+    /// those below, a key that stands alone changes nothing, and anything else
+    /// replaces what was there.
+    fn overlaid_with(self, over: Node, mistakes: &Mistakes<'_>) -> Node {
         match (self.value, over.value) {
             (Value::Map(below), Value::Map(above)) => {
-                Node { mark: self.mark, value: Value::Map(overlaid(below, above)) }
+                Node { mark: self.mark, value: Value::Map(overlaid(below, above, mistakes)) }
             }
             (_, value) => Node { mark: over.mark, value },
         }
@@ -83,12 +84,17 @@ impl Node {
     }
 }
 
-fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
+fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>, mistakes: &Mistakes<'_>) -> Vec<Entry> {
     for entry in above {
         let Some(at) = below.iter().position(|old| old.key == entry.key) else {
             below.push(entry);
             continue;
         };
+        if matches!(entry.node.value, Value::Null) {
+            // Somebody has commented out all that stood under it, which must not wipe the base.
+            warn_of_nothing(&entry, &below[at].node, mistakes);
+            continue;
+        }
         let old = below.remove(at);
         let node = match (old.node.value, entry.node.value) {
             (Value::List(old), Value::List(mut first)) if entry.key == "routes" => {
@@ -97,12 +103,21 @@ fn overlaid(mut below: Vec<Entry>, above: Vec<Entry>) -> Vec<Entry> {
             }
             (below, above) => {
                 let below = Node { mark: old.node.mark, value: below };
-                below.overlaid_with(Node { mark: entry.node.mark, value: above })
+                below.overlaid_with(Node { mark: entry.node.mark, value: above }, mistakes)
             }
         };
         below.insert(at, Entry { node, ..entry });
     }
     below
+}
+
+/// A mapping or a list is named alone to say that it is there; a single value is not, so one was forgotten.
+fn warn_of_nothing(entry: &Entry, below: &Node, mistakes: &Mistakes<'_>) {
+    if matches!(below.value, Value::Text(_)) {
+        let mistake = Mistake::of(SAYS_NOTHING, format!("no value, so {} below it stays", below.kind()));
+        let place = format!("{}:{}", mistakes.file(below.mark), below.mark.line);
+        mistakes.warn(entry.mark, &entry.key, mistake.hint(format!("write one, or leave it to {place}")));
+    }
 }
 
 /// Reads all files of `source`, each laid over those before it; `None` if one of them cannot be read,
@@ -120,7 +135,7 @@ pub(crate) fn read(source: &Source, mistakes: &Mistakes<'_>) -> Option<Node> {
     let roots = roots.into_iter().collect::<Option<Vec<Node>>>()?;
     let (tests, policies): (Vec<Node>, Vec<Node>) =
         roots.into_iter().partition(|root| source.files[root.mark.file].is_test);
-    let policy = policies.into_iter().reduce(Node::overlaid_with)?;
+    let policy = policies.into_iter().reduce(|below, above| below.overlaid_with(above, mistakes))?;
     Some(tests.into_iter().fold(policy, Node::joined_by_tests))
 }
 

@@ -10,6 +10,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::str::FromStr;
 
 use super::diagnostic::{MISSING_KEY, Mark, Mistake, Mistakes, UNKNOWN_KEY};
@@ -86,6 +87,11 @@ impl<'n> Field<'n> {
     /// `file:line`.
     pub(crate) fn place(&self) -> String {
         format!("{}:{}", self.mistakes.file(self.mark), self.mark.line)
+    }
+
+    /// The path of the file in which it stands; of a text in memory, its name.
+    pub(crate) fn file(&self) -> &'n Path {
+        Path::new(self.mistakes.file(self.node.mark))
     }
 
     /// Says that this is wrong.

@@ -1,8 +1,8 @@
 //! Where a policy's text comes from: a file, a directory of overlays, or the binary.
 //!
 //! A directory's `*.yaml` are read in the order of their names, each laid over
-//! those before it: its keys win, its routes are tried first. Hidden files are
-//! passed over: Kubernetes keeps its own among them. So are those named
+//! those before it: its keys win, its routes are tried first, and a key that stands
+//! alone leaves what is below it. Hidden files are passed over: Kubernetes keeps its own among them. So are those named
 //! `*_test.yaml`, which hold tests and nothing else, unless they are asked for.
 
 use std::ffi::OsStr;

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use plimsoll::policy::check;
+use plimsoll::policy::settings::BundleSource;
 use plimsoll::yaml::diagnostic::Diagnostic;
 use tempfile::TempDir;
 
@@ -62,6 +63,63 @@ fn a_site_lies_over_its_base_and_an_emergency_over_the_site() {
     assert_eq!(class("browse").patience.as_secs(), 3);
     assert_eq!(policy.core.mode(), plimsoll_core::policy::Mode::Observe);
     assert_eq!(routes(&path), ["emergency.yaml:4", "site.yaml:3", "shop.yaml:6"]);
+}
+
+#[test]
+fn a_key_left_alone_in_an_overlay_leaves_what_is_below_it() {
+    let base = format!(
+        "{BASE}tests: [{{ request: GET /pay, expect: {{ class: checkout }} }}]\nrollback: {{ window: 10s }}\n"
+    );
+    let over = "include: base.yaml\nroutes:\n#  - { path: /s, class: browse }\nclasses:\n  browse:\n  checkout: { floor: }\n\
+                tests:\nrollback:\n";
+    let directory = files(&[
+        ("base.yaml", &base),
+        ("over.yaml", over),
+        ("empty.yaml", "include: base.yaml\ntests: []\nrollback: {}\n"),
+        ("off.yaml", "include: base.yaml\nrollback: off\n"),
+        ("still-off.yaml", "include: off.yaml\nrollback:\n"),
+    ]);
+    let at = |name: &str| directory.path().join(name);
+    let read = |name: &str| check(&at(name)).unwrap_or_else(|errors| panic!("{errors}"));
+    let policy = read("over.yaml");
+    let class = |name| policy.core.class(policy.core.class_named(name).unwrap());
+    assert_eq!((class("browse").patience.as_secs(), class("browse").rank), (2, 5));
+    assert_eq!(class("checkout").floor.millionths(), 200_000);
+    assert_eq!(routes(&at("over.yaml")), ["base.yaml:6"]);
+    assert_eq!((policy.tests.len(), policy.rollback.window.as_secs()), (1, 10));
+    // A single value that was forgotten is told: it may be the one that was to change.
+    let told = policy.warnings.to_string();
+    assert!(told.contains("over.yaml:6:15: floor: no value, so `20%` below it stays"), "{told}");
+    assert!(told.contains("base.yaml:3)") && !told.contains("browse:"), "{told}");
+    let emptied = read("empty.yaml");
+    assert_eq!(
+        (emptied.tests.len(), emptied.rollback.window.as_secs()),
+        (0, 10),
+        "`{{}}` merges, `[]` replaces"
+    );
+    assert!(!read("still-off.yaml").rollback.automatic, "nothing is not `on`");
+}
+
+#[test]
+fn a_bundle_is_found_from_where_the_file_lies_that_names_it() {
+    let base = |bundle: &str| format!("{BASE}model: {{ bundle: {bundle} }}\n");
+    let directory = files(&[
+        ("base/shop.yaml", &base("models/shop")),
+        ("base/absolute.yaml", &base("/srv/models/shop")),
+        ("site.yaml", "include: base/shop.yaml\n"),
+        ("absolute.yaml", "include: base/absolute.yaml\n"),
+        ("own.yaml", "include: base/shop.yaml\nmodel: { bundle: ../shop }\n"),
+        ("none.yaml", "include: base/shop.yaml\nmodel: { bundle: embedded }\n"),
+    ]);
+    let bundle = |name: &str| {
+        let policy = check(&directory.path().join(name)).unwrap_or_else(|errors| panic!("{errors}"));
+        policy.model.bundle
+    };
+    let at = |path: &str| BundleSource::Directory(directory.path().join(path));
+    assert_eq!(bundle("site.yaml"), at("base/models/shop"));
+    assert_eq!(bundle("own.yaml"), at("../shop"));
+    assert_eq!(bundle("absolute.yaml"), at("/srv/models/shop"));
+    assert_eq!(bundle("none.yaml"), BundleSource::Embedded);
 }
 
 #[test]

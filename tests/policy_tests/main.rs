@@ -146,6 +146,19 @@ fn a_diff_tells_which_requests_of_a_log_change_class_and_fate() {
     ] {
         assert!(told.contains(part), "{part}\n{told}");
     }
+    // At twice its capacity beacons give way to pages.
+    assert!(told.contains("GET /blog/x   browse served -> beacon "), "{told}");
+    let arguments = ["policy", "diff", "old.yaml", "new.yaml", "--replay", "access.log", "--json"];
+    let json: serde_json::Value =
+        serde_json::from_slice(&plimsoll(directory.path(), &arguments).stdout).unwrap();
+    let change = &json["class_changes"][0];
+    assert_eq!(
+        (&json["requests"], &json["bad_lines"], &change["count"]),
+        (&600.into(), &1.into(), &200.into())
+    );
+    assert_eq!(change["examples"][0]["is"]["by"], "new.yaml:11", "{json}");
+    let lost = &json["served_no_more"];
+    assert!(lost["count"].as_u64().unwrap() > 0 && lost["examples"][0]["is"]["fate"] != "served", "{json}");
     let same = diff("old.yaml");
     assert!(same.contains("0 change their class"), "{same}");
     assert!(same.contains("0 that were served would not be, 0 that were not would be"), "{same}");
@@ -180,7 +193,79 @@ fn an_explanation_tells_what_becomes_of_a_request_at_a_load() {
     let json: serde_json::Value = serde_json::from_str(&explain(&["--load", "3x", "--json"])).unwrap();
     let served = json["forecasts"][0]["served"].as_f64().unwrap();
     assert!(json["forecasts"][0]["load"] == 3.0 && served < 0.2, "{json}");
-    assert!(!explain(&["--json"]).contains("forecasts"));
+    let told = explain(&[]);
+    for load in ["at 0.5x   ", "at 1x     ", "at 2x     "] {
+        assert!(told.contains(load), "{told}");
+    }
+}
+
+#[test]
+fn an_explanation_is_of_a_session_that_has_come_so_far_and_of_an_operation() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = POLICY.replace("carry: { checkout:", "carry: { cart:");
+    fs::write(directory.path().join("shop.yaml"), policy).unwrap();
+    let explain = |flags: &[&str], target: &str| {
+        let arguments =
+            [&["explain", "--policy", "shop.yaml", "--load", "1x"], flags, &["POST", target]].concat();
+        let output = plimsoll(directory.path(), &arguments);
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let standing = |told: &str| {
+        let line = told.lines().find_map(|line| line.strip_prefix("standing  ")).unwrap();
+        line.parse::<u16>().unwrap()
+    };
+    let (fresh, _) = explain(&[], "/any");
+    let (shopper, _) = explain(&["--session", "cart"], "/any");
+    assert!(fresh.contains("session   a fresh one\nclass     browse "), "{fresh}");
+    assert!(shopper.contains("session   cart: 20 requests in 300 s, 5 pages, 2 to the cart"), "{shopper}");
+    assert!(shopper.contains("\nclass     checkout "), "{shopper}");
+    assert!(standing(&shopper) < standing(&fresh), "{shopper}{fresh}");
+    assert!(explain(&["--graphql", "pay"], "/graphql").0.contains("class     checkout (by route"));
+    assert!(explain(&["--graphql", "look"], "/graphql").0.contains("class     browse "));
+    let (_, mistake) = explain(&["--session", "basket"], "/any");
+    assert!(mistake.contains("none, browsing, cart, checkout"), "{mistake}");
+}
+
+#[test]
+fn a_test_may_say_when_it_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let sale = "schedules:
+  sale: { zone: Europe/Berlin, from: 10:00, to: 12:00, classes: { beacon: { floor: 60% } } }
+";
+    let test = |at: &str, decision: &str| {
+        format!(
+            "  - {{ request: POST /collect, {at}load: {{ browse: 3x, beacon: 0.2x }}, expect: {{ decision: {decision} }} }}\n"
+        )
+    };
+    let policy_test = |tests: &[String]| {
+        let text = format!("{POLICY}{sale}tests:\n{}", tests.concat());
+        fs::write(directory.path().join("shop.yaml"), text).unwrap();
+        plimsoll(directory.path(), &["policy", "test", "shop.yaml"])
+    };
+    let output = policy_test(&[
+        test("", "shed"),
+        test("at: 2026-11-27T10:30:00+01:00, ", "admit"),
+        test("at: 2026-11-27T09:30:00Z, ", "admit"),
+        test("at: 2026-11-27T12:00:00+01:00, ", "shed"),
+    ]);
+    assert!(text(&output.stdout).contains("4 of 4 tests hold"), "{output:?}");
+    let output = policy_test(&[test("at: 2026-11-27T10:30:00, ", "admit")]);
+    assert!(text(&output.stderr).contains("is not a moment"), "{output:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_a_policy_stays_one_when_it_is_laid_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("shared")).unwrap();
+    fs::write(at("shared/shop.yaml"), "version:  1\nclasses:\n    a: {rank: 0}\n").unwrap();
+    std::os::unix::fs::symlink("shared/shop.yaml", at("shop.yaml")).unwrap();
+    assert!(plimsoll(directory.path(), &["policy", "fmt", "shop.yaml"]).status.success());
+    assert!(fs::symlink_metadata(at("shop.yaml")).unwrap().is_symlink());
+    let laid_out = fs::read_to_string(at("shared/shop.yaml")).unwrap();
+    assert!(laid_out.starts_with("version: 1\n"), "{laid_out}");
+    assert_eq!(fs::read_dir(at("shared")).unwrap().count(), 1);
 }
 
 #[test]

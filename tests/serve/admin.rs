@@ -124,6 +124,7 @@ async fn an_order_that_is_none_changes_nothing_and_says_why() {
         ("POST /v1/rollback", "", 409),
         ("POST /v1/explain", r#"{"method":"G T","url":"/"}"#, 422),
         ("POST /v1/explain", r#"{"method":"GET","url":"/","loads":[100]}"#, 422),
+        ("POST /v1/explain", r#"{"method":"GET","url":"/","session":"basket"}"#, 422),
         ("POST /v1/state", "", 405),
         ("GET /v1/nothing", "", 404),
     ] {
@@ -169,6 +170,9 @@ async fn a_page_in_a_browser_is_refused() {
     let proxy = Setup::before(&[echo().await]).start().await;
     let answer = proxy.order("POST /v1/reload", "Origin: http://evil.test\r\n", "").await;
     assert_eq!(answer.status(), 403);
+    // One whose own name leads to this machine sends no origin.
+    let answer = proxy.order("GET /v1/state", "Host: evil.test\r\n", "").await;
+    assert_eq!(answer.status(), 403, "{}", answer.text());
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use crate::harness::bounded;
-use crate::harness::process::{Process, Setup, plimsoll};
+use crate::harness::process::{Process, Setup, complaint, plimsoll};
 use crate::harness::upstream::{answering, echo, response};
 
 /// Between requests of a client that keeps asking.
@@ -81,6 +81,50 @@ async fn what_was_rolled_back_from_stays_away_until_it_changes() {
 }
 
 #[tokio::test]
+async fn a_process_that_finds_mistakes_starts_with_what_was_in_force_last() {
+    let files = tempfile::tempdir().unwrap();
+    let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));
+    fs::write(&path, policy("one")).unwrap();
+    let upstream = echo().await;
+    let start =
+        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
+    let end = async |mut proxy: Process| {
+        proxy.signal("TERM").await;
+        proxy.end().await;
+    };
+    end(start().await).await;
+    let broken_promise = "tests: [{ request: GET /, expect: { class: one } }]\n";
+    for (text, says) in [
+        (format!("{}rutes: []\n", policy("two")), "policy.yaml:4:1"),
+        (format!("{}{broken_promise}", policy("one, two")), "breaks its own tests"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let proxy = start().await;
+        assert_eq!(class(&proxy).await, "one");
+        assert_eq!(proxy.state().await["generation"], 1);
+        assert!(proxy.log.text().contains(says), "{says}");
+        proxy.log.contain("generation 1 stays in force: the files cannot be applied").await;
+        assert_eq!(proxy.metric("plimsoll_reloads_total{kind=\"rejected\"}").await, 1.0);
+        end(proxy).await;
+    }
+    fs::remove_file(&path).unwrap();
+    let proxy = start().await;
+    assert_eq!(class(&proxy).await, "one");
+    // It is noticed when it is there again.
+    fs::write(&path, policy("three")).unwrap();
+    proxy.until_generation(2).await;
+    assert_eq!(class(&proxy).await, "three");
+    end(proxy).await;
+    // Without anything kept there is nothing to start with.
+    fs::write(&path, "version: 1\n").unwrap();
+    let (path, empty) = (path.to_str().unwrap(), files.path().join("empty"));
+    let arguments =
+        ["serve", "--listen=127.0.0.1:0", "--upstream=127.0.0.1:1", "--policy", path, "--state-dir"];
+    let message = complaint(&[&arguments[..], &[empty.to_str().unwrap()]].concat()).await;
+    assert!(message.contains("`classes` is missing"), "{message}");
+}
+
+#[tokio::test]
 async fn a_reload_that_changes_nothing_is_no_generation() {
     let proxy = Setup::before(&[echo().await]).policy(&policy("one")).start().await;
     let answer = proxy.admin("POST /v1/reload").await;
@@ -88,6 +132,35 @@ async fn a_reload_that_changes_nothing_is_no_generation() {
     assert_eq!(proxy.state().await["generation"], 1);
     let again = proxy.admin("POST /v1/reload?again=yes").await;
     assert_eq!(again.status(), 422, "{}", again.text());
+}
+
+#[tokio::test]
+async fn a_mode_set_by_hand_holds_until_the_files_say_something_else() {
+    let files = tempfile::tempdir().unwrap();
+    let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));
+    fs::write(&path, policy("one")).unwrap();
+    let upstream = echo().await;
+    let start =
+        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
+    let mode = async |proxy: &Process| proxy.admin("GET /v1/mode").await.text().to_owned();
+    let mut proxy = start().await;
+    let ordered = proxy.order("PUT /v1/mode", "", r#"{"mode":"observe"}"#).await;
+    assert_eq!(ordered.status(), 200, "{}", ordered.text());
+    // Whatever happens beside the policy, and the policy saved again as it is.
+    fs::write(files.path().join("notes.txt"), "busy day").unwrap();
+    fs::write(&path, policy("one")).unwrap();
+    let answer = proxy.admin("POST /v1/reload").await;
+    assert!(answer.text().contains("\"changed\": false"), "{}", answer.text());
+    assert!(mode(&proxy).await.contains("observe"));
+    proxy.signal("TERM").await;
+    proxy.end().await;
+    let proxy = start().await;
+    assert!(mode(&proxy).await.contains("observe"));
+    assert_eq!(proxy.state().await["generation"], 2);
+    proxy.log.contain("goes on to observe, as was said by hand").await;
+    apply(&proxy, &path, "two", 3).await;
+    assert!(mode(&proxy).await.contains("enforce"));
+    proxy.log.contain("begins to enforce: the mode set by hand held until now").await;
 }
 
 #[tokio::test]

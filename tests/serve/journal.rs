@@ -58,6 +58,7 @@ async fn a_journal_is_decided_again_and_explains_a_refusal() {
     for id in [id.as_str(), request_id.as_str()] {
         assert_explained(directory, id).await;
     }
+    assert_read_after_an_upgrade(&journal, seats + 1, &id).await;
     let message = complaint(&["explain", "--journal", directory, "--id", "00000000000000aa"]).await;
     assert!(message.contains("no request 00000000000000aa"), "{message}");
 }
@@ -67,6 +68,29 @@ async fn assert_decided_again(journal: &str, decisions: usize) {
     let pool = &report["pools"][0];
     assert_eq!(pool["decisions"], decisions, "{report}");
     assert_eq!((&pool["missing"], &pool["difference"]), (&Value::from(0), &Value::Null));
+}
+
+/// Files that another version has left are named, and the others are read.
+async fn assert_read_after_an_upgrade(journal: &Path, decisions: usize, id: &str) {
+    let of_format = journal.join("00000000001-0000000001-00000000-0.plj");
+    let of_version = journal.join("00000000002-0000000001-00000000-0.plj");
+    fs::write(&of_format, "PLJRNL2\nwhatever it was").unwrap();
+    let header = r#"{"pool":"default","version":"0.0.1","started":2,"more":[]}"#;
+    let length = u32::try_from(header.len()).unwrap().to_le_bytes();
+    fs::write(&of_version, [b"PLJRNL3\n", &length[..], header.as_bytes()].concat()).unwrap();
+    let directory = journal.to_str().unwrap();
+    let report = answer_of(&["replay", "--json", directory]).await;
+    assert_eq!(report["pools"][0]["decisions"], decisions, "{report}");
+    let skipped = report["skipped"].as_array().unwrap();
+    assert!(skipped.len() == 2 && skipped[0].as_str().unwrap().contains("another format"), "{report}");
+    assert!(skipped[1].as_str().unwrap().contains("written by version 0.0.1"), "{report}");
+    let arguments = ["explain", "--journal", directory, "--id", id];
+    let explained = bounded("an answer", plimsoll(&arguments).output()).await.unwrap();
+    let told = String::from_utf8(explained.stderr).unwrap();
+    assert!(explained.status.success() && told.contains("2 files"), "{told}");
+    // Where there are no others, that is what is told.
+    let message = complaint(&["replay", of_format.to_str().unwrap()]).await;
+    assert!(message.contains("another format"), "{message}");
 }
 
 /// The same requests, under a policy that lets one wait: the shop has no more seats than it had.
@@ -80,6 +104,11 @@ async fn assert_decided_under_another_policy(journal: &str, files: &Path, reques
     }
     let without_route = &report["pools"][0]["without_route"];
     assert_eq!((&shop["new"]["requests"], without_route), (&requests.into(), &0.into()));
+    // A class that is observed by itself is not refused there either.
+    let observed = files.join("observed.yaml");
+    fs::write(&observed, POLICY.replace("{ queue:", "{ mode: observe, queue:")).unwrap();
+    let report = answer_of(&["replay", "--json", "--policy", observed.to_str().unwrap(), journal]).await;
+    assert_eq!(report["pools"][0]["classes"]["shop"]["new"]["shed"], 0, "{report}");
     let broken = files.join("broken.yaml");
     fs::write(&broken, "version: 1\n").unwrap();
     let message = complaint(&["replay", "--policy", broken.to_str().unwrap(), journal]).await;

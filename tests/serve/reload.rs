@@ -133,6 +133,33 @@ async fn a_bad_file_leaves_the_policy_in_force() {
 }
 
 #[tokio::test]
+async fn a_client_at_its_limit_is_there_still_after_an_edit_of_something_else() {
+    let limited = |class: &str, burst: u32| {
+        format!("{}clients: {{ limits: [{{ key: address, rate: 2/h, burst: {burst} }}] }}\n", policy(class))
+    };
+    let proxy = Setup::before(&[echo().await]).policy(&limited("before", 2)).start().await;
+    let status = async || proxy.ask("GET /", "").await.status();
+    assert_eq!((status().await, status().await, status().await), (200, 200, 429));
+    replace(&proxy.file("policy.yaml"), &limited("after", 2));
+    proxy.until_generation(2).await;
+    assert_eq!(status().await, 429);
+    // Other limits are other buckets.
+    replace(&proxy.file("policy.yaml"), &limited("after", 3));
+    proxy.until_generation(3).await;
+    assert_eq!((status().await, status().await, status().await, status().await), (200, 200, 200, 429));
+}
+
+#[tokio::test]
+async fn a_number_of_sessions_that_needs_a_new_start_is_said_to() {
+    let proxy = Setup::before(&[echo().await]).policy(&policy("before")).start().await;
+    let more = format!("{}sessions: {{ max: 4096 }}\n", policy("before"));
+    replace(&proxy.file("policy.yaml"), &more);
+    proxy.until_generation(2).await;
+    proxy.log.contain("sessions.max: 4096 from the next start on: there is room for 131072 until then").await;
+    assert_eq!(proxy.log.text().matches("sessions.max").count(), 1);
+}
+
+#[tokio::test]
 async fn a_bad_bundle_leaves_policy_and_model_in_force() {
     let proxy = Setup::before(&[echo().await]).policy(&policy("before")).start().await;
     let bundle = proxy.file("bundle");

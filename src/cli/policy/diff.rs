@@ -2,13 +2,15 @@
 //!
 //! The review comment every operator wants: how many requests change their class, from what to
 //! what, with examples and the lines that decided; and what becomes of each class at a stated load.
-//! One request's fate hangs on many others, so fates are told as sums, not one by one.
+//! One request's fate hangs on many others, so fates are told as sums; examples of them are draws, and say
+//! where to look.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use serde::Serialize;
 
 use super::generation;
 use crate::access_log::{AccessLog, Entry};
@@ -33,6 +35,9 @@ pub struct Arguments {
     /// How many examples of each change to show
     #[arg(long, default_value_t = 3)]
     examples: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     /// The model bundle; each policy's choice if absent
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
@@ -51,14 +56,84 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Ok(Side { generation, rehearsed })
     };
     let (old, new) = (side(&arguments.old)?, side(&arguments.new)?);
-    let left_out = match log.bad_lines.count {
-        0 => String::new(),
-        count => format!(" ({count} more lines are no requests)"),
+    let pair = Pair { entries: &log.entries, old, new, examples: arguments.examples };
+    let difference = Difference {
+        requests: log.entries.len(),
+        bad_lines: log.bad_lines.count,
+        load: arguments.load,
+        class_changes: pair.class_changes(),
+        classes: pair.classes(),
+        served_no_more: pair.moved(|was, is| was == Fate::Served && is != Fate::Served),
+        served_now: pair.moved(|was, is| was != Fate::Served && is == Fate::Served),
     };
-    println!("{} requests of {}{left_out}\n", log.entries.len(), arguments.replay.display());
-    print!("{}", class_changes(&log.entries, &old, &new, arguments.examples));
-    print!("\n{}", fates(&old, &new, arguments.load));
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&difference)?);
+    } else {
+        print!("{}", difference.text(&arguments.replay));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What differs. Tools depend on its keys.
+#[derive(Serialize)]
+struct Difference {
+    requests: usize,
+    /// Lines of the log that are none.
+    bad_lines: usize,
+    load: f64,
+    /// The most frequent first.
+    class_changes: Vec<ClassChange>,
+    classes: Vec<ClassFates>,
+    served_no_more: Moved,
+    served_now: Moved,
+}
+
+/// Requests that go from one class to another.
+#[derive(Serialize)]
+struct ClassChange {
+    from: String,
+    to: String,
+    count: usize,
+    examples: Vec<Example>,
+}
+
+/// Requests that end otherwise.
+#[derive(Serialize)]
+struct Moved {
+    count: usize,
+    examples: Vec<Example>,
+}
+
+/// One request, under either policy.
+#[derive(Serialize)]
+struct Example {
+    method: String,
+    target: String,
+    was: Judged,
+    is: Judged,
+}
+
+#[derive(Serialize)]
+struct Judged {
+    class: String,
+    /// The line of the route, or what decided without one.
+    by: String,
+    fate: &'static str,
+}
+
+/// What becomes of a class.
+#[derive(Serialize)]
+struct ClassFates {
+    class: String,
+    was: Served,
+    is: Served,
+}
+
+/// Requests of a class that were made, and of these, served.
+#[derive(Clone, Copy, Default, Serialize)]
+struct Served {
+    requests: usize,
+    served: usize,
 }
 
 /// A policy, and what it made of the log.
@@ -72,87 +147,137 @@ impl Side {
         &self.generation.policy.core.class(self.rehearsed[request].class).name
     }
 
-    fn decided_by(&self, request: usize) -> &str {
-        let Rehearsed { route, class_by, .. } = &self.rehearsed[request];
-        route.as_deref().unwrap_or(class_by.name())
+    fn judged(&self, request: usize) -> Judged {
+        let Rehearsed { route, class_by, fate, .. } = &self.rehearsed[request];
+        let by = route.as_deref().unwrap_or(class_by.name()).to_owned();
+        Judged { class: self.class(request).to_owned(), by, fate: fate.name() }
     }
 }
 
-/// Requests that go from one class to another.
-#[derive(Default)]
-struct Change {
-    count: usize,
-    /// The first of each target, in the order of the log.
-    examples: Vec<usize>,
+/// Both sides, and the log between them.
+struct Pair<'e> {
+    entries: &'e [Entry],
+    old: Side,
+    new: Side,
+    /// Examples of each change.
+    examples: usize,
 }
 
-fn class_changes(entries: &[Entry], old: &Side, new: &Side, examples: usize) -> String {
-    let mut changes: BTreeMap<(&str, &str), Change> = BTreeMap::new();
-    for request in (0..entries.len()).filter(|request| old.class(*request) != new.class(*request)) {
-        let change = changes.entry((old.class(request), new.class(request))).or_default();
-        change.count += 1;
-        let path = entries[request].target.path();
-        let is_new = !change.examples.iter().any(|seen| entries[*seen].target.path() == path);
-        if is_new && change.examples.len() < examples {
-            change.examples.push(request);
+impl Pair<'_> {
+    fn class_changes(&self) -> Vec<ClassChange> {
+        let mut changes: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+        for request in 0..self.entries.len() {
+            let (from, to) = (self.old.class(request), self.new.class(request));
+            if from != to {
+                changes.entry((from, to)).or_default().push(request);
+            }
         }
+        let change = |((from, to), requests): ((&str, &str), Vec<usize>)| ClassChange {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            count: requests.len(),
+            examples: self.examples_of(&requests),
+        };
+        let mut changes: Vec<ClassChange> = changes.into_iter().map(change).collect();
+        changes.sort_by_key(|change| std::cmp::Reverse(change.count));
+        changes
     }
-    let total: usize = changes.values().map(|change| change.count).sum();
-    let mut text = format!("{total} change their class ({})\n", percent(total, entries.len()));
-    let mut changes: Vec<_> = changes.into_iter().collect();
-    changes.sort_by_key(|(_, change)| std::cmp::Reverse(change.count));
-    for ((from, to), change) in changes {
-        text.push_str(&format!("{:>9}  {from} -> {to}\n", change.count));
-        for request in change.examples {
-            let Entry { method, target, .. } = &entries[request];
-            let (was, is) = (old.decided_by(request), new.decided_by(request));
+
+    /// What becomes of each class, the most important first.
+    fn classes(&self) -> Vec<ClassFates> {
+        let mut rows: BTreeMap<(u8, &str), [Served; 2]> = BTreeMap::new();
+        for (column, side) in [&self.old, &self.new].into_iter().enumerate() {
+            for one in &side.rehearsed {
+                let class = side.generation.policy.core.class(one.class);
+                let row = &mut rows.entry((class.rank, &class.name)).or_default()[column];
+                row.requests += 1;
+                row.served += usize::from(one.fate == Fate::Served);
+            }
+        }
+        let fates = |((_, class), [was, is]): ((u8, &str), [Served; 2])| ClassFates {
+            class: class.to_owned(),
+            was,
+            is,
+        };
+        rows.into_iter().map(fates).collect()
+    }
+
+    /// The requests whose fates under the two are so.
+    fn moved(&self, is_so: impl Fn(Fate, Fate) -> bool) -> Moved {
+        let fates =
+            |request: &usize| is_so(self.old.rehearsed[*request].fate, self.new.rehearsed[*request].fate);
+        let requests: Vec<usize> = (0..self.entries.len()).filter(fates).collect();
+        Moved { count: requests.len(), examples: self.examples_of(&requests) }
+    }
+
+    /// The first of each path, in the order of the log.
+    fn examples_of(&self, requests: &[usize]) -> Vec<Example> {
+        let mut seen: Vec<&str> = Vec::new();
+        let mut found = Vec::new();
+        for request in requests {
+            let Entry { method, target, .. } = &self.entries[*request];
+            if found.len() < self.examples && !seen.contains(&target.path()) {
+                seen.push(target.path());
+                let (was, is) = (self.old.judged(*request), self.new.judged(*request));
+                found.push(Example { method: method.to_string(), target: target.to_string(), was, is });
+            }
+        }
+        found
+    }
+}
+
+impl Difference {
+    fn text(&self, log: &Path) -> String {
+        let left_out = match self.bad_lines {
+            0 => String::new(),
+            count => format!(" ({count} more lines are no requests)"),
+        };
+        let total: usize = self.class_changes.iter().map(|change| change.count).sum();
+        let mut text = format!("{} requests of {}{left_out}\n\n", self.requests, log.display());
+        text.push_str(&format!("{total} change their class ({})\n", percent(total, self.requests)));
+        for ClassChange { from, to, count, examples } in &self.class_changes {
+            text.push_str(&format!("{count:>9}  {from} -> {to}\n"));
+            for Example { method, target, was, is } in examples {
+                text.push_str(&format!("             {method} {target}   {} -> {}\n", was.by, is.by));
+            }
+        }
+        text.push('\n');
+        text.push_str(&self.fates());
+        text
+    }
+
+    fn fates(&self) -> String {
+        let mut text = format!("at {}x of what the shop can carry\n", self.load);
+        text.push_str(&format!(
+            "  {:<16}{:>10}{:>9}{:>14}{:>9}\n",
+            "class", "requests", "served", "-> requests", "served"
+        ));
+        for ClassFates { class, was, is } in &self.classes {
+            text.push_str(&format!(
+                "  {class:<16}{:>10}{:>9}{:>14}{:>9}\n",
+                was.requests,
+                percent(was.served, was.requests),
+                is.requests,
+                percent(is.served, is.requests),
+            ));
+        }
+        let (lost, won) = (&self.served_no_more, &self.served_now);
+        text.push_str(&format!(
+            "  {} that were served would not be, {} that were not would be\n",
+            lost.count, won.count
+        ));
+        for Example { method, target, was, is } in lost.examples.iter().chain(&won.examples) {
+            let (was, is) = (was.outcome(), is.outcome());
             text.push_str(&format!("             {method} {target}   {was} -> {is}\n"));
         }
+        text
     }
-    text
 }
 
-/// Requests of a class that were made, and of these, served.
-#[derive(Clone, Copy, Default)]
-struct Served {
-    requests: usize,
-    served: usize,
-}
-
-fn fates(old: &Side, new: &Side, load: f64) -> String {
-    let mut rows: BTreeMap<(u8, &str), [Served; 2]> = BTreeMap::new();
-    for (column, side) in [old, new].into_iter().enumerate() {
-        for one in &side.rehearsed {
-            let class = side.generation.policy.core.class(one.class);
-            let row = &mut rows.entry((class.rank, &class.name)).or_default()[column];
-            row.requests += 1;
-            row.served += usize::from(one.fate == Fate::Served);
-        }
+impl Judged {
+    fn outcome(&self) -> String {
+        format!("{} {}", self.class, self.fate)
     }
-    let mut text = format!("at {load}x of what the shop can carry\n");
-    text.push_str(&format!(
-        "  {:<16}{:>10}{:>9}{:>14}{:>9}\n",
-        "class", "requests", "served", "-> requests", "served"
-    ));
-    for ((_, class), [was, is]) in rows {
-        text.push_str(&format!(
-            "  {class:<16}{:>10}{:>9}{:>14}{:>9}\n",
-            was.requests,
-            percent(was.served, was.requests),
-            is.requests,
-            percent(is.served, is.requests),
-        ));
-    }
-    text.push_str(&moved(old, new));
-    text
-}
-
-/// How many requests end otherwise.
-fn moved(old: &Side, new: &Side) -> String {
-    let pairs = || old.rehearsed.iter().map(|one| one.fate).zip(new.rehearsed.iter().map(|one| one.fate));
-    let lost = pairs().filter(|pair| pair.0 == Fate::Served && pair.1 != Fate::Served).count();
-    let won = pairs().filter(|pair| pair.0 != Fate::Served && pair.1 == Fate::Served).count();
-    format!("  {lost} that were served would not be, {won} that were not would be\n")
 }
 
 fn percent(part: usize, whole: usize) -> String {

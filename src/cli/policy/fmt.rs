@@ -57,10 +57,12 @@ fn files(paths: &[PathBuf]) -> anyhow::Result<BTreeSet<PathBuf>> {
     Ok(files?.into_iter().flatten().collect())
 }
 
-/// A process that watches the file sees the old one or the new one, whole.
+/// A process that watches the file sees the old one or the new one, whole. A link stays one: what it leads to is
+/// replaced.
 fn replace(path: &Path, text: &str) -> anyhow::Result<()> {
+    let path = path.canonicalize().with_context(|| path.display().to_string())?;
     let new = path.with_extension("new");
     fs::write(&new, text).with_context(|| new.display().to_string())?;
-    fs::set_permissions(&new, fs::metadata(path)?.permissions())?;
-    fs::rename(&new, path).with_context(|| path.display().to_string())
+    fs::set_permissions(&new, fs::metadata(&path)?.permissions())?;
+    fs::rename(&new, &path).with_context(|| path.display().to_string())
 }

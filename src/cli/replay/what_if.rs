@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use plimsoll_core::policy::{ClassId, Mode, Policy};
+use plimsoll_core::policy::{ClassId, Mode};
 use serde_json::{Value, json};
 
 use super::replay;
@@ -28,7 +28,7 @@ const SIDES: [&str; 3] = ["then", "again", "new"];
 pub(super) fn run(journal: &Path, policy: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
     let new = check(policy).with_context(|| format!("{} cannot be applied", policy.display()))?;
     let mut pools: BTreeMap<String, Recollection> = BTreeMap::new();
-    let replays = replay(journal, |pool, entry, replay| {
+    let replayed = replay(journal, |pool, entry, replay| {
         if !pools.contains_key(pool) {
             pools.insert(pool.to_owned(), Recollection::default());
         }
@@ -37,14 +37,17 @@ pub(super) fn run(journal: &Path, policy: &Path, as_json: bool) -> anyhow::Resul
         }
         Flow::More
     })?;
-    if let Some((pool, difference)) = replays.iter().find_map(|(pool, one)| Some((pool, one.difference()?))) {
+    let mut differences = replayed.pools.iter().filter_map(|(pool, one)| Some((pool, one.difference()?)));
+    if let Some((pool, difference)) = differences.next() {
         bail!("{pool}: this binary does not decide as the journal has it: {}", difference.message);
     }
     let answers: Vec<Answer> = pools.iter().map(|(pool, past)| Answer::of(pool, past, &new)).collect();
     if as_json {
-        println!("{:#}", json!({ "pools": answers.iter().map(Answer::report).collect::<Vec<_>>() }));
+        let pools: Vec<Value> = answers.iter().map(Answer::report).collect();
+        println!("{:#}", json!({ "pools": pools, "skipped": replayed.skipped_names() }));
     } else {
         answers.iter().for_each(|answer| print!("{}", answer.text(&new)));
+        print!("{}", replayed.skipped_text());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -103,9 +106,8 @@ impl<'p> Answer<'p> {
             without_class: 0,
         };
         let translation = Translation::new(past, new);
-        // The question is what it would do.
-        let enforced = Policy::new(Mode::Enforce, new.core.classes().to_vec());
-        let enforced = Arc::new(enforced.expect("its classes were those of a policy"));
+        // The question is what it would do; what a class observes by itself it would observe then, too.
+        let enforced = Arc::new(new.core.in_mode(Mode::Enforce));
         for stretch in &past.stretches {
             let classes: Vec<ClassId> =
                 stretch.asked.iter().map(|asked| translation.class_of(asked)).collect();

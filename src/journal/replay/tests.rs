@@ -11,7 +11,7 @@ use plimsoll_core::standing::{Tenure, Value};
 
 use super::*;
 use crate::journal::entry::Grounds;
-use crate::journal::files::{JournalError, JournalFile, files_at};
+use crate::journal::files::{Header, JournalError, JournalFile, begin, files_at};
 use crate::journal::tap::{Next, Tap};
 use crate::journal::writer::{Journal, JournalMeters, JournalSettings, Tapped};
 
@@ -387,6 +387,17 @@ fn a_file_ends_at_its_last_whole_frame_and_one_that_is_none_is_refused() {
     std::fs::write(&file.path, &bytes[..bytes.len() - 1]).unwrap();
     let replay = replayed(directory.path()).unwrap();
     assert!(replay.difference().is_none() && replay.seen().events < entries.len() as u64);
+    for (bytes, says) in [
+        (Vec::new(), "ends within its header"),
+        (bytes[..30].to_vec(), "ends within its header"),
+        ([b"PLJRNL2\n", &bytes[8..]].concat(), "another format"),
+        (begin(&Header { version: "0.0.1".to_owned(), ..file.header }), "version 0.0.1"),
+    ] {
+        std::fs::write(&file.path, bytes).unwrap();
+        let refused = replayed(directory.path()).unwrap_err();
+        assert!(matches!(refused, JournalError::Foreign { .. }), "{refused}");
+        assert!(refused.to_string().contains(says), "{refused}");
+    }
     std::fs::write(&file.path, &bytes[1..]).unwrap();
     assert!(matches!(replayed(directory.path()), Err(JournalError::Damaged { .. })));
     std::fs::remove_file(&file.path).unwrap();

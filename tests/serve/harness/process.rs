@@ -203,15 +203,15 @@ impl Process {
 
     /// A request to the admin API.
     pub(crate) async fn admin(&self, method_and_target: &str) -> Message {
-        Wire::connect(self.admin).await.exchange(method_and_target, "Connection: close\r\n").await
+        self.order(method_and_target, "", "").await
     }
 
     /// A request to the admin API with these header fields and a body.
     pub(crate) async fn order(&self, method_and_target: &str, headers: &str, body: &str) -> Message {
-        let headers = format!("Connection: close\r\nContent-Length: {}\r\n{headers}", body.len());
+        let length = body.len();
         let mut wire = Wire::connect(self.admin).await;
-        wire.ask(method_and_target, &headers).await;
-        wire.send(body).await;
+        let head = format!("{method_and_target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+        wire.send(format!("{head}Content-Length: {length}\r\n{headers}\r\n{body}")).await;
         bounded("an answer", wire.message()).await.unwrap()
     }
 
