@@ -67,7 +67,7 @@ function end(answer, tookMs, sloMs) {
     shedMs.add(tookMs);
     return 'shed';
   }
-  if (answer.status < 200 || answer.status > 299) {
+  if (answer.status < 200 || answer.status > 399) {
     return 'errors';
   }
   servedMs.add(tookMs);
