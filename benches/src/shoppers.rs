@@ -4,7 +4,7 @@
 //! moves of clients with a memory, which follow from answers. What is asked for is
 //! put together once for each kind of request, so that sending costs little.
 //!
-//! Browsers keep the cookie they are given, and bots do not. Each client has an address
+//! Browsers keep the cookies they are given, and bots do not. Each client has an address
 //! of its own, where the target is told. Nobody sends anything
 //! after the end of the scenario.
 

@@ -166,7 +166,7 @@ pub(crate) enum ShopperKind {
     Buyer,
     /// One session that sends all of these.
     Abuser,
-    /// A crawler: it says so, keeps no cookie, and each of its requests stands alone.
+    /// A crawler: it says so, keeps no cookies, and each of its requests stands alone.
     Bot,
 }
 

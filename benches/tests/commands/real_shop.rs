@@ -1,4 +1,5 @@
-//! A shop as shops are: it answers forms with redirects.
+//! A shop as shops are: it answers forms with redirects, gives browsers several cookies, and changes
+//! the session at log-in.
 
 use super::{bench, file, stderr};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,6 +25,8 @@ phases:
 /// A request as it came.
 struct Asked {
     line: String,
+    /// With its names in lower case, as the client writes them.
+    headers: Vec<String>,
 }
 
 impl Asked {
@@ -42,16 +45,29 @@ impl Asked {
         let length = lines.iter().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         // Who closes before all is read resets the connection.
         reader.read_exact(&mut vec![0; length.unwrap_or_default()]).ok()?;
-        Some(Asked { line: lines.swap_remove(0) })
+        let line = lines.remove(0);
+        Some(Asked { line, headers: lines })
+    }
+
+    fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        found.unwrap_or_default()
     }
 }
 
 /// Status and headers of the shop's answer.
 fn answer(asked: &Asked) -> &'static str {
-    match asked.line.as_str() {
-        "GET / HTTP/1.1" | "GET /thanks HTTP/1.1" => "200 OK",
-        "POST /login HTTP/1.1" => "302 Found\r\nLocation: /account",
-        "POST /checkout HTTP/1.1" => "303 See Other\r\nLocation: /thanks",
+    match (asked.line.as_str(), asked.header("cookie")) {
+        ("GET / HTTP/1.1", _) => {
+            "200 OK\r\nSet-Cookie: session=guest; Path=/; HttpOnly\r\nSet-Cookie: consent=all; Max-Age=60"
+        }
+        ("POST /login HTTP/1.1", "session=guest; consent=all") => {
+            "302 Found\r\nLocation: /account\r\nSet-Cookie: session=member; Path=/\r\nSet-Cookie: cart=1"
+        }
+        ("POST /checkout HTTP/1.1", "session=member; consent=all; cart=1") => {
+            "303 See Other\r\nLocation: /thanks\r\nSet-Cookie: cart=; Max-Age=0"
+        }
+        ("GET /thanks HTTP/1.1", "session=member; consent=all") => "200 OK",
         _ => "403 Forbidden",
     }
 }
