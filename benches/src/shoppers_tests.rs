@@ -120,4 +120,11 @@ fn every_client_has_an_address_of_its_own_where_the_target_is_told() {
     let silent = Target { names_clients: false, ..target() };
     let mut plan = Shoppers::new(&scenario, 1, &silent, Arc::default());
     assert_eq!(address(&plan.next_shot().unwrap()), None);
+
+    let own = SCENARIO.replace("weight: 1", "weight: 1, headers: { X-Forwarded-For: 192.0.2.7 }");
+    let scenario = Scenario::parse(Path::new("s.yaml"), &own).unwrap();
+    let mut plan = Shoppers::new(&scenario, 1, &named, Arc::default());
+    let shot =
+        std::iter::from_fn(|| plan.next_shot()).find(|shot| shot.request.uri().path().starts_with("/p/"));
+    assert_eq!(address(&shot.unwrap()).unwrap(), "192.0.2.7");
 }

@@ -11,7 +11,13 @@ origin: { workers: 16, service: { mean: 5ms } }
 slo: 1s
 patience: 2s
 mix:
-  - { name: order, class: checkout, method: POST, paths: [/checkout], body: '{\"pay\":\"card\"}', weight: 1 }
+  - name: order
+    class: checkout
+    method: POST
+    paths: [/checkout]
+    body: '{\"pay\":\"card\"}'
+    headers: { X-Shop: lamps, User-Agent: us }
+    weight: 1
 phases:
   - { name: only, duration: 1s, load: 50/s }
 ";
@@ -43,7 +49,8 @@ fn played(statuses: &[u16]) -> Option<Vec<String>> {
     assert!(output.status.success(), "{}", stderr(&output));
     let script = String::from_utf8(output.stdout).unwrap().replace("export ", "");
     let script: Vec<&str> = script.lines().filter(|line| !line.starts_with("import ")).collect();
-    let arrivals: Vec<String> = statuses.iter().map(|status| format!("status = {status}; arrive();")).collect();
+    let arrivals: Vec<String> =
+        statuses.iter().map(|status| format!("status = {status}; arrive();")).collect();
     let text = format!("{K6}{}\n{}\n", script.join("\n"), arrivals.join("\n"));
     let script = file(&directory, "played.mjs", text);
     match Command::new("node").arg(script).output() {
@@ -63,4 +70,18 @@ fn exported_script_counts_answers_as_load_does() {
     let Some(lines) = played(&[200, 302, 399, 400, 404, 429, 503]) else { return };
     let ends: Vec<&str> = lines.iter().skip(1).step_by(2).map(String::as_str).collect();
     assert_eq!(ends, ["good", "good", "good", "errors", "errors", "shed", "shed"]);
+}
+
+#[test]
+fn exported_script_sends_the_headers_that_load_sends() {
+    let Some(lines) = played(&[200]) else { return };
+    let sent: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+    let headers = serde_json::json!({
+        "accept": "text/html,*/*;q=0.8",
+        "content-type": "application/json",
+        "user-agent": "us",
+        "x-shop": "lamps",
+    });
+    let expected = serde_json::json!(["POST", "http://shop.test/checkout", "{\"pay\":\"card\"}", headers]);
+    assert_eq!(sent, expected);
 }

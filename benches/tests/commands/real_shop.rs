@@ -1,5 +1,5 @@
-//! A shop as shops are: it answers forms with redirects, gives browsers several cookies, and changes
-//! the session at log-in.
+//! A shop as shops are: it answers forms with redirects, gives browsers several cookies, changes
+//! the session at log-in, and asks for headers.
 
 use super::{bench, file, stderr};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +16,13 @@ funnels: [{ name: buyer, begin: 1280, think: 1ms, steps: [page, log in, order, t
 mix:
   - { name: page, class: browse, paths: [/], weight: 1 }
   - { name: log in, class: account, method: POST, paths: [/login], body: \"user=ada\", weight: 0 }
-  - { name: order, class: checkout, method: POST, paths: [/checkout], body: '{\"pay\":\"card\"}', weight: 0 }
+  - name: order
+    class: checkout
+    method: POST
+    paths: [/checkout]
+    body: '{\"pay\":\"card\"}'
+    headers: { X-Shop: lamps }
+    weight: 0
   - { name: thanks, class: checkout, paths: [/thanks], weight: 0 }
 phases:
   - { name: only, duration: 1s, load: 30/s }
@@ -61,10 +67,14 @@ fn answer(asked: &Asked) -> &'static str {
         ("GET / HTTP/1.1", _) => {
             "200 OK\r\nSet-Cookie: session=guest; Path=/; HttpOnly\r\nSet-Cookie: consent=all; Max-Age=60"
         }
-        ("POST /login HTTP/1.1", "session=guest; consent=all") => {
+        ("POST /login HTTP/1.1", "session=guest; consent=all")
+            if asked.header("content-type") == "application/x-www-form-urlencoded" =>
+        {
             "302 Found\r\nLocation: /account\r\nSet-Cookie: session=member; Path=/\r\nSet-Cookie: cart=1"
         }
-        ("POST /checkout HTTP/1.1", "session=member; consent=all; cart=1") => {
+        ("POST /checkout HTTP/1.1", "session=member; consent=all; cart=1")
+            if (asked.header("content-type"), asked.header("x-shop")) == ("application/json", "lamps") =>
+        {
             "303 See Other\r\nLocation: /thanks\r\nSet-Cookie: cart=; Max-Age=0"
         }
         ("GET /thanks HTTP/1.1", "session=member; consent=all") => "200 OK",
