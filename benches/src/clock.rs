@@ -4,7 +4,8 @@
 //! so that the schedule, the origin's workers and the tallies can be tested in
 //! literal or paused time. The instants are tokio's, which tests can pause.
 //!
-//! The calendar is asked once for a run, to say in its result when it was.
+//! The calendar is asked at the start of a run: its result says when it was, and cookies
+//! end at dates.
 
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;

@@ -9,14 +9,14 @@
 //! It does not know scenarios or logs: it is given a [`Plan`].
 
 use crate::client::Client;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::cookies::CookieJar;
 use crate::crowd::Wish;
 use crate::plan::{Plan, Shot};
 use crate::tally::{Account, Outcome, Tally, Verdict};
 use crate::timeline::Timeline;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::task::{JoinError, JoinSet};
 
 /// The p99 of the send lag above which a run is invalid: 2 % of the usual SLO of
@@ -27,6 +27,8 @@ pub(crate) const LAG_P99_MAX: Duration = Duration::from_millis(20);
 pub(crate) struct Run {
     /// Zero at the start of the run.
     pub(crate) clock: Clock,
+    /// The calendar's time then, by which cookies end.
+    started: SystemTime,
     client: Client,
     /// Requests per second that are not exceeded.
     rate_max: Option<u32>,
@@ -54,6 +56,7 @@ impl Run {
         let timeline = Timeline::new(tally.classes());
         Run {
             clock: Clock::start(),
+            started: clock::wall(),
             client,
             rate_max: None,
             cookies: Arc::default(),
@@ -122,15 +125,16 @@ impl Run {
         let lag = self.clock.elapsed().saturating_sub(shot.at);
         self.counts().offer(shot.account, lag, shot.at + lag);
         let deadline = self.clock.instant(shot.at + shot.patience);
-        let outcome = match tokio::time::timeout_at(deadline, self.client.exchange(shot.request)).await {
+        let end = tokio::time::timeout_at(deadline, self.client.exchange(shot.request)).await;
+        let time = self.clock.elapsed();
+        let outcome = match end {
             Ok(Ok(answer)) => {
-                self.cookies.keep(shot.shopper, answer.set_cookie.as_ref());
+                self.cookies.keep(shot.shopper, &answer.headers, self.started + time);
                 Outcome::Answered(answer.status)
             }
             Ok(Err(error)) => Outcome::Failed(error.failure()),
             Err(_) => Outcome::TimedOut,
         };
-        let time = self.clock.elapsed();
         let verdict = self.counts().settle(shot.account, outcome, time.saturating_sub(shot.at), time);
         End { wish: shot.wish, verdict, time }
     }

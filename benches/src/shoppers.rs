@@ -4,7 +4,7 @@
 //! moves of clients with a memory, which follow from answers. What is asked for is
 //! put together once for each kind of request, so that sending costs little.
 //!
-//! Browsers keep the cookie they are given, and bots do not. Each client has an address
+//! Browsers keep the cookies they are given, and bots do not. Each client has an address
 //! of its own, where the target is told. Nobody sends anything
 //! after the end of the scenario.
 
@@ -25,10 +25,6 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What browsers say they are.
-const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) plimsoll-bench";
-/// What bots say they are.
-const BOT: &str = "Mozilla/5.0 (compatible; plimsoll-bench-bot/1.0; +http://example.com/bot)";
 /// Keeps what clients do next apart from what they want: the digits of the golden ratio, as in SplitMix64.
 const STREAM: u64 = 0x9e37_79b9_7f4a_7c15;
 
@@ -159,11 +155,12 @@ impl<'a> Shoppers<'a> {
         let (kind, template) = (&self.kinds[wish.template], &self.scenario.mix[wish.template]);
         let shopper = (template.shopper != ShopperKind::Bot).then_some(wish.shopper);
         let mut request = kind.request(template, wish);
-        for (name, value) in [
-            (header::COOKIE, shopper.and_then(|shopper| self.cookies.of(shopper))),
-            (HeaderName::from_static("x-forwarded-for"), self.target.client_of(wish.shopper)),
-        ] {
-            request.headers_mut().extend(value.map(|value| (name, value)));
+        let headers = request.headers_mut();
+        let cookies = shopper.and_then(|shopper| self.cookies.of(shopper));
+        headers.extend(cookies.map(|cookies| (header::COOKIE, cookies)));
+        if let Some(address) = self.target.client_of(wish.shopper) {
+            // One that the scenario gives stands.
+            headers.entry(HeaderName::from_static("x-forwarded-for")).or_insert(address);
         }
         Shot {
             at,
@@ -202,12 +199,11 @@ impl Plan for Shoppers<'_> {
 
 impl Kind {
     fn new(scenario: &Scenario, template: &Template, class: usize, host: &str) -> Kind {
-        let agent = if template.shopper == ShopperKind::Bot { BOT } else { BROWSER };
-        let mut headers = HeaderMap::with_capacity(8);
+        // A cookie and an address may come to them.
+        let mut headers = HeaderMap::with_capacity(template.headers.len() + 3);
         // A host is part of an address that was resolved, so it is a valid header.
         headers.extend(HeaderValue::from_str(host).ok().map(|host| (header::HOST, host)));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-        headers.insert(header::ACCEPT, HeaderValue::from_static("text/html,*/*;q=0.8"));
+        headers.extend(template.headers.clone());
         let fixed = template.paths.iter().map(|path| (path.variants() == 1).then(|| path.fill(1)));
         Kind {
             class,

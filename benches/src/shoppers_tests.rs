@@ -4,6 +4,7 @@ use super::*;
 use http::Method;
 use std::collections::HashSet;
 use std::path::Path;
+use std::time::SystemTime;
 
 const SCENARIO: &str = "\
 name: small
@@ -77,6 +78,7 @@ fn browsers_keep_their_cookie_and_bots_do_not() {
     let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
     let cookies: Arc<CookieJar> = Arc::default();
     let mut plan = Shoppers::new(&scenario, 1, &target(), Arc::clone(&cookies));
+    let answer = HeaderMap::from_iter([(header::SET_COOKIE, HeaderValue::from_static("session=a; Path=/"))]);
     let (mut with, mut without) = (0, 0);
     while let Some(shot) = plan.next_shot() {
         let agent = shot.request.headers()[header::USER_AGENT].to_str().unwrap();
@@ -84,7 +86,7 @@ fn browsers_keep_their_cookie_and_bots_do_not() {
         let has_cookie = shot.request.headers().contains_key(header::COOKIE);
         assert!(shot.shopper.is_some() || !has_cookie);
         (with, without) = if has_cookie { (with + 1, without) } else { (with, without + 1) };
-        cookies.keep(shot.shopper, Some(&HeaderValue::from_static("session=a; Path=/")));
+        cookies.keep(shot.shopper, &answer, SystemTime::UNIX_EPOCH);
         plan.hear(shot.wish.unwrap(), Verdict::Good, shot.at);
     }
     assert!(with > 100 && without > 100, "{with} {without}");
@@ -118,4 +120,11 @@ fn every_client_has_an_address_of_its_own_where_the_target_is_told() {
     let silent = Target { names_clients: false, ..target() };
     let mut plan = Shoppers::new(&scenario, 1, &silent, Arc::default());
     assert_eq!(address(&plan.next_shot().unwrap()), None);
+
+    let own = SCENARIO.replace("weight: 1", "weight: 1, headers: { X-Forwarded-For: 192.0.2.7 }");
+    let scenario = Scenario::parse(Path::new("s.yaml"), &own).unwrap();
+    let mut plan = Shoppers::new(&scenario, 1, &named, Arc::default());
+    let shot =
+        std::iter::from_fn(|| plan.next_shot()).find(|shot| shot.request.uri().path().starts_with("/p/"));
+    assert_eq!(address(&shot.unwrap()).unwrap(), "192.0.2.7");
 }

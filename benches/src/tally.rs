@@ -47,7 +47,8 @@ pub(crate) struct Account {
 /// Which answers are as good as the shop can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expectation {
-    /// 2xx: the requests are ours and known to have an answer.
+    /// 2xx or 3xx: the requests are ours and known to have an answer. A shop answers an order with the way
+    /// to its confirmation.
     Success,
     /// Anything but 429 and 5xx: a replayed log asks for what is gone, too.
     AnyAnswer,
@@ -56,7 +57,7 @@ pub(crate) enum Expectation {
 impl Expectation {
     fn is_met_by(self, status: StatusCode) -> bool {
         match self {
-            Expectation::Success => status.is_success(),
+            Expectation::Success => status.is_success() || status.is_redirection(),
             Expectation::AnyAnswer => !status.is_server_error() && !is_refusal(status),
         }
     }
@@ -285,6 +286,13 @@ mod tests {
     fn answer_at_the_slo_is_good_and_one_after_it_late() {
         assert_eq!(verdict(OK, 1000), Verdict::Good);
         assert_eq!(verdict(OK, 1001), Verdict::Late);
+    }
+
+    #[test]
+    fn redirect_is_an_answer_like_a_page() {
+        let answered = |status| verdict(Outcome::Answered(StatusCode::from_u16(status).unwrap()), 1);
+        assert_eq!([200, 302, 303, 399].map(answered), [Verdict::Good; 4]);
+        assert_eq!([400, 404, 500].map(answered), [Verdict::Unserved; 3]);
     }
 
     #[test]

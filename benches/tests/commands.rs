@@ -6,6 +6,10 @@
 mod thresholds;
 #[path = "commands/trouble.rs"]
 mod trouble;
+#[path = "commands/real_shop.rs"]
+mod real_shop;
+#[path = "commands/exported.rs"]
+mod exported;
 #[path = "commands/control.rs"]
 mod control;
 #[path = "commands/contest.rs"]

@@ -15,7 +15,7 @@ mod http2;
 
 use bytes::Bytes;
 use failure::Failure;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
@@ -27,8 +27,8 @@ use tls::Tls;
 pub(crate) struct Answer {
     /// The response status.
     pub(crate) status: StatusCode,
-    /// The first `Set-Cookie` header.
-    pub(crate) set_cookie: Option<HeaderValue>,
+    /// The response headers.
+    pub(crate) headers: HeaderMap,
     /// The whole body.
     pub(crate) body: Bytes,
 }
@@ -122,9 +122,9 @@ impl Client {
 }
 
 async fn read_answer(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
-    let (mut head, body) = response.into_parts();
+    let (head, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
-    Ok(Answer { status: head.status, set_cookie: head.headers.remove(header::SET_COOKIE), body })
+    Ok(Answer { status: head.status, headers: head.headers, body })
 }
 
 #[cfg(test)]

@@ -38,6 +38,7 @@ const shedMs = new Trend('shed_ms', true);
 export function arrive() {
   const request = drawn(PLAN.requests[__ENV.CLASS]);
   const answer = http.request(request.method, target + path(request), request.body || null, {
+    headers: request.headers,
     timeout: request.patience_ms,
     redirects: 0,
     // Without it each product would be a time series of its own.
@@ -67,7 +68,7 @@ function end(answer, tookMs, sloMs) {
     shedMs.add(tookMs);
     return 'shed';
   }
-  if (answer.status < 200 || answer.status > 299) {
+  if (answer.status < 200 || answer.status > 399) {
     return 'errors';
   }
   servedMs.add(tookMs);

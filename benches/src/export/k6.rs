@@ -64,6 +64,7 @@ struct Request<'a> {
     method: &'a str,
     paths: Vec<String>,
     body: &'a str,
+    headers: BTreeMap<&'a str, &'a str>,
     weight: f64,
     slo_ms: u128,
     patience_ms: u128,
@@ -173,10 +174,17 @@ fn request<'a>(scenario: &Scenario, template: &'a Template) -> Request<'a> {
         method: template.method.as_str(),
         paths: template.paths.iter().map(ToString::to_string).collect(),
         body: &template.body,
+        headers: headers(template),
         weight: template.weight,
         slo_ms: template.slo.unwrap_or(scenario.slo).as_millis(),
         patience_ms: template.patience.unwrap_or(scenario.patience).as_millis(),
     }
+}
+
+/// All are ASCII: what is not was refused when the scenario was read.
+fn headers(template: &Template) -> BTreeMap<&str, &str> {
+    let headers = template.headers.iter();
+    headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
 /// The scenario's thresholds, as conditions on the script's metrics; and that k6 keeps the schedule.

@@ -12,6 +12,7 @@
 //! for it. It does not decide when which request is sent: see `arrivals`.
 
 pub(crate) mod origin;
+mod headers;
 pub(crate) mod template;
 pub(crate) mod clients;
 pub(crate) mod fault;

@@ -1,9 +1,10 @@
 //! What is asked for: kinds of requests, and the paths they stand for.
 
+use super::headers;
 use super::origin::Origin;
 use crate::units::{DURATION, METHOD, POSITIVE};
-use http::Method;
 use http::uri::PathAndQuery;
+use http::{HeaderMap, Method};
 use plimsoll::yaml::diagnostic::Mistake;
 use plimsoll::yaml::field::Field;
 use plimsoll::yaml::units::Kind;
@@ -14,6 +15,10 @@ use std::time::Duration;
 const PATH: Kind<PathPattern> = Kind { pattern: "^/", read: PathPattern::parse };
 /// Words that thresholds have for something else.
 const NO_CLASSES: [&str; 3] = ["all", "shed", "sessions"];
+/// What browsers say they are.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64) plimsoll-bench";
+/// What bots say they are.
+const BOT: &str = "Mozilla/5.0 (compatible; plimsoll-bench-bot/1.0; +http://example.com/bot)";
 
 /// A kind of request.
 #[derive(Clone, Debug)]
@@ -28,6 +33,8 @@ pub(crate) struct Template {
     pub(crate) paths: Vec<PathPattern>,
     /// The request body, if it has one.
     pub(crate) body: String,
+    /// What it says besides: all headers that do not depend on the target or the shopper.
+    pub(crate) headers: HeaderMap,
     /// What it costs the origin, in units.
     pub(crate) cost: f64,
     /// How often it is drawn, relative to the others; never, if it only comes with a page or in a funnel.
@@ -65,11 +72,13 @@ impl Template {
         let class = template.require("class", "`class: browse`").and_then(|field| field.parsed(class));
         let method = template.get("method").and_then(|field| field.read_as(&METHOD));
         let paths = template.require("paths", "`paths: [\"/product/{500}\"]`").map(|field| paths(&field));
-        let body = template.get("body").and_then(|field| field.text());
+        let body = template.get("body").and_then(|field| field.text()).unwrap_or_default();
+        let headers = template.get("headers").map(|field| headers::read(&field)).unwrap_or_default();
         let cost = number("cost");
         let weight = template.require("weight", "`weight: 10`");
         let weight = weight.and_then(|field| field.number(0.0..=*POSITIVE.end()));
         let shopper = template.get("shopper").and_then(|field| field.choice(&ShopperKind::WORDS));
+        let shopper = shopper.unwrap_or_default();
         let (slo, patience) = (duration("slo"), duration("patience"));
         let (upload, download, worth) = (duration("upload"), duration("download"), number("worth"));
         let needs = template.get("needs").and_then(|field| field.parsed(|name| dependency(name, origin)));
@@ -81,12 +90,13 @@ impl Template {
             class: class?,
             method: method.unwrap_or(Method::GET),
             paths: paths?,
-            body: body.unwrap_or_default().to_owned(),
+            body: body.to_owned(),
+            headers: headers::with_usual(headers, shopper.agent(), body),
             cost: cost.unwrap_or(1.0),
             weight: weight?,
             slo,
             patience,
-            shopper: shopper.unwrap_or_default(),
+            shopper,
             loads: Vec::new(),
             worth,
             upload,
@@ -166,7 +176,7 @@ pub(crate) enum ShopperKind {
     Buyer,
     /// One session that sends all of these.
     Abuser,
-    /// A crawler: it says so, keeps no cookie, and each of its requests stands alone.
+    /// A crawler: it says so, keeps no cookies, and each of its requests stands alone.
     Bot,
 }
 
@@ -177,6 +187,14 @@ impl ShopperKind {
         ("abuser", ShopperKind::Abuser),
         ("bot", ShopperKind::Bot),
     ];
+
+    /// What such a shopper's browser says it is.
+    pub(super) fn agent(self) -> &'static str {
+        match self {
+            ShopperKind::Anyone | ShopperKind::Buyer | ShopperKind::Abuser => BROWSER,
+            ShopperKind::Bot => BOT,
+        }
+    }
 }
 
 /// A path with at most one `{n}` in it.

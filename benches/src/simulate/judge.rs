@@ -81,7 +81,9 @@ fn verdicts(generation: &Generation, scenario: &Scenario) -> Vec<Vec<Verdict>> {
     let of_template = |template: &Template| {
         let request = |pattern: &PathPattern| {
             let request = Request::builder().method(template.method.clone()).uri(pattern.fill(1)).body(());
-            verdict(generation, &request.expect("a scenario's paths are checked when it is read"), &clock)
+            let mut request = request.expect("a scenario's paths are checked when it is read");
+            request.headers_mut().clone_from(&template.headers);
+            verdict(generation, &request, &clock)
         };
         template.paths.iter().map(request).collect()
     };
