@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::failure::Failure;
+use crate::tally::lag::Departure;
 use crate::tally::{Account, Expectation, Outcome};
 use http::StatusCode;
 use std::path::Path;
@@ -32,7 +33,7 @@ fn verdicts_on(thresholds: &[&str], ends: &[(usize, usize, Outcome, u64)]) -> Ve
     let mut tally = Tally::new(scenario.spans(), 2, Expectation::Success);
     for (phase, class, outcome, millis) in ends {
         let account = Account { phase: *phase, class: *class, cost: 1.0, slo: Duration::from_secs(1) };
-        tally.offer(account, Duration::ZERO);
+        tally.offer(account, Departure::default());
         tally.settle(account, *outcome, Duration::from_millis(*millis), Duration::from_secs(15));
     }
     let survival = [Survival { begun: 9, admitted: 9, completed: 9, lost: 0 }, Survival::default()];

@@ -6,7 +6,6 @@
 use super::estimate::Estimate;
 use crate::contestant::Contestant;
 use crate::latencies::quantile;
-use crate::open_loop::LAG_P99_MAX;
 use crate::report::machine::Machine;
 use crate::report::{millis, ratio};
 use crate::scenario::Scenario;
@@ -78,8 +77,8 @@ impl Entry {
         Estimate::of(&self.runs.iter().filter_map(figure).collect::<Vec<_>>())
     }
 
-    fn is_valid(&self) -> bool {
-        self.runs.iter().all(|run| run.lag_p99() <= LAG_P99_MAX && !run.is_spoiled())
+    fn is_valid(&self, scenario: &Scenario) -> bool {
+        self.runs.iter().all(|run| run.is_valid(scenario.told_phases()))
     }
 }
 
@@ -106,7 +105,7 @@ impl Comparison {
             rows: rows.collect(),
             invalid: entries
                 .iter()
-                .filter(|entry| !entry.is_valid())
+                .filter(|entry| !entry.is_valid(scenario))
                 .map(|entry| entry.contestant.to_string())
                 .collect(),
         }

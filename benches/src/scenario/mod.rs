@@ -193,6 +193,12 @@ impl Scenario {
         spans.collect()
     }
 
+    /// The phases whose figures are told: all but warm-up, and that where a threshold names it.
+    pub(crate) fn told_phases(&self) -> impl Iterator<Item = usize> {
+        let is_named = |index| self.thresholds.iter().any(|threshold| threshold.phase == Some(index));
+        (0..self.phases.len()).filter(move |index| !self.phases[*index].warm_up || is_named(*index))
+    }
+
     /// How often each request of the mix is drawn in a phase, relative to the others.
     pub(crate) fn weights(&self, phase: &Phase) -> Vec<f64> {
         let of_class = |class: &str| {
