@@ -230,7 +230,7 @@ fn metric(ending: Ending) -> &'static str {
 fn latency(subject: Subject) -> &'static str {
     match subject {
         Subject::Shed => "shed_ms",
-        Subject::All | Subject::Class(_) | Subject::Sessions => "served_ms",
+        Subject::All | Subject::Class(_) | Subject::Sessions => "waited_ms",
     }
 }
 
