@@ -213,9 +213,9 @@ impl Scenario {
         self.mix.iter().map(weight).collect()
     }
 
-    /// The sessions of a funnel that begin per second of a phase.
-    pub(crate) fn begin_rate(&self, funnel: &Funnel, phase: &Phase) -> f64 {
-        funnel.begin.0 * self.rate(phase) / self.origin.capacity()
+    /// To how many requests the load amounts between two sessions of a funnel, in the mean.
+    pub(crate) fn load_per_session(&self, funnel: &Funnel) -> f64 {
+        self.origin.capacity() / funnel.begin.0
     }
 
     /// The mean arrival rate of a phase, in requests per second.
