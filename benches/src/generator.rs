@@ -3,6 +3,9 @@
 //! A steady load from one core, to a server on another that answers at once, from
 //! memory. What cannot be sent on time there cannot be sent on time anywhere: a load
 //! test near that rate would measure its own generator, and says that it is invalid.
+//!
+//! Gaps are equal: of a chance draw of 20,000 a second, every other one is less, and would
+//! miss a target of 20,000 that the generator keeps.
 
 use crate::affinity::{self, Cores};
 use crate::closed_loop;
@@ -102,6 +105,7 @@ description: A steady load on a server that does nothing.
 origin: {{ workers: 1, service: {{ mean: 1ms }} }}
 slo: 1s
 patience: 2s
+arrivals: constant
 mix: [{{ name: page, class: page, paths: [\"/product/{{500}}\"], weight: 1 }}]
 phases:
   - {{ name: warm-up, duration: 2s, load: {rate}/s, warm_up: true }}

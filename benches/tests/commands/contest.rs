@@ -105,6 +105,7 @@ fn generator_tells_how_late_it_sent_and_what_a_request_cost_it() {
     assert!(matches!(output.status.code(), Some(0 | 2)), "{}", stderr(&output));
     let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let sent = results["sent"].as_u64().unwrap();
-    assert!((100..300).contains(&sent) && results["answered"].as_u64() <= Some(sent), "{results}");
+    // One more or less at the ends, where a request falls on the boundary.
+    assert!((199..=201).contains(&sent) && results["answered"].as_u64() <= Some(sent), "{results}");
     assert!(results["cpu_per_request_us"].as_f64().is_some_and(|spent| spent > 0.0), "{results}");
 }
