@@ -195,7 +195,7 @@ impl Scenario {
 
     /// The phases whose figures are told: all but warm-up, and that where a threshold names it.
     pub(crate) fn told_phases(&self) -> impl Iterator<Item = usize> {
-        let is_named = |index| self.thresholds.iter().any(|threshold| threshold.phase == Some(index));
+        let is_named = move |index| self.thresholds.iter().any(|threshold| threshold.phase == Some(index));
         (0..self.phases.len()).filter(move |index| !self.phases[*index].warm_up || is_named(*index))
     }
 

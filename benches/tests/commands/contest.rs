@@ -46,7 +46,11 @@ fn comparison_has_a_row_for_everybody_who_is_there_before_the_shop_of_the_scenar
     }
     assert!(rows.iter().all(|row| row["all"]["part"] == 0), "{results}");
     let markdown = std::fs::read_to_string(markdown).unwrap();
-    assert!(markdown.contains("| only (20/s) | no proxy | "), "{markdown}");
+    assert!(markdown.contains("| only (20/s) | no proxy"), "{markdown}");
+    for (row, name) in rows.iter().zip(names) {
+        let is_marked = markdown.contains(&format!("| {name}: INVALID |"));
+        assert!(row["valid"].as_bool() == Some(!is_marked), "{name}: {markdown}");
+    }
     assert!(markdown.contains("seeds 0 and 1"), "{markdown}");
 }
 
