@@ -9,8 +9,9 @@
 //! sockets or in virtual time is the caller's.
 
 use crate::arrivals::{Arrival, ShopperId};
-use crate::scenario::Scenario;
+use crate::begins::Begins;
 use crate::scenario::clients::Jitter;
+use crate::scenario::{Process, Scenario};
 use crate::tally::Verdict;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -49,7 +50,7 @@ impl Wish {
 pub(crate) enum Move {
     /// It sends this.
     Send(Wish),
-    /// Another session of this funnel begins, if this phase still lasts.
+    /// Another session of this funnel begins, in this phase.
     Begin { funnel: usize, phase: usize },
 }
 
@@ -90,6 +91,7 @@ impl std::iter::Sum for Survival {
 #[derive(Debug)]
 pub(crate) struct Crowd<'a> {
     scenario: &'a Scenario,
+    begins: Begins,
     sessions: Vec<Session>,
     /// By phase, all funnels together.
     pub(crate) survival: Vec<Survival>,
@@ -98,19 +100,32 @@ pub(crate) struct Crowd<'a> {
 
 impl<'a> Crowd<'a> {
     /// A crowd of nobody yet.
-    pub(crate) fn new(scenario: &'a Scenario, seed: u64) -> Crowd<'a> {
+    pub(crate) fn new(scenario: &'a Scenario, begins: Begins, seed: u64) -> Crowd<'a> {
         Crowd {
             scenario,
+            begins,
             sessions: Vec::new(),
             survival: vec![Survival::default(); scenario.phases.len()],
             random: SmallRng::seed_from_u64(seed),
         }
     }
 
-    /// When the next session of a funnel begins in `phase`.
-    pub(crate) fn next_begin(&mut self, funnel: usize, phase: usize) -> (Duration, Move) {
-        let rate = self.scenario.begin_rate(&self.scenario.funnels[funnel], &self.scenario.phases[phase]);
-        (Duration::from_secs_f64(self.exponential() / rate), Move::Begin { funnel, phase })
+    /// How long after `from` the next session of a funnel begins, if that is in `phase`.
+    ///
+    /// A gap that reaches beyond the phase is drawn anew in the next: independent shoppers have no memory. Equal
+    /// gaps have one.
+    pub(crate) fn next_begin(
+        &mut self,
+        funnel: usize,
+        phase: usize,
+        from: Duration,
+    ) -> Option<(Duration, Move)> {
+        let gap = match self.scenario.arrivals {
+            Process::Poisson => self.exponential(),
+            Process::Constant => self.begins.equal_gap(funnel),
+        };
+        let pause = self.begins.pause(funnel, phase, from, gap)?;
+        Some((pause, Move::Begin { funnel, phase }))
     }
 
     /// A session begins with its first wish.

@@ -10,7 +10,7 @@ use crate::director::Director;
 use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
-use crate::open_loop::{LAG_P99_MAX, Run};
+use crate::open_loop::Run;
 use crate::origin::Stats;
 use crate::progress::{self, Watched};
 use crate::report::record::{Course, Remains, timestamp};
@@ -147,12 +147,14 @@ pub(crate) fn report(scenario: &Scenario, target: String, seeds: Vec<u64>, tally
         let title = PhaseTitle { name: phase.name.clone(), load: phase.load_label() };
         PhaseReport::new(tally, index, title, &classes, Some(scenario.origin.capacity_in(phase)))
     });
+    let lag = tally.worst_lag(scenario.told_phases());
     Report {
         source: scenario.name.clone(),
         target,
         seeds,
-        valid: tally.lag_p99() <= LAG_P99_MAX && !tally.is_spoiled(),
-        send_lag_p99_ms: Some(millis(tally.lag_p99())),
+        valid: tally.is_valid(scenario.told_phases()),
+        send_lag_p99_ms: lag.map(|lag| millis(lag.p99)),
+        send_lag_phase: lag.map(|lag| scenario.phases[lag.phase].name.clone()),
         phases: phases.collect(),
     }
 }

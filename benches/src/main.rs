@@ -13,6 +13,7 @@ mod service_time;
 mod scenario;
 mod stretches;
 mod arrivals;
+mod begins;
 mod crowd;
 mod cookies;
 mod client;

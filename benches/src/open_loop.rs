@@ -4,7 +4,7 @@
 //! latency counts from the time a request should have been sent, so that the
 //! wait a slow system causes is never hidden. A client whose patience ends
 //! closes its connection. The generator watches itself: how late it sends is
-//! recorded, and a run that sent too late is invalid.
+//! recorded, and a run of which a phase was sent too late is invalid.
 //!
 //! It does not know scenarios or logs: it is given a [`Plan`].
 
@@ -13,15 +13,12 @@ use crate::clock::{self, Clock};
 use crate::cookies::CookieJar;
 use crate::crowd::Wish;
 use crate::plan::{Plan, Shot};
+use crate::tally::lag::Departure;
 use crate::tally::{Account, Outcome, Tally, Verdict};
 use crate::timeline::Timeline;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::task::{JoinError, JoinSet};
-
-/// The p99 of the send lag above which a run is invalid: 2 % of the usual SLO of
-/// one second, beyond which the generator and not the target decides what is late.
-pub(crate) const LAG_P99_MAX: Duration = Duration::from_millis(20);
 
 /// A run in progress: shared by the requests under way and the progress display.
 pub(crate) struct Run {
@@ -123,7 +120,7 @@ impl Run {
 
     async fn send(&self, shot: Shot) -> End {
         let lag = self.clock.elapsed().saturating_sub(shot.at);
-        self.counts().offer(shot.account, lag, shot.at + lag);
+        self.counts().offer(shot.account, Departure { due: shot.at, lag });
         let deadline = self.clock.instant(shot.at + shot.patience);
         let end = tokio::time::timeout_at(deadline, self.client.exchange(shot.request)).await;
         let time = self.clock.elapsed();
@@ -170,9 +167,9 @@ fn tell(plan: &mut impl Plan, end: Result<End, JoinError>) {
 }
 
 impl Counts {
-    fn offer(&mut self, account: Account, lag: Duration, time: Duration) {
-        self.tally.offer(account, lag);
-        self.timeline.offer(account.class, time);
+    fn offer(&mut self, account: Account, departure: Departure) {
+        self.tally.offer(account, departure);
+        self.timeline.offer(account.class, departure.due + departure.lag);
     }
 
     fn settle(&mut self, account: Account, outcome: Outcome, latency: Duration, time: Duration) -> Verdict {

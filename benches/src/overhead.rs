@@ -12,8 +12,8 @@
 mod contender;
 mod idle;
 mod pace;
-mod spread;
-mod table;
+pub(crate) mod spread;
+pub(crate) mod table;
 
 use crate::affinity::{self, Cores};
 use crate::closed_loop::{self, Drill};

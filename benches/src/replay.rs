@@ -18,7 +18,7 @@ use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
 use crate::load::Harvest;
-use crate::open_loop::{LAG_P99_MAX, Run};
+use crate::open_loop::Run;
 use crate::plan::{Deaf, Shot};
 use crate::progress::{self, Watched};
 use crate::report::record::{Course, Remains, timestamp};
@@ -90,8 +90,9 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         source: args.access_log.display().to_string(),
         target: target.to_string(),
         seeds: if args.scale == 1.0 { Vec::new() } else { vec![args.seed] },
-        valid: tally.lag_p99() <= LAG_P99_MAX && !tally.is_spoiled(),
-        send_lag_p99_ms: Some(millis(tally.lag_p99())),
+        valid: tally.is_valid([0]),
+        send_lag_p99_ms: tally.worst_lag([0]).map(|lag| millis(lag.p99)),
+        send_lag_phase: None,
         phases: vec![PhaseReport::new(tally, 0, title, &classifier.names(), None)],
     };
     let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);

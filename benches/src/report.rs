@@ -13,9 +13,9 @@ pub(crate) mod record;
 pub(crate) mod recording;
 
 use crate::latencies::quantile;
-use crate::open_loop::LAG_P99_MAX;
 use crate::tally::Tally;
 use crate::tally::cell::Cell;
+use crate::tally::lag::LAG_P99_MAX;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -32,8 +32,10 @@ pub(crate) struct Report {
     pub(crate) seeds: Vec<u64>,
     /// False if requests were sent too late for the results to mean anything.
     pub(crate) valid: bool,
-    /// How late requests were sent; absent where time is virtual and nobody can be late.
+    /// How late requests were sent in the worst phase; absent where time is virtual and nobody can be late.
     pub(crate) send_lag_p99_ms: Option<f64>,
+    /// That phase.
+    pub(crate) send_lag_phase: Option<String>,
     /// The course of the load.
     pub(crate) phases: Vec<PhaseReport>,
 }
@@ -163,13 +165,20 @@ impl Report {
             table.push('\n');
             table.push_str(&phase.table());
         }
-        if let Some(lag) = self.send_lag_p99_ms {
-            let _ = write!(table, "\n\nsent at most {lag:.1} ms late (p99)");
+        if let Some(punctuality) = self.punctuality() {
+            let _ = write!(table, "\n\n{punctuality}");
         }
         if !self.valid && self.send_lag_p99_ms.is_some_and(|lag| lag > millis(LAG_P99_MAX)) {
             table.push_str(": INVALID, this machine is too slow or too busy to send this load on time");
         }
         table
+    }
+
+    /// How late requests were sent, where they could be.
+    pub(crate) fn punctuality(&self) -> Option<String> {
+        let lag = self.send_lag_p99_ms?;
+        let place = self.send_lag_phase.as_ref().map_or(String::new(), |phase| format!(", in {phase}"));
+        Some(format!("sent at most {lag:.1} ms late (p99{place})"))
     }
 }
 

@@ -5,7 +5,6 @@
 
 use crate::arrivals::{Arrival, Schedule};
 use crate::latencies::quantile;
-use crate::open_loop::LAG_P99_MAX;
 use crate::origin::pages::Route;
 use crate::report::{millis, optional_ms};
 use crate::scenario::Scenario;
@@ -43,10 +42,13 @@ impl Contest<'_> {
         self.table(&mut board, "the whole day", Tally::class_total);
         let _ = write!(board, "\n{}", self.verdict());
         for side in [&self.direct, &self.guarded] {
-            if side.tally.lag_p99() > LAG_P99_MAX {
-                let lag = millis(side.tally.lag_p99());
-                let _ =
-                    write!(board, "\nThis machine was too busy to send the load on time ({lag:.0} ms late).");
+            let lag = side.tally.worst_lag(self.scenario.told_phases());
+            if let Some(lag) = lag.filter(|lag| lag.is_too_much()) {
+                let (phase, lag) = (&self.scenario.phases[lag.phase].name, millis(lag.p99));
+                let _ = write!(
+                    board,
+                    "\nThis machine was too busy to send the load on time ({lag:.0} ms late in {phase})."
+                );
             }
         }
         board

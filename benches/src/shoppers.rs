@@ -9,6 +9,7 @@
 //! after the end of the scenario.
 
 use crate::arrivals::Schedule;
+use crate::begins::Begins;
 use crate::cookies::CookieJar;
 use crate::crowd::{Crowd, Move, Survival, Wish};
 use crate::plan::{Plan, Shot};
@@ -95,7 +96,7 @@ impl<'a> Shoppers<'a> {
             schedule: Schedule::new(scenario, seed).peekable(),
             moves: BinaryHeap::new(),
             planned: 0,
-            crowd: Crowd::new(scenario, seed.wrapping_add(STREAM)),
+            crowd: Crowd::new(scenario, Begins::new(scenario, seed), seed.wrapping_add(STREAM)),
             kinds: kinds
                 .map(|(template, class)| Kind::new(scenario, template, class, &target.host))
                 .collect(),
@@ -103,10 +104,8 @@ impl<'a> Shoppers<'a> {
             cookies,
             target,
         };
-        for phase in 0..scenario.phases.len() {
-            for funnel in 0..scenario.funnels.len() {
-                shoppers.plan_begin(funnel, phase, shoppers.spans[phase].start);
-            }
+        for funnel in 0..scenario.funnels.len() {
+            shoppers.plan_begin(funnel, 0, Duration::ZERO);
         }
         shoppers
     }
@@ -116,11 +115,13 @@ impl<'a> Shoppers<'a> {
         self.crowd.survival
     }
 
-    /// A session that would begin after its phase does not: the next phase has its own.
+    /// Plans the next session of a funnel: in this phase or, if it has no more, in a later one.
     fn plan_begin(&mut self, funnel: usize, phase: usize, from: Duration) {
-        let (gap, begin) = self.crowd.next_begin(funnel, phase);
-        if from + gap < self.spans[phase].end {
-            self.plan(from + gap, begin);
+        for phase in phase..self.spans.len() {
+            let from = from.max(self.spans[phase].start);
+            if let Some((pause, begin)) = self.crowd.next_begin(funnel, phase, from) {
+                return self.plan(from + pause, begin);
+            }
         }
     }
 

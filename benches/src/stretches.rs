@@ -15,8 +15,9 @@ pub(crate) struct Stretch {
     pub(crate) phase: usize,
     /// In requests per second, at its start and at its end.
     rates: [f64; 2],
-    start: f64,
     /// In seconds from the start of the run.
+    pub(crate) start: f64,
+    /// The same.
     pub(crate) end: f64,
 }
 
@@ -37,14 +38,19 @@ impl Stretch {
 
     /// When the load from `time` on amounts to `amount` requests, if that is before its end.
     pub(crate) fn time_of(&self, amount: f64, time: f64) -> Option<f64> {
+        self.pause(amount, time).map(|pause| time + pause)
+    }
+
+    /// How long after `time` that is.
+    pub(crate) fn pause(&self, amount: f64, time: f64) -> Option<f64> {
         let (rate, slope) = (self.rate_at(time), self.slope());
-        let passes = if slope == 0.0 {
+        let pause = if slope == 0.0 {
             amount / rate
         } else {
             // The root of `rate x + slope / 2 x^2 = amount`; there is none if the load ends before.
             2.0 * amount / (rate + (rate * rate + 2.0 * slope * amount).sqrt())
         };
-        Some(time + passes).filter(|next| *next < self.end)
+        Some(pause).filter(|pause| time + pause < self.end)
     }
 
     /// The same with `times` the load, over a part of its time.

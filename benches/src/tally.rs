@@ -8,12 +8,12 @@
 //! It prints nothing: see `report`.
 
 pub(crate) mod cell;
+pub(crate) mod lag;
 
 use crate::client::failure::Failure;
-use crate::latencies::{latencies, quantile, record_latency};
 use cell::Cell;
-use hdrhistogram::Histogram;
 use http::StatusCode;
+use lag::{Departure, Lags, PhaseLag};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -108,8 +108,8 @@ pub(crate) struct Tally {
     classes: usize,
     cells: Vec<Cell>,
     useful_cost: Vec<f64>,
-    /// Microseconds by which requests were sent later than intended.
-    lag_us: Histogram<u64>,
+    /// How much later than intended requests were sent, by phase.
+    lags: Vec<Lags>,
     /// Why requests failed, over all phases.
     failures: BTreeMap<Failure, u64>,
     /// When the last answer came.
@@ -127,7 +127,7 @@ impl Tally {
             classes,
             cells: vec![Cell::default(); spans.len() * classes],
             useful_cost: vec![0.0; spans.len()],
-            lag_us: latencies(),
+            lags: spans.iter().map(|span| Lags::over(span.end - span.start)).collect(),
             failures: BTreeMap::new(),
             answered_last: Duration::ZERO,
             withheld: 0,
@@ -136,10 +136,10 @@ impl Tally {
         }
     }
 
-    /// Counts a request that is being sent, `lag` later than intended.
-    pub(crate) fn offer(&mut self, account: Account, lag: Duration) {
+    /// Counts a request that is being sent.
+    pub(crate) fn offer(&mut self, account: Account, departure: Departure) {
         self.cell_mut(account).offered += 1;
-        record_latency(&mut self.lag_us, lag);
+        self.lags[account.phase].record(departure);
     }
 
     /// Counts the end of a request, at `time`, `latency` after it should have been sent.
@@ -198,9 +198,16 @@ impl Tally {
         (seconds > 0.0).then(|| self.useful_cost[phase] / (capacity * seconds))
     }
 
-    /// The p99 of how much later than intended requests were sent.
-    pub(crate) fn lag_p99(&self) -> Duration {
-        quantile(&self.lag_us, 0.99).unwrap_or_default()
+    /// Of these phases, the one whose requests were sent latest; `None` if none was sent.
+    pub(crate) fn worst_lag(&self, phases: impl IntoIterator<Item = usize>) -> Option<PhaseLag> {
+        let lag = |phase: usize| Some(PhaseLag { phase, p99: self.lags[phase].worst_p99()? });
+        phases.into_iter().filter_map(lag).max_by_key(|lag| lag.p99)
+    }
+
+    /// Whether the counts of these phases are the target's doing: each was sent on time, and this machine could
+    /// do what it was asked to.
+    pub(crate) fn is_valid(&self, phases: impl IntoIterator<Item = usize>) -> bool {
+        !self.is_spoiled() && !self.worst_lag(phases).is_some_and(PhaseLag::is_too_much)
     }
 
     /// Counts a request that is not sent, so as not to exceed a bound.
@@ -211,11 +218,6 @@ impl Tally {
     /// Requests that were not sent.
     pub(crate) fn withheld(&self) -> u64 {
         self.withheld
-    }
-
-    /// Whether this machine could not do what it was asked to, so that counts are not the target's doing.
-    pub(crate) fn is_spoiled(&self) -> bool {
-        self.withheld > 0 || self.failures.keys().any(|failure| failure.is_ours())
     }
 
     /// Requests that have been sent and have no end yet.
@@ -241,13 +243,19 @@ impl Tally {
         for (mine, theirs) in self.useful_cost.iter_mut().zip(&other.useful_cost) {
             *mine += theirs;
         }
-        self.lag_us += &other.lag_us;
+        for (mine, theirs) in self.lags.iter_mut().zip(&other.lags) {
+            mine.add(theirs);
+        }
         for (failure, number) in &other.failures {
             *self.failures.entry(*failure).or_default() += number;
         }
         self.answered_last = self.answered_last.max(other.answered_last);
         self.withheld += other.withheld;
         self.runs += other.runs;
+    }
+
+    fn is_spoiled(&self) -> bool {
+        self.withheld > 0 || self.failures.keys().any(|failure| failure.is_ours())
     }
 
     fn judge(&self, account: Account, outcome: Outcome, latency: Duration) -> Verdict {
@@ -324,7 +332,7 @@ mod tests {
             Outcome::TimedOut,
             Outcome::Answered(StatusCode::BAD_GATEWAY),
         ] {
-            tally.offer(CHECKOUT, Duration::ZERO);
+            tally.offer(CHECKOUT, Departure::default());
             tally.settle(CHECKOUT, outcome, Duration::from_millis(5), Duration::from_secs(5));
         }
         let cell = tally.class_total(0);
@@ -343,6 +351,25 @@ mod tests {
         tally.settle(CHECKOUT, OK, Duration::from_secs(2), Duration::from_secs(5));
         // Two of 1.5 units each, in eight seconds of three units per second.
         assert_eq!(tally.useful_work(0, 3.0), Some(3.0 / 24.0));
+    }
+
+    #[test]
+    fn phase_that_was_sent_late_is_named_however_few_it_sent() {
+        let span = |start| Span { start: Duration::from_secs(start), end: Duration::from_secs(start + 10) };
+        let mut tally = Tally::new(vec![span(0), span(10)], 1, Expectation::Success);
+        assert_eq!((tally.worst_lag([0, 1]), tally.is_valid([0, 1])), (None, true));
+        for (phase, number, lag_ms) in [(0, 10_000, 1), (1, 20, 25)] {
+            let departure =
+                Departure { due: span(10 * phase as u64).start, lag: Duration::from_millis(lag_ms) };
+            (0..number).for_each(|_| tally.offer(Account { phase, ..CHECKOUT }, departure));
+        }
+        assert_eq!(tally.worst_lag([0, 1]).map(|lag| lag.phase), Some(1));
+        assert_eq!([tally.is_valid([0]), tally.is_valid([1]), tally.is_valid([0, 1])], [true, false, false]);
+        let pooled = [&tally; 9].into_iter().fold(tally.clone(), |mut pooled, run| {
+            pooled.add(run);
+            pooled
+        });
+        assert!(!pooled.is_valid([0, 1]));
     }
 
     #[test]

@@ -6,7 +6,6 @@
 
 use crate::contestant::{Contestant, Peer};
 use crate::findings::INVALID_RUN;
-use crate::open_loop::LAG_P99_MAX;
 use crate::peers::{OwnProxy, Places, Program};
 use crate::play;
 use crate::report::machine::Machine;
@@ -57,7 +56,7 @@ pub(crate) async fn validate(args: ValidateArgs) -> anyhow::Result<ExitCode> {
     let figures: Vec<Figure> = pairs.iter().flat_map(|pair| pair.figures(&scenario)).collect();
     terminal::line(&format!("\n{}, seeds {seeds:?}, on {}", scenario.name, Machine::here()));
     terminal::line(&table(&figures));
-    let is_valid = pairs.iter().all(Pair::is_valid);
+    let is_valid = pairs.iter().all(|pair| pair.measured.is_valid(scenario.told_phases()));
     if !is_valid {
         terminal::line("INVALID: this machine could not send the load on time");
     }
@@ -104,10 +103,6 @@ struct Figure {
 }
 
 impl Pair {
-    fn is_valid(&self) -> bool {
-        self.measured.lag_p99() <= LAG_P99_MAX && !self.measured.is_spoiled()
-    }
-
     /// What targets are about: the first class, and useful work.
     fn figures(&self, scenario: &Scenario) -> Vec<Figure> {
         let first = scenario.classes()[0];

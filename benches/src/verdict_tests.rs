@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::client::failure::Failure;
+use crate::tally::lag::Departure;
 use crate::tally::{Account, Expectation, Outcome};
 use http::StatusCode;
 use std::path::Path;
@@ -23,6 +24,7 @@ thresholds:
 ";
 
 const OK: Outcome = Outcome::Answered(StatusCode::OK);
+const ERROR: Outcome = Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR);
 const REFUSED: Outcome = Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
 
 /// The verdicts on `thresholds` after these ends: phase, class, outcome, latency in milliseconds.
@@ -32,7 +34,7 @@ fn verdicts_on(thresholds: &[&str], ends: &[(usize, usize, Outcome, u64)]) -> Ve
     let mut tally = Tally::new(scenario.spans(), 2, Expectation::Success);
     for (phase, class, outcome, millis) in ends {
         let account = Account { phase: *phase, class: *class, cost: 1.0, slo: Duration::from_secs(1) };
-        tally.offer(account, Duration::ZERO);
+        tally.offer(account, Departure::default());
         tally.settle(account, *outcome, Duration::from_millis(*millis), Duration::from_secs(15));
     }
     let survival = [Survival { begun: 9, admitted: 9, completed: 9, lost: 0 }, Survival::default()];
@@ -64,6 +66,19 @@ fn warm_up_counts_only_where_it_is_named() {
 fn refusals_have_a_latency_of_their_own() {
     let ends = [(1, 0, OK, 900), (1, 1, REFUSED, 4)];
     assert_eq!(held(&["shed.p99 < 5ms", "all.p99 < 5ms", "all.max > 899ms"], &ends), [true, false, true]);
+}
+
+#[test]
+fn clients_who_left_have_waited_as_long_as_their_patience() {
+    let mut ends = vec![(1, 0, OK, 20); 99];
+    ends.push((1, 0, Outcome::TimedOut, 2_000));
+    let thresholds = ["checkout.p99 < 500ms", "checkout.max < 500ms", "checkout.max >= 2s"];
+    assert_eq!(held(&thresholds, &ends), [true, false, true]);
+    ends.push((1, 0, Outcome::TimedOut, 2_000));
+    assert_eq!(held(&thresholds, &ends), [false, false, true]);
+    // How soon a connection breaks or a shop fails says nothing of how long an answer takes.
+    let ends = [(1, 0, OK, 900), (1, 0, Outcome::Failed(Failure::Reset), 1), (1, 0, ERROR, 1)];
+    assert_eq!(held(&["checkout.p50 > 500ms"], &ends), [true]);
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod exported;
 mod control;
 #[path = "commands/contest.rs"]
 mod contest;
+#[path = "commands/claims.rs"]
+mod claims;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

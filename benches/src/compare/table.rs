@@ -6,7 +6,6 @@
 use super::estimate::Estimate;
 use crate::contestant::Contestant;
 use crate::latencies::quantile;
-use crate::open_loop::LAG_P99_MAX;
 use crate::report::machine::Machine;
 use crate::report::{millis, ratio};
 use crate::scenario::Scenario;
@@ -44,6 +43,8 @@ struct Row {
     phase: String,
     load: String,
     contestant: String,
+    /// Whether all runs of the contestant were sent on time.
+    valid: bool,
     /// The cost of what was served in time, in percent of what the shop can do.
     useful_work: Option<Estimate>,
     first_class: Share,
@@ -78,8 +79,8 @@ impl Entry {
         Estimate::of(&self.runs.iter().filter_map(figure).collect::<Vec<_>>())
     }
 
-    fn is_valid(&self) -> bool {
-        self.runs.iter().all(|run| run.lag_p99() <= LAG_P99_MAX && !run.is_spoiled())
+    fn is_valid(&self, scenario: &Scenario) -> bool {
+        self.runs.iter().all(|run| run.is_valid(scenario.told_phases()))
     }
 }
 
@@ -106,7 +107,7 @@ impl Comparison {
             rows: rows.collect(),
             invalid: entries
                 .iter()
-                .filter(|entry| !entry.is_valid())
+                .filter(|entry| !entry.is_valid(scenario))
                 .map(|entry| entry.contestant.to_string())
                 .collect(),
         }
@@ -203,6 +204,7 @@ impl Row {
             phase: described.name.clone(),
             load: described.load_label(),
             contestant: entry.contestant.to_string(),
+            valid: entry.is_valid(scenario),
             useful_work: entry.estimate(|run| {
                 run.useful_work(phase, scenario.origin.capacity_in(described)).map(|useful| useful * 100.0)
             }),
@@ -217,9 +219,10 @@ impl Row {
     fn cells(&self) -> [String; 8] {
         let estimate =
             |estimate: Option<Estimate>| estimate.map_or("-".into(), |estimate| estimate.to_string());
+        let mark = if self.valid { "" } else { ": INVALID" };
         [
             format!("{} ({})", self.phase, self.load),
-            self.contestant.clone(),
+            format!("{}{mark}", self.contestant),
             estimate(self.useful_work),
             self.first_class.counted(),
             ratio(self.all.part, self.all.whole),
@@ -233,5 +236,54 @@ impl Row {
 impl Share {
     fn counted(self) -> String {
         format!("{} ({}/{})", ratio(self.part, self.whole), self.part, self.whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tally::lag::{Departure, LAG_P99_MAX};
+    use crate::tally::{Account, Expectation};
+    use std::path::Path;
+    use std::time::Duration;
+
+    const SCENARIO: &str = "\
+name: small
+description: a minute
+origin: { workers: 1, service: { mean: 100ms } }
+slo: 1s
+patience: 2s
+mix: [{ name: page, class: browse, paths: [/], weight: 1 }]
+phases:
+  - { name: calm, duration: 60s, load: 1x }
+  - { name: hot, duration: 60s, load: 2x }
+";
+
+    /// A comparison of nobody but no proxy, of two runs, with this lag in the second phase of the second.
+    fn comparison(lag: Duration) -> Comparison {
+        let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
+        let run = |lag| {
+            let mut tally = Tally::new(scenario.spans(), 1, Expectation::Success);
+            for (phase, lag) in [(0, Duration::ZERO), (1, lag)] {
+                let account = Account { phase, class: 0, cost: 1.0, slo: scenario.slo };
+                tally.offer(account, Departure { due: scenario.spans()[phase].start, lag });
+            }
+            tally
+        };
+        let runs = vec![run(Duration::ZERO), run(lag)];
+        Comparison::of(&scenario, vec![1, 2], &[Entry { contestant: Contestant::Direct, runs }])
+    }
+
+    #[test]
+    fn rows_of_one_who_was_not_sent_the_load_on_time_say_so() {
+        let (late, on_time) = (comparison(LAG_P99_MAX * 2), comparison(LAG_P99_MAX / 2));
+        for phase in ["calm (1x)", "hot (2x)"] {
+            let row = |who: &str| format!("| {phase} | {who} | ");
+            assert!(late.markdown().contains(&row("no proxy: INVALID")), "{}", late.markdown());
+            assert!(on_time.markdown().contains(&row("no proxy")), "{}", on_time.markdown());
+        }
+        assert_eq!(late.text().lines().filter(|line| line.contains("no proxy: INVALID")).count(), 2);
+        assert_eq!(serde_json::to_value(&late).unwrap()["rows"][0]["valid"], false);
+        assert!(on_time.is_valid() && !late.is_valid());
     }
 }

@@ -7,7 +7,7 @@
 use crate::scenario::Scenario;
 use crate::scenario::phase::Phase;
 use crate::scenario::template::Template;
-use crate::scenario::threshold::{Comparison, Ending, Measure, Subject, Threshold};
+use crate::scenario::threshold::{Ending, Measure, Subject, Threshold};
 use crate::units::Times;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -215,12 +215,7 @@ fn condition(scenario: &Scenario, threshold: &Threshold) -> Option<(String, Stri
         None => "counts:yes".to_owned(),
     };
     let tags = class.into_iter().chain([phase]).collect::<Vec<_>>().join(",");
-    let sign = match threshold.comparison {
-        Comparison::AtLeast => ">=",
-        Comparison::AtMost => "<=",
-        Comparison::Above => ">",
-        Comparison::Below => "<",
-    };
+    let sign = threshold.comparison.sign();
     Some((format!("{metric}{{{tags}}}"), format!("{measure}{sign}{}", threshold.bound)))
 }
 
@@ -238,7 +233,7 @@ fn metric(ending: Ending) -> &'static str {
 fn latency(subject: Subject) -> &'static str {
     match subject {
         Subject::Shed => "shed_ms",
-        Subject::All | Subject::Class(_) | Subject::Sessions => "served_ms",
+        Subject::All | Subject::Class(_) | Subject::Sessions => "waited_ms",
     }
 }
 

@@ -1,13 +1,13 @@
 //! The middle and the ends of some measurements.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A median, and how far measurements went from it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Spread {
-    pub(super) min: f64,
-    pub(super) median: f64,
-    pub(super) max: f64,
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
 }
 
 impl Spread {

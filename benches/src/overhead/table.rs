@@ -1,9 +1,9 @@
-//! One table of what everybody costs, as text and as JSON.
+//! One table of what everybody costs, as text, as Markdown and as JSON.
 
 use super::Turn;
 use super::spread::Spread;
 use crate::report::machine::Machine;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Whom ratios are of.
 const YARDSTICK: &str = "bare-pingora";
@@ -35,26 +35,26 @@ impl Costs {
 }
 
 /// The results of a comparison.
-#[derive(Debug, Serialize)]
-pub(super) struct Overhead {
-    machine: Machine,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Overhead {
+    pub(crate) machine: Machine,
     rounds: u32,
     idle_connections: u32,
     rows: Vec<Row>,
 }
 
 /// What one proxy costs.
-#[derive(Debug, Serialize)]
-struct Row {
-    name: &'static str,
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    name: String,
     /// Microseconds of CPU time.
-    cpu_per_request_us: Option<Spread>,
+    pub(crate) cpu_per_request_us: Option<Spread>,
     /// The median over the yardstick's.
-    times_bare_pingora: Option<f64>,
-    cpu_per_refusal_us: Option<Spread>,
-    memory_per_idle_connection_kib: Option<Spread>,
-    added_p50_ms: Option<Spread>,
-    added_p99_ms: Option<Spread>,
+    pub(crate) times_bare_pingora: Option<f64>,
+    pub(crate) cpu_per_refusal_us: Option<Spread>,
+    pub(crate) memory_per_idle_connection_kib: Option<Spread>,
+    pub(crate) added_p50_ms: Option<Spread>,
+    pub(crate) added_p99_ms: Option<Spread>,
 }
 
 impl Overhead {
@@ -63,7 +63,7 @@ impl Overhead {
         let median = |costs: &Costs| Spread::of(&costs.proxied_us).map(|spread| spread.median);
         let yardstick = costs.iter().find(|costs| costs.name == YARDSTICK).and_then(median);
         let row = |costs: &Costs| Row {
-            name: costs.name,
+            name: costs.name.into(),
             cpu_per_request_us: Spread::of(&costs.proxied_us),
             times_bare_pingora: median(costs).zip(yardstick).map(|(own, bare)| own / bare),
             cpu_per_refusal_us: Spread::of(&costs.refused_us),
@@ -74,6 +74,11 @@ impl Overhead {
         Overhead { machine, rounds, idle_connections, rows: costs.iter().map(row).collect() }
     }
 
+    /// What the proxy of that name costs.
+    pub(crate) fn row(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.name == name)
+    }
+
     /// The table for a terminal.
     pub(super) fn text(&self) -> String {
         let mut text = format!(
@@ -82,23 +87,47 @@ impl Overhead {
             self.rounds, self.idle_connections, self.machine
         );
         for row in &self.rows {
+            let [name, request, ratio, refusal, idle, p50, p99] = row.cells();
             text.push_str(&format!(
-                "\n{:<13}{:>22}{:>7}{:>22}{:>22}{:>26}{:>26}",
-                row.name,
-                shown(row.cpu_per_request_us),
-                row.times_bare_pingora.map_or("-".into(), |times| format!("{times:.2}")),
-                shown(row.cpu_per_refusal_us),
-                shown(row.memory_per_idle_connection_kib),
-                shown_finely(row.added_p50_ms),
-                shown_finely(row.added_p99_ms),
+                "\n{name:<13}{request:>22}{ratio:>7}{refusal:>22}{idle:>22}{p50:>26}{p99:>26}"
             ));
         }
         text
     }
+
+    /// The table for a document.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!(
+            "One thread each, {} rounds, {} idle connections; medians, and in brackets the least and the most.\n\n\
+             {COLUMNS}",
+            self.rounds, self.idle_connections
+        );
+        self.rows.iter().for_each(|row| text.push_str(&format!("| {} |\n", row.cells().join(" | "))));
+        text
+    }
 }
+
+const COLUMNS: &str = "\
+| who | CPU us per request | over bare Pingora's | CPU us per refusal | KiB per idle connection | added p50, ms | added p99, ms |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |
+";
 
 const HEADING: &str = "               CPU us per request  ratio    CPU us per refusal     KiB per idle conn.            \
                        added p50 ms              added p99 ms";
+
+impl Row {
+    fn cells(&self) -> [String; 7] {
+        [
+            self.name.clone(),
+            shown(self.cpu_per_request_us),
+            self.times_bare_pingora.map_or("-".into(), |times| format!("{times:.2}")),
+            shown(self.cpu_per_refusal_us),
+            shown(self.memory_per_idle_connection_kib),
+            shown_finely(self.added_p50_ms),
+            shown_finely(self.added_p99_ms),
+        ]
+    }
+}
 
 fn shown(spread: Option<Spread>) -> String {
     spread.map_or("-".into(), |spread| format!("{spread:.1}"))

@@ -66,7 +66,6 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
 /// Whether the numbers mean anything, and the thresholds are held.
 pub(super) fn verdict(record: &Record) -> Markup {
     let Record { report, outcome, .. } = record;
-    let lag = report.send_lag_p99_ms.map(|lag| format!("sent at most {lag:.1} ms late (p99)"));
     let missed = outcome.thresholds.iter().filter(|threshold| !threshold.held).count();
     html! {
         p {
@@ -74,7 +73,7 @@ pub(super) fn verdict(record: &Record) -> Markup {
             @if let Some(at) = outcome.cut_at_s { span.badge.bad { "partial: ended after " (format!("{at:.0}")) " s" } }
             @if missed > 0 { span.badge.bad { (missed) " of " (outcome.thresholds.len()) " thresholds missed" } }
             @else if !outcome.thresholds.is_empty() { span.badge.good { "thresholds held" } }
-            @if let Some(lag) = lag { span.quiet { (lag) } }
+            @if let Some(punctuality) = report.punctuality() { span.quiet { (punctuality) } }
         }
         @for (failure, number) in &outcome.failures { p.bad { (number) " requests failed: " (failure) } }
     }

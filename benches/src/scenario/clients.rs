@@ -117,7 +117,7 @@ pub(crate) enum Jitter {
 /// Shoppers who go from step to step, and give up where they are not served.
 #[derive(Clone, Debug)]
 pub(crate) struct Funnel {
-    /// Sessions that begin per second while the load is 1x; in proportion otherwise.
+    /// Sessions that begin per second while the load is 1x; in proportion to it at every moment.
     pub(crate) begin: Positive,
     /// The mean time a shopper thinks between an answer and the next step.
     pub(crate) think: Duration,

@@ -194,6 +194,12 @@ impl Scenario {
         spans.collect()
     }
 
+    /// The phases whose figures are told: all but warm-up, and that where a threshold names it.
+    pub(crate) fn told_phases(&self) -> impl Iterator<Item = usize> {
+        let is_named = move |index| self.thresholds.iter().any(|threshold| threshold.phase == Some(index));
+        (0..self.phases.len()).filter(move |index| !self.phases[*index].warm_up || is_named(*index))
+    }
+
     /// How often each request of the mix is drawn in a phase, relative to the others.
     pub(crate) fn weights(&self, phase: &Phase) -> Vec<f64> {
         let of_class = |class: &str| {
@@ -208,9 +214,9 @@ impl Scenario {
         self.mix.iter().map(weight).collect()
     }
 
-    /// The sessions of a funnel that begin per second of a phase.
-    pub(crate) fn begin_rate(&self, funnel: &Funnel, phase: &Phase) -> f64 {
-        funnel.begin.0 * self.rate(phase) / self.origin.capacity()
+    /// To how many requests the load amounts between two sessions of a funnel, in the mean.
+    pub(crate) fn load_per_session(&self, funnel: &Funnel) -> f64 {
+        self.origin.capacity() / funnel.begin.0
     }
 
     /// The mean arrival rate of a phase, in requests per second.

@@ -99,6 +99,12 @@ const MEASURES: [(&str, Measure); 14] = [
 ];
 
 impl Comparison {
+    /// As it is written.
+    pub(crate) fn sign(self) -> &'static str {
+        let written = COMPARISONS.iter().find(|(_, comparison)| *comparison == self);
+        written.expect("every comparison can be written").0
+    }
+
     /// Whether `measured` compares so with `bound`.
     pub(crate) fn holds(self, measured: f64, bound: f64) -> bool {
         match self {

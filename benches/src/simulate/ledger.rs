@@ -8,6 +8,7 @@ use super::door::{Gauge, Reasons, add_reasons};
 use crate::crowd::Survival;
 use crate::scenario::Scenario;
 use crate::scenario::template::Template;
+use crate::tally::lag::Departure;
 use crate::tally::{Account, Expectation, Outcome, Tally, Verdict};
 use plimsoll_core::time::Time;
 use std::time::Duration;
@@ -87,7 +88,7 @@ impl Ledger {
 
     /// A request was sent.
     pub(crate) fn offer(&mut self, account: Account) {
-        self.tally.offer(account, Duration::ZERO);
+        self.tally.offer(account, Departure::default());
         self.current.offered[account.class] += 1;
     }
 

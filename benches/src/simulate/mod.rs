@@ -179,6 +179,7 @@ fn report(scenario: &Scenario, seeds: Vec<u64>, ledger: &Ledger) -> Report {
         seeds,
         valid: true,
         send_lag_p99_ms: None,
+        send_lag_phase: None,
         phases: phases.collect(),
     }
 }

@@ -17,6 +17,7 @@ use super::live::{Live, Requests};
 use super::proxies::Proxies;
 use super::shop::{Scene, Served, Shop};
 use crate::arrivals::{Arrival, Schedule};
+use crate::begins::Begins;
 use crate::crowd::{Crowd, Move, Wish};
 use crate::scenario::Scenario;
 use crate::service_time::Distribution;
@@ -108,7 +109,7 @@ impl<'a> World<'a> {
             shop: Shop::new(scenario, stream(2)),
             schedule: Schedule::new(scenario, seed),
             next: None,
-            crowd: Crowd::new(scenario, stream(3)),
+            crowd: Crowd::new(scenario, Begins::new(scenario, seed), stream(3)),
             distribution: scenario.origin.service.distribution(),
             work: SmallRng::seed_from_u64(stream(4)),
             misjudging: SmallRng::seed_from_u64(stream(5)),
@@ -186,8 +187,7 @@ impl<'a> World<'a> {
             (0..self.proxies.number()).for_each(|proxy| self.tell(proxy, News::Reloaded));
         }
         for funnel in 0..self.scenario.funnels.len() {
-            let begin = self.crowd.next_begin(funnel, index);
-            self.plan_move(begin);
+            self.plan_begin(funnel, index);
         }
     }
 
@@ -206,6 +206,11 @@ impl<'a> World<'a> {
         self.send(Wish::of(&arrival), arrival.phase);
     }
 
+    fn plan_begin(&mut self, funnel: usize, phase: usize) {
+        let begin = self.crowd.next_begin(funnel, phase, self.now.since(Time::ZERO));
+        begin.into_iter().for_each(|begin| self.plan_move(begin));
+    }
+
     /// Nobody begins anything after the end.
     fn plan_move(&mut self, (pause, next): (Duration, Move)) {
         let at = self.now.after(pause);
@@ -218,12 +223,11 @@ impl<'a> World<'a> {
         match next {
             Move::Send(wish) => self.send(wish, self.phase),
             Move::Begin { funnel, phase } if phase == self.phase => {
-                let next = self.crowd.next_begin(funnel, phase);
-                self.plan_move(next);
+                self.plan_begin(funnel, phase);
                 let wish = self.crowd.begin(funnel, phase);
                 self.send(wish, phase);
             }
-            // What began before the phase did not count on its load.
+            // A session of the last nanosecond, which rounding has put into the next phase.
             Move::Begin { .. } => {}
         }
     }

@@ -236,6 +236,19 @@ fn funnel_takes_its_steps_in_order_and_ends_where_it_is_not_served() {
 }
 
 #[test]
+fn sessions_follow_the_shape_of_the_load() {
+    let begun = |load: &str| {
+        let funnel = "funnels: [{ name: buyer, begin: 1000, think: 100ms, steps: [browse] }]";
+        let phases = format!("  - {{ name: only, duration: 100s, {load} }}");
+        let scenario = scenario("{ workers: 100, service: { mean: 10ms } }", funnel, MIX, &phases);
+        simulate(&scenario, Contestant::NoControl, 1).survival[0].begun
+    };
+    let (flat, shaped) = (begun("load: 0.01x"), begun("load: 0.01x, shape: [1x, 5x]"));
+    // Five standard deviations on either side.
+    assert!(flat.abs_diff(1_000) < 160 && shaped.abs_diff(3_000) < 275, "{flat} {shaped}");
+}
+
+#[test]
 fn proxies_share_the_traffic_as_told_and_each_its_own_limit() {
     let origin = "{ workers: 100, service: { mean: 100ms, distribution: deterministic } }";
     let phases = "  - { name: flood, duration: 20s, load: 10x }";

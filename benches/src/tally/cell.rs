@@ -33,6 +33,8 @@ pub(crate) struct Cell {
     pub(crate) served_us: Histogram<u64>,
     /// The same for refusals.
     pub(crate) refused_us: Histogram<u64>,
+    /// The same until a client left.
+    timed_out_us: Histogram<u64>,
 }
 
 impl Default for Cell {
@@ -48,6 +50,7 @@ impl Default for Cell {
             timed_out: 0,
             served_us: latencies(),
             refused_us: latencies(),
+            timed_out_us: latencies(),
         }
     }
 }
@@ -56,6 +59,13 @@ impl Cell {
     /// How many were refused.
     pub(crate) fn refusals(&self) -> u64 {
         self.refused.values().sum()
+    }
+
+    /// How long those waited, in microseconds, who were served or left.
+    pub(crate) fn waited_us(&self) -> Histogram<u64> {
+        let mut waited_us = self.served_us.clone();
+        waited_us += &self.timed_out_us;
+        waited_us
     }
 
     /// How many have an end.
@@ -76,6 +86,7 @@ impl Cell {
         add_counts(&mut self.errors, &other.errors);
         self.served_us += &other.served_us;
         self.refused_us += &other.refused_us;
+        self.timed_out_us += &other.timed_out_us;
     }
 
     /// Counts one that has ended.
@@ -93,6 +104,9 @@ impl Cell {
             Verdict::Refused => {
                 self.refused_late += u64::from(latency > DOOR);
                 record_latency(&mut self.refused_us, latency);
+            }
+            Verdict::Unserved if outcome == Outcome::TimedOut => {
+                record_latency(&mut self.timed_out_us, latency);
             }
             Verdict::Unserved => {}
         }

@@ -46,7 +46,11 @@ fn comparison_has_a_row_for_everybody_who_is_there_before_the_shop_of_the_scenar
     }
     assert!(rows.iter().all(|row| row["all"]["part"] == 0), "{results}");
     let markdown = std::fs::read_to_string(markdown).unwrap();
-    assert!(markdown.contains("| only (20/s) | no proxy | "), "{markdown}");
+    assert!(markdown.contains("| only (20/s) | no proxy"), "{markdown}");
+    for (row, name) in rows.iter().zip(names) {
+        let is_marked = markdown.contains(&format!("| {name}: INVALID |"));
+        assert!(row["valid"].as_bool() == Some(!is_marked), "{name}: {markdown}");
+    }
     assert!(markdown.contains("seeds 0 and 1"), "{markdown}");
 }
 
@@ -105,6 +109,7 @@ fn generator_tells_how_late_it_sent_and_what_a_request_cost_it() {
     assert!(matches!(output.status.code(), Some(0 | 2)), "{}", stderr(&output));
     let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let sent = results["sent"].as_u64().unwrap();
-    assert!((100..300).contains(&sent) && results["answered"].as_u64() <= Some(sent), "{results}");
+    // One more or less at the ends, where a request falls on the boundary.
+    assert!((199..=201).contains(&sent) && results["answered"].as_u64() <= Some(sent), "{results}");
     assert!(results["cpu_per_request_us"].as_f64().is_some_and(|spent| spent > 0.0), "{results}");
 }

@@ -91,6 +91,35 @@ fn interrupted_replay_is_partial_as_well() {
 }
 
 #[test]
+fn stall_of_the_generator_in_one_phase_makes_the_run_invalid_and_the_phase_is_named() {
+    let origin = Origin::start(&["--service-ms=1"]);
+    let directory = TempDir::new().unwrap();
+    // Eight of the forty are late then, and of all requests less than a hundredth.
+    let phases = "  - { name: busy, duration: 2s, load: 500/s, weights: { browse: 1 } }
+  - { name: quiet, duration: 2s, load: 20/s, weights: { checkout: 1 } }\n";
+    let scenario = SCENARIO.replace("  - { name: only, duration: 1s, load: 50/s }\n", phases);
+    let scenario = file(&directory, "s.yaml", scenario.replace("slo: 1s", "slo: 1s\narrivals: constant"));
+    let json = directory.path().join("r.json").to_string_lossy().into_owned();
+    let run = Command::new(env!("CARGO_BIN_EXE_plimsoll-bench"))
+        .args(["load", &scenario, "--target", &origin.url(), "--json", &json])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until(|| origin.stats()["orders"].as_u64() > Some(0));
+    let id = run.id();
+    let stall = format!("kill -STOP {id}; sleep 0.4; kill -CONT {id}");
+    assert!(Command::new("sh").args(["-c", &stall]).status().unwrap().success());
+    let output = run.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stdout(&output));
+    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    assert_eq!(
+        (results["valid"].as_bool(), results["send_lag_phase"].as_str()),
+        (Some(false), Some("quiet"))
+    );
+    assert!(stdout(&output).contains("ms late (p99, in quiet): INVALID"), "{}", stdout(&output));
+}
+
+#[test]
 fn rate_is_never_more_than_its_bound_and_the_run_says_so() {
     let origin = Origin::start(&["--service-ms=1"]);
     let (code, results, text) = load(&origin, SCENARIO, &["--rate-max", "10"]);
