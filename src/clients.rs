@@ -279,7 +279,8 @@ mod tests {
 
     #[test]
     fn what_a_hop_has_added_is_read_whatever_its_client_has_sent() {
-        let lines: [(&'static str, &[u8]); 2] = [("x-forwarded-for", b"\xff"), ("x-forwarded-for", b"198.51.100.7")];
+        let lines: [(&'static str, &[u8]); 2] =
+            [("x-forwarded-for", b"\xff"), ("x-forwarded-for", b"198.51.100.7")];
         assert_eq!(client_of(&lines), "198.51.100.7");
         assert_eq!(client_of(&[("x-forwarded-for", b"\xff, 198.51.100.7")]), "198.51.100.7");
         assert_eq!(client_of(&[("forwarded", b"for=\"\xff, for=198.51.100.7")]), "198.51.100.7");
@@ -288,7 +289,10 @@ mod tests {
     #[test]
     fn an_element_that_names_nobody_ends_the_chain_of_trust() {
         assert_eq!(client_of(&[("forwarded", b"for=203.0.113.66, proto=https")]), "10.0.0.1");
-        assert_eq!(client_of(&[("forwarded", b"for=203.0.113.66, for=10.1.1.1;proto=https")]), "203.0.113.66");
+        assert_eq!(
+            client_of(&[("forwarded", b"for=203.0.113.66, for=10.1.1.1;proto=https")]),
+            "203.0.113.66"
+        );
     }
 
     #[test]

@@ -127,11 +127,11 @@ impl<'g> Trial<'g> {
         }
         // The model runs only where something hangs on it: it would take most of a reload's time.
         let is_needed = test.value.is_some() || test.decision.is_some();
-        let value = is_needed
-            .then(|| {
-                self.generation.value(judgement.class, &SessionView::usual(test.stage), NOON, self.clock)
-            })
-            .unwrap_or_default();
+        let value = if is_needed {
+            self.generation.value(judgement.class, &SessionView::usual(test.stage), NOON, self.clock)
+        } else {
+            0.0
+        };
         if let Some(range) = test.value.as_ref().filter(|range| !range.contains(&value)) {
             complaints.push(format!(
                 "expected a value of {}..{}, got {value:.3}",
