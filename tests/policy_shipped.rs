@@ -52,14 +52,15 @@ const OVERLAYS: [&str; 2] = ["flash-sale", "emergency-checkout-only"];
 
 /// A shop's policy with an overlay over it, as a directory has them.
 fn overlaid(shop: &str, overlay: &str) -> Generation {
-    let directory = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().expect("a directory can be made");
     let put = |from: &str, to: &str| {
-        fs::copy(policies().join(format!("{from}.yaml")), directory.path().join(to)).unwrap();
+        fs::copy(policies().join(format!("{from}.yaml")), directory.path().join(to))
+            .expect("a shipped policy can be copied");
     };
     put(shop, "00-shop.yaml");
     put(overlay, "90-overlay.yaml");
     let policy = check(directory.path()).unwrap_or_else(|errors| panic!("{overlay} over {shop}: {errors}"));
-    Generation::new(1, policy, Some(Scorer::embedded().unwrap()))
+    Generation::new(1, policy, Some(Scorer::embedded().expect("the tests load the embedded model")))
 }
 
 fn over_every_shop() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -42,6 +42,7 @@ let status;
 
 /// The lines that the script of `SCENARIO` prints when a request is answered with each of `statuses`;
 /// `None` without node.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn played(statuses: &[u16]) -> Option<Vec<String>> {
     let directory = TempDir::new().unwrap();
     let scenario = file(&directory, "s.yaml", SCENARIO);
