@@ -60,58 +60,6 @@ fn page_that_is_there_brings_its_pictures_and_beacons() {
     assert!(sent.iter().all(|shot| shot.at < Duration::from_secs(20)));
 }
 
-/// The requests of the schedule and the first of each session, in seconds, where `more` is said of the load and
-/// nobody is served.
-fn comings(more: &str, funnel_begin: &str, phases: &str) -> (Vec<f64>, Vec<f64>) {
-    let (head, _) = SCENARIO.split_once("phases:\n").unwrap();
-    let head =
-        head.replace("begin: 20", funnel_begin).replace("patience: 2s", &format!("patience: 2s\n{more}"));
-    let (sent, _) = play(&format!("{head}phases:\n{phases}"), |_| Verdict::Refused);
-    let first = sent.iter().filter(|shot| shot.wish.unwrap().attempt == 0);
-    let (sessions, others): (Vec<&Shot>, Vec<_>) =
-        first.partition(|shot| shot.wish.unwrap().session.is_some());
-    let times = |shots: Vec<&Shot>| shots.into_iter().map(|shot| shot.at.as_secs_f64()).collect();
-    (times(others), times(sessions))
-}
-
-/// How many sessions begin in the first and in the second half of a phase.
-fn halves(seconds: f64, sessions: &[f64]) -> (usize, usize) {
-    let first = sessions.iter().filter(|at| **at < seconds / 2.0).count();
-    (first, sessions.len() - first)
-}
-
-#[test]
-fn sessions_begin_in_proportion_to_the_load_of_the_moment() {
-    let ramp = "  - { name: ramp, duration: 100s, load: 0.2x, to: 1.8x }\n";
-    let (first, second) = halves(100.0, &comings("", "begin: 20", ramp).1);
-    // Five standard deviations on either side, here and below.
-    assert!(first.abs_diff(600) < 125 && second.abs_diff(1_400) < 190, "{first} {second}");
-    let shaped = "  - { name: shaped, duration: 40s, load: 1x, shape: [0.5x, 2x] }\n";
-    let (first, second) = halves(40.0, &comings("", "begin: 20", shaped).1);
-    assert!(first.abs_diff(200) < 75 && second.abs_diff(800) < 145, "{first} {second}");
-}
-
-#[test]
-fn bursts_of_the_load_bring_the_sessions() {
-    let bursts = "bursts: { on: 2s, off: 6s, peak: 4x }";
-    let steady = "  - { name: steady, duration: 100s, load: 1x }\n";
-    let (others, sessions) = comings(bursts, "begin: 20", steady);
-    let busy: HashSet<u64> = others.iter().map(|at| *at as u64).collect();
-    assert!(busy.len() < 75 && sessions.len() > 500, "{} {}", busy.len(), sessions.len());
-    let lonely = sessions.iter().filter(|at| !busy.contains(&(**at as u64))).count();
-    assert!(lonely * 100 < sessions.len(), "{lonely} of {}", sessions.len());
-}
-
-#[test]
-fn equal_gaps_between_sessions_go_on_from_one_phase_to_the_next() {
-    let phases: String =
-        (0..7).map(|number| format!("  - {{ name: p{number}, duration: 1s, load: 1x }}\n")).collect();
-    let (_, sessions) = comings("arrivals: constant", "begin: 0.4", &phases);
-    let expected = [2.5, 5.0];
-    let is_there = sessions.iter().zip(expected).all(|(at, expected)| (at - expected).abs() < 1e-6);
-    assert!(sessions.len() == 2 && is_there, "{sessions:?}");
-}
-
 #[test]
 fn one_who_is_not_served_insists_and_then_leaves() {
     let (sent, survival) = play(SCENARIO, |shot| match shot.request.method() == Method::POST {
@@ -148,9 +96,9 @@ fn browsers_keep_their_cookie_and_bots_do_not() {
 
 #[test]
 fn seed_decides_the_plan() {
+    let target = target();
     let sent = |seed| {
         let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
-        let target = target();
         let mut plan = Shoppers::new(&scenario, seed, &target, Arc::default());
         let shots = std::iter::from_fn(|| plan.next_shot());
         shots.map(|shot| (shot.at, shot.request.uri().clone())).collect::<Vec<_>>()

@@ -104,12 +104,16 @@ impl Hold {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use prometheus_client::metrics::gauge::Gauge;
 
     use super::*;
 
-    fn room() -> Room {
-        Room::new(2 * BYTES_MAX, Gauge::default())
+    /// Room for all tests at once.
+    fn room() -> &'static Room {
+        static ROOM: OnceLock<Room> = OnceLock::new();
+        ROOM.get_or_init(|| Room::new(64 * BYTES_MAX, Gauge::default()))
     }
 
     fn pass_beside(room: &Room, hold: &mut Hold, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
@@ -119,7 +123,7 @@ mod tests {
     }
 
     fn pass(hold: &mut Hold, bytes: &[u8], end: bool) -> Option<Vec<u8>> {
-        pass_beside(&room(), hold, bytes, end)
+        pass_beside(room(), hold, bytes, end)
     }
 
     #[test]
@@ -176,7 +180,7 @@ mod tests {
     fn a_response_of_unknown_length_is_let_go_when_it_is_made_slowly() {
         let chunk_at = |hold: &mut Hold, now| {
             let mut chunk = Some(Bytes::from_static(b"x"));
-            hold.take(&mut chunk, false, Time::from_millis(now), &room());
+            hold.take(&mut chunk, false, Time::from_millis(now), room());
             chunk.map_or(0, |bytes| bytes.len())
         };
         let mut hold = Hold::default();

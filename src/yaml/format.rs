@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn spaces_are_laid_out_and_comments_kept() {
         let text = "# first\nversion:   1 # one\n\n\n\nclasses:\n    # of a\n    a:  {rank: 0,floor:   20% }   \n    b:\n        slo: { latency: 1s }    # why\nroutes:\n- {path: ['/a' ,  /b],class:  a}\n  # last\n";
-        let expected = "# first\nversion: 1 # one\n\nclasses:\n  # of a\n  a: { rank: 0, floor: 20% }\n  b:\n    slo: { latency: 1s }    # why\nroutes:\n  - { path: [\"/a\", /b], class: a }\n# last\n";
+        let expected = "# first\nversion: 1 # one\n\nclasses:\n  # of a\n  a: { rank: 0, floor: 20% }\n  b:\n    slo: { latency: 1s }        # why\nroutes:\n  - { path: [\"/a\", /b], class: a }\n# last\n";
         assert_eq!(format(text).unwrap(), expected);
         assert_eq!(format(expected).unwrap(), expected);
     }
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(format(&long).unwrap(), long);
         let filled =
             "routes:\n    - path: [a,\n             b, # why\n             c]    # last\n      class:  x\n";
-        let expected = "routes:\n  - path: [a,\n           b, # why\n           c]    # last\n    class: x\n";
+        let expected = "routes:\n  - path: [a,\n           b, # why\n           c]      # last\n    class: x\n";
         assert_eq!(format(filled).unwrap(), expected);
         assert_eq!(format(expected).unwrap(), expected);
         assert_eq!(format("a: [\n b, c]\n").unwrap(), "a: [\n    b,\n    c,\n  ]\n");
