@@ -31,7 +31,8 @@ fn target() -> Target {
 /// Sends everything, each answered after 10 ms as `judge` says; returns what was sent, and the sessions.
 fn play(text: &str, judge: impl Fn(&Shot) -> Verdict) -> (Vec<Shot>, Vec<Survival>) {
     let scenario = Scenario::parse(Path::new("s.yaml"), text).unwrap();
-    let mut plan = Shoppers::new(&scenario, 1, &target(), Arc::default());
+    let target = target();
+    let mut plan = Shoppers::new(&scenario, 1, &target, Arc::default());
     let mut sent: Vec<Shot> = Vec::new();
     while let Some(at) = plan.next_at() {
         let shot = plan.next_shot().unwrap();
@@ -76,7 +77,8 @@ fn one_who_is_not_served_insists_and_then_leaves() {
 fn browsers_keep_their_cookie_and_bots_do_not() {
     let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
     let cookies: Arc<CookieJar> = Arc::default();
-    let mut plan = Shoppers::new(&scenario, 1, &target(), Arc::clone(&cookies));
+    let target = target();
+    let mut plan = Shoppers::new(&scenario, 1, &target, Arc::clone(&cookies));
     let (mut with, mut without) = (0, 0);
     while let Some(shot) = plan.next_shot() {
         let agent = shot.request.headers()[header::USER_AGENT].to_str().unwrap();
@@ -94,7 +96,8 @@ fn browsers_keep_their_cookie_and_bots_do_not() {
 fn seed_decides_the_plan() {
     let sent = |seed| {
         let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
-        let mut plan = Shoppers::new(&scenario, seed, &target(), Arc::default());
+        let target = target();
+        let mut plan = Shoppers::new(&scenario, seed, &target, Arc::default());
         let shots = std::iter::from_fn(|| plan.next_shot());
         shots.map(|shot| (shot.at, shot.request.uri().clone())).collect::<Vec<_>>()
     };
