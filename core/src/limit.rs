@@ -37,6 +37,7 @@ use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet, SlowAlone};
 use crate::succession::Succession;
 use crate::time::Time;
+use anchor::Lateness;
 use level::Level;
 use outliers::Outliers;
 use start::{ERROR_START, LIMIT_START};
@@ -79,8 +80,8 @@ enum Phase {
     /// The first answers of a pool are its quick ones: nothing is learned until they are waited out.
     Warming,
     /// The limit doubles as long as it is full and that helps. `met` tells whether demand was below it
-    /// once: then the baselines were learned without a queue. `most_done` is the throughput of its best window.
-    Start { met: bool, most_done: f64 },
+    /// once: then the baselines were learned without a queue.
+    Start { met: bool },
     /// The limit follows the work.
     Steady,
     /// The limit is changed to see whether throughput follows.
@@ -122,8 +123,7 @@ pub struct Limit {
     outliers: Outliers,
     /// Permits out for these.
     stuck: u32,
-    /// Whether a full pool answers so late that it has to be asked why.
-    is_late: bool,
+    lateness: Lateness,
 }
 
 impl Limit {
@@ -152,7 +152,7 @@ impl Limit {
             shrunk_at: None,
             outliers: Outliers::default(),
             stuck: 0,
-            is_late: false,
+            lateness: Lateness::default(),
         };
         limit.set_slo(slo);
         limit
@@ -167,8 +167,8 @@ impl Limit {
     /// doubling. Waits are estimated with it, so that nobody is refused for an experiment.
     pub fn expected(&self) -> f64 {
         match self.phase {
-            Phase::Warming | Phase::Start { met: false, .. } => self.limit * START_EXPECTED,
-            Phase::Start { met: true, .. } => self.limit * 2.0,
+            Phase::Warming | Phase::Start { met: false } => self.limit * START_EXPECTED,
+            Phase::Start { met: true } => self.limit * 2.0,
             Phase::Steady => self.limit,
             Phase::Trial(trial) => trial.higher_limit(self.limit),
         }
@@ -340,7 +340,7 @@ impl Limit {
         self.work_peak = work.max(self.work_peak * PEAK_KEPT);
         match self.phase {
             Phase::Warming => {}
-            Phase::Start { met, most_done } => self.step_start(seen, met, most_done, now),
+            Phase::Start { met } => self.step_start(seen, met, now),
             Phase::Steady => self.step_steady(seen, now),
             Phase::Trial(trial) => self.step_trial(seen, &trial, now),
         }
@@ -364,8 +364,9 @@ impl Limit {
     fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
         self.end_trial(trial, now);
         let verdict = trial.verdict(seen);
-        if trial.step.is_far() {
-            self.schedule.note_choked(verdict == Verdict::Follows, now);
+        let did_work = verdict == Verdict::Follows;
+        if trial.step.is_far() && (did_work || trial.step != Step::Double) {
+            self.schedule.note_choked(did_work, now);
         }
         match verdict {
             Verdict::Unclear => self.limit = trial.higher_limit(self.limit),
@@ -373,13 +374,20 @@ impl Limit {
                 self.level = trial.level_if_follows(seen);
                 self.adopt_baselines(seen.ratio, trial.weight());
                 self.limit = trial.higher_limit(self.limit);
-                if trial.step == Step::Choked {
+                if trial.step == Step::Double {
+                    self.begin_trial(trial.step, now);
+                } else if trial.step == Step::Choked {
                     // By the latency that is healthy now, this is the work that went on before.
                     let work = self.level.done;
                     self.move_to(self.limit.min(work + headroom(work)), now);
                 }
             }
             Verdict::Stays if trial.step == Step::Up => self.limit = trial.before,
+            Verdict::Stays if trial.step == Step::Double => {
+                let work = seen.done.max(trial.level.done);
+                self.limit = (work + headroom(work)).clamp(trial.before, self.limit);
+                self.lateness = Lateness::Late;
+            }
             Verdict::Stays if self.limit <= 1.0 => {
                 // One request alone waits for nobody.
                 self.adopt_baselines(seen.ratio, trial.weight());
@@ -423,11 +431,11 @@ fn headroom(work: f64) -> f64 {
     (HEADROOM * work.max(0.0).sqrt()).max(HEADROOM_PART * work).max(1.0)
 }
 
-image!(enum Phase { 0 => Warming, 1 => Start { met, most_done }, 2 => Steady, 3 => Trial(trial) });
+image!(enum Phase { 0 => Warming, 1 => Start { met }, 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
     limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settled_by,
     fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
-    outliers, stuck, is_late,
+    outliers, stuck, lateness,
 });
 
 #[cfg(test)]

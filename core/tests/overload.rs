@@ -175,12 +175,12 @@ fn shop_that_loses_most_of_its_workers_and_gets_them_back_is_found_again() {
     assert!(tallies[3].useful_ratio() >= 0.7, "{}", tallies[3]);
 }
 
-/// Ten times slower by nature, not by its queue: no seat may be taken away for it. To be asked about that costs it
-/// two of twenty seconds, and what waits at all is late.
+/// Ten times slower by nature, not by its queue: it needs the seats it had. To find that out takes some of the
+/// twenty seconds, and what waits at all is late.
 #[test]
 fn shop_that_becomes_slow_by_itself_keeps_its_checkouts() {
     let slow = Phase { length: Duration::from_secs(20), service: SERVICE * 10, ..phase(4.0) };
     let tallies = run("slow shop", 16, Service::Uniform, &[phase(0.4), slow, phase(0.4)]);
-    assert!(tallies[1].good_ratio(CHECKOUT) >= 0.4, "{}", tallies[1]);
+    assert!(tallies[1].good_ratio(CHECKOUT) >= 0.55, "{}", tallies[1]);
     assert!(tallies[2].good_ratio(CHECKOUT) >= 0.98, "{}", tallies[2]);
 }

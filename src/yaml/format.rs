@@ -184,7 +184,8 @@ mod tests {
         assert_eq!(format(&long).unwrap(), long);
         let filled =
             "routes:\n    - path: [a,\n             b, # why\n             c]    # last\n      class:  x\n";
-        let expected = "routes:\n  - path: [a,\n           b, # why\n           c]      # last\n    class: x\n";
+        let expected =
+            "routes:\n  - path: [a,\n           b, # why\n           c]      # last\n    class: x\n";
         assert_eq!(format(filled).unwrap(), expected);
         assert_eq!(format(expected).unwrap(), expected);
         assert_eq!(format("a: [\n b, c]\n").unwrap(), "a: [\n    b,\n    c,\n  ]\n");

@@ -1,52 +1,84 @@
 //! The SLO as an anchor: what is done when a full pool answers later than anybody could want.
 //!
-//! Baselines tell what is healthy, and may be wrong: learned in the moment in which a shop lost most of its
+//! Baselines tell what is healthy, and may be wrong. Learned in the moment in which a shop lost most of its
 //! workers, they call it healthy that everybody waits in the shop for most of the SLO, behind whoever came
-//! first. The SLO cannot be wrong in that way. Or the shop is slow by nature, and fewer seats would only make
-//! it serve less. A trial with a fifth of them tells which, and until it has the limit stays where it is; a
-//! shop that is slow by nature is not asked again soon.
+//! first. Or the shop has become slow by nature, its database is, and by what was healthy before it seems to
+//! have hardly any workers. The SLO cannot be wrong in either way.
 //!
-//! It says when; the trial is the limit's.
+//! Where the baselines say that most of the seats wait, these are taken away at once: the important are then
+//! served in either case. Whether they worked all the same is asked upwards, by twice as many. Where the
+//! baselines see nothing wrong it is asked downwards, with a fifth. Until that is known the limit stays where
+//! it is; a shop that is slow by nature is not asked again soon.
+//!
+//! It says when and which way; the trial is the limit's.
 
-use super::Limit;
 use super::level::Level;
 use super::trial::Step;
+use super::{Limit, headroom};
+use crate::image::image;
 use crate::measurement::Measured;
 use crate::policy::ClassSet;
 use crate::time::Time;
 
 /// This many times the latency that nobody should wait for in the pool alone, half of the SLO, is late.
 const LATE: u32 = 2;
+/// Baselines that leave less than this part of the limit say that most of it waits.
+const MOST: f64 = 0.5;
+
+/// Whether a full pool answers so late that it has to be asked why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lateness {
+    #[default]
+    OnTime,
+    /// It does, and the limit is what it was.
+    Late,
+    /// It did, and still does though the limit was cut.
+    Cut,
+}
 
 impl Limit {
-    /// Whether answers of a full pool take most of the SLO.
-    pub(super) fn answers_late(&self) -> bool {
+    /// Whether answers of the pool take most of the SLO.
+    fn answers_late(&self) -> bool {
         let is_of_pool = self.outliers.classes() == ClassSet::EMPTY;
         is_of_pool && self.measurement.round_trip() > self.latency_max * LATE
     }
 
     /// A full window has been seen. Throughput from before the pool was late, and of the very window in which
     /// it came to be, is of another shop.
-    pub(super) fn note_lateness(&mut self, seen: Measured) {
-        let is_late = self.answers_late();
-        if is_late && !self.is_late {
-            self.level = Level::default();
-            self.audit = None;
-        } else {
-            self.level.smooth(seen);
+    pub(super) fn note_lateness(&mut self, seen: Measured, now: Time) {
+        let is_news = self.lateness == Lateness::OnTime;
+        match (is_news, self.answers_late()) {
+            (_, false) => self.lateness = Lateness::OnTime,
+            (true, true) => return self.become_late(seen, now),
+            (false, true) => {}
         }
-        self.is_late = is_late;
+        self.level.smooth(seen);
+    }
+
+    fn become_late(&mut self, seen: Measured, now: Time) {
+        self.level = Level::default();
+        self.audit = None;
+        self.lateness = Lateness::Late;
+        let target = seen.work + headroom(seen.work);
+        if self.is_in_question(now) && target < self.limit * MOST {
+            self.lateness = Lateness::Cut;
+            self.move_to(target, now);
+            self.begin_settling(now);
+        }
     }
 
     /// Whether it is to be asked if the pool is late because it has too many seats, or by nature.
     pub(super) fn is_in_question(&self, now: Time) -> bool {
-        self.is_late && self.schedule.may_ask_slow_pool(now)
+        self.lateness != Lateness::OnTime && self.schedule.may_ask_slow_pool(now)
     }
 
     /// Asks, once there is something to compare with.
     pub(super) fn ask_slow_pool(&mut self, now: Time) {
+        let step = if self.lateness == Lateness::Cut { Step::Double } else { Step::Choked };
         if self.level.is_begun() {
-            self.begin_trial(Step::Choked, now);
+            self.begin_trial(step, now);
         }
     }
 }
+
+image!(enum Lateness { 0 => OnTime, 1 => Late, 2 => Cut });

@@ -5,6 +5,7 @@
 //! full pool, and may be one that has become slower: what follows is checked, by a
 //! trial or an audit.
 
+use super::anchor::Lateness;
 use super::level::Level;
 use super::trial::Step;
 use super::{FULL, Limit, Phase, headroom};
@@ -22,15 +23,13 @@ const START_FULL: f64 = 0.8;
 const START_WAITING: f64 = 0.25;
 /// ...and the latency that tells so is so many standard errors above the baselines.
 const START_ERRORS: f64 = 3.0;
-/// A shop that still does this part of the most it did is what it was, and full for the first time.
-const LESS_DONE: f64 = 0.5;
 /// While the limit doubles a factor of two is to be told from none.
 pub(super) const ERROR_START: f64 = 0.12;
 
 impl Limit {
     pub(super) fn warm(&mut self, now: Time) {
         if self.measurement.is_warm(now) {
-            self.phase = Phase::Start { met: false, most_done: 0.0 };
+            self.phase = Phase::Start { met: false };
             self.measurement.restart(self.current(), now);
             self.baselines = Default::default();
         } else if self.measurement.has_lasted(self.latency_max, now) && self.measurement.is_full() {
@@ -40,7 +39,7 @@ impl Limit {
         }
     }
 
-    pub(super) fn step_start(&mut self, seen: Measured, met: bool, most_done: f64, now: Time) {
+    pub(super) fn step_start(&mut self, seen: Measured, met: bool, now: Time) {
         let is_full = seen.inflight >= self.limit * FULL;
         let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
@@ -48,14 +47,14 @@ impl Limit {
         let is_late = is_full && self.measurement.round_trip() > self.latency_max;
         // Without a baseline there is nothing to compare with yet.
         if (is_sure || is_late) && self.typical > 0.0 {
-            return self.end_start(seen, met, most_done, now);
+            return self.end_start(seen, met, now);
         }
         if !is_waiting {
             // Throughput has followed the seats so far: what was seen is healthy.
             self.learn_baselines(true, now);
             self.precision += seen.error.powi(-2);
         }
-        self.phase = Phase::Start { met: met || !seen.saturated, most_done: most_done.max(seen.done) };
+        self.phase = Phase::Start { met: met || !seen.saturated };
         // Classes that wait for something else would fill any limit.
         let at_work = seen.inflight - f64::from(self.stuck);
         let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
@@ -67,20 +66,15 @@ impl Limit {
 
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
-    fn end_start(&mut self, seen: Measured, met: bool, most_done: f64, now: Time) {
+    fn end_start(&mut self, seen: Measured, met: bool, now: Time) {
         let before = (self.limit, Level::of(seen));
         self.schedule.begin(now);
-        if met && self.answers_late() && seen.done < most_done * LESS_DONE {
-            // What is healthy is known, and this is far from it though little is done: that is to be asked about.
-            self.phase = Phase::Steady;
-            self.note_lateness(seen);
-            return;
-        }
         self.move_to(seen.work + headroom(seen.work), now);
         if met {
             self.phase = Phase::Steady;
             // A shop that has become slower looks as one that is full: throughput will tell.
             self.audit = Some(before);
+            self.lateness = Lateness::Cut;
             self.begin_settling(now);
         } else {
             self.level = before.1;

@@ -6,6 +6,7 @@
 //!
 //! Trials are begun here and judged elsewhere.
 
+use super::anchor::Lateness;
 use super::level::Level;
 use super::trial::{self, Step};
 use super::{ERROR_STEADY, FULL, Limit, headroom};
@@ -32,7 +33,7 @@ impl Limit {
             self.level = Level::default();
             self.relax(seen, now);
         } else {
-            self.note_lateness(seen);
+            self.note_lateness(seen, now);
             let target = seen.work + headroom(seen.work);
             let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
             match self.schedule.due(now).filter(|_| self.level.is_known()) {
@@ -71,7 +72,7 @@ impl Limit {
         if self.limit <= before * AUDIT_AT {
             self.audit = None;
             let follows = trial::follows(level.elasticity(self.level));
-            if follows && !self.is_late {
+            if follows && self.lateness == Lateness::OnTime {
                 // Throughput fell with the limit, so the shop itself is slower: take that for healthy.
                 self.adopt_baselines(seen.ratio, 1.0);
                 return self.move_to(before, now);

@@ -5,8 +5,8 @@
 //! was too high, at the cost of some throughput, which the lowest class pays;
 //! so it is rare, and shallow. After a start under flood, when nothing is known
 //! but loaded latencies, it is deep: each step halves what may be sixteen times
-//! too much. Where a full pool is late, each step leaves a fifth: few answers tell
-//! that from all.
+//! too much. Where a full pool is late, each step leaves a fifth, or doubles what was
+//! left of it: few answers tell that from all.
 //!
 //! It judges one trial; what becomes of the limit is for the limit to say.
 
@@ -20,7 +20,7 @@ use std::time::Duration;
 const ERROR: f64 = 0.05;
 /// A deep one tells half from all, and is in a hurry...
 const ERROR_DEEP: f64 = 0.08;
-/// ...as is one that tells a fifth from all.
+/// ...as is one that tells a fifth from all, or all from half.
 pub(super) const ERROR_CHOKED: f64 = 0.15;
 /// The time a trial may take.
 pub(super) const LENGTH_MAX: Duration = Duration::from_secs(3);
@@ -65,6 +65,7 @@ pub(super) enum Step {
     Down,
     Deep,
     Choked,
+    Double,
 }
 
 impl Step {
@@ -75,12 +76,13 @@ impl Step {
             Step::Down => (limit * DOWN).floor().max(1.0),
             Step::Deep => (limit * DEEP).floor().max(1.0),
             Step::Choked => (limit * CHOKED).floor().max(1.0),
+            Step::Double => limit * 2.0,
         }
     }
 
     /// Whether it goes far, and is in a hurry.
     pub(super) fn is_far(self) -> bool {
-        matches!(self, Step::Deep | Step::Choked)
+        matches!(self, Step::Deep | Step::Choked | Step::Double)
     }
 }
 
@@ -112,7 +114,7 @@ impl Trial {
         match self.step {
             Step::Up | Step::Down => ERROR,
             Step::Deep => ERROR_DEEP,
-            Step::Choked => ERROR_CHOKED,
+            Step::Choked | Step::Double => ERROR_CHOKED,
         }
     }
 
@@ -128,7 +130,7 @@ impl Trial {
     pub(super) fn verdict(&self, seen: Measured) -> Verdict {
         let elasticity = self.level.elasticity(Level::of(seen));
         let follows = match self.step {
-            Step::Up => follows(elasticity),
+            Step::Up | Step::Double => follows(elasticity),
             Step::Down | Step::Deep | Step::Choked => elasticity > FOLLOWS_DOWN,
         };
         match follows {
@@ -147,7 +149,7 @@ impl Trial {
     /// The level at the limit that holds after a trial that throughput followed.
     pub(super) fn level_if_follows(&self, seen: Measured) -> Level {
         match self.step {
-            Step::Up => Level::of(seen),
+            Step::Up | Step::Double => Level::of(seen),
             Step::Down | Step::Deep | Step::Choked => self.level,
         }
     }
@@ -203,7 +205,7 @@ impl Schedule {
     pub(super) fn note_end(&mut self, trial: &Trial, now: Time) {
         let pause = match trial.step {
             // What it found is tried upwards as soon as it is settled.
-            Step::Deep | Step::Choked => Duration::ZERO,
+            Step::Deep | Step::Choked | Step::Double => Duration::ZERO,
             Step::Up | Step::Down => (INTERVAL + jitter(now)).max(now.since(trial.began) * INTERVAL_LENGTHS),
         };
         self.next = now.after(pause);
@@ -216,7 +218,7 @@ fn jitter(now: Time) -> Duration {
     Duration::from_nanos(now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % JITTER_NANOS)
 }
 
-image!(enum Step { 0 => Up, 1 => Down, 2 => Deep, 3 => Choked });
+image!(enum Step { 0 => Up, 1 => Down, 2 => Deep, 3 => Choked, 4 => Double });
 image!(struct Trial { step, before, level, began });
 image!(struct Schedule { next, trials, slow_next, slow_pause });
 
