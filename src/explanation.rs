@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::classify::head::Head;
+use crate::classify::leeway::Leeway;
 use crate::classify::session::{SessionView, Stage};
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
@@ -48,6 +49,9 @@ pub struct Explanation {
     pub class: String,
     /// Who decided that.
     pub class_by: &'static str,
+    /// How far the model may move it; left out where it may not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_may: Option<Bounds>,
     /// What it is worth.
     pub value: f32,
     /// What the model makes of it, by class; null without a model.
@@ -70,6 +74,17 @@ pub struct Explanation {
     /// What becomes of it, by load.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub forecasts: Vec<Forecast>,
+}
+
+/// How far the model may move a request.
+#[derive(Debug, Serialize)]
+pub struct Bounds {
+    /// The best class that it may give.
+    pub best_class: String,
+    /// The worst.
+    pub worst_class: String,
+    /// How sure it must be, from 0 to 1.
+    pub min_confidence: f32,
 }
 
 /// What becomes of such requests at one load.
@@ -105,6 +120,7 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
         session,
         class: class.name.clone(),
         class_by: judgement.class_by.name(),
+        model_may: generation.leeway(judgement.route).map(|leeway| bounds(&generation.policy, leeway)),
         value,
         scores,
         bot: asked.features().is_bot(),
@@ -118,6 +134,12 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
         standing: standing(class, Value::new(value), tenure, 0).0,
         forecasts: forecasts(&generation.policy, judgement.class, value, circumstances.loads),
     }
+}
+
+fn bounds(policy: &CompiledPolicy, leeway: Leeway) -> Bounds {
+    let name = |class: ClassId| policy.core.class(class).name.clone();
+    let Leeway { best, worst, confidence_min } = leeway;
+    Bounds { best_class: name(best), worst_class: name(worst), min_confidence: confidence_min }
 }
 
 fn forecasts(policy: &CompiledPolicy, class: ClassId, value: f32, loads: &[f64]) -> Vec<Forecast> {

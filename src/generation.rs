@@ -2,8 +2,9 @@
 //!
 //! A request takes the generation in force when it arrives and is judged under
 //! it to the end; a reload swaps the whole. A route that pins a class is never
-//! overruled; the model decides what no route takes, if the policy lets it;
-//! without a usable model the policy's class and static value stand.
+//! overruled; the model decides what no route takes, and moves what a route leaves
+//! it leeway with, if the policy lets it; without a usable model the policy's class
+//! and static value stand.
 //!
 //! It admits nobody and remembers nobody: sessions and seats outlive it.
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
 use crate::classify::head::Head;
+use crate::classify::leeway::Leeway;
 use crate::classify::routes::Route;
 use crate::classify::session::{SessionView, Stage};
 use crate::clock::Clock;
@@ -151,29 +153,31 @@ impl Generation {
         clock: &Clock,
     ) -> Judgement<'_> {
         let route = self.policy.routes.find_at(head, key, operation, stage);
-        let (own_class, class_by, guess) = match route {
-            Some(route) => (route.class, ClassBy::Route, None),
-            None => self.unrouted_class(head, key, operation, clock),
+        let stated = match route {
+            Some(route) => (route.class, ClassBy::Route),
+            None => (self.policy.model.fallback, ClassBy::Fallback),
         };
+        let leeway = self.leeway(route);
+        let guess = leeway.and_then(|_| self.guess(head, key, operation, clock));
+        let moved = leeway.zip(guess).and_then(|(leeway, guess)| self.moved(leeway, guess));
+        let (own_class, class_by) = moved.map_or(stated, |class| (class, ClassBy::Model));
         let class = self.policy.carried(own_class, stage);
         Judgement { class, own_class, class_by, route, guess }
     }
 
-    fn unrouted_class(
-        &self,
-        head: &Head<'_>,
-        key: &str,
-        operation: Option<&str>,
-        clock: &Clock,
-    ) -> (ClassId, ClassBy, Option<Guess>) {
+    /// How far the model may move what `route`, or no route, takes; `None` if it has no say.
+    pub fn leeway(&self, route: Option<&Route>) -> Option<Leeway> {
         let rules = &self.policy.model;
-        let guess = if rules.decides_unrouted { self.guess(head, key, operation, clock) } else { None };
-        let sure = guess.filter(|guess| guess.confidence >= rules.confidence_min);
-        match sure.and_then(|guess| self.class_of[guess.class as usize]) {
-            // Better classes have lower places.
-            Some(class) => (class.max(rules.best), ClassBy::Model, guess),
-            None => (rules.fallback, ClassBy::Fallback, guess),
+        match route {
+            Some(route) => route.leeway,
+            None => rules.decides_unrouted.then_some(rules.leeway),
         }
+    }
+
+    /// The class that the model gives, if it is sure of one that the policy has.
+    fn moved(&self, leeway: Leeway, guess: Guess) -> Option<ClassId> {
+        let class = self.class_of[guess.class as usize]?;
+        (guess.confidence >= leeway.confidence_min).then(|| leeway.bound(class))
     }
 
     fn guess(&self, head: &Head<'_>, key: &str, operation: Option<&str>, clock: &Clock) -> Option<Guess> {

@@ -106,7 +106,7 @@ impl<'g> Trial<'g> {
         let policy = &self.generation.policy;
         let name = |class: ClassId| policy.core.class(class).name.as_str();
         let by = || match judgement.route {
-            Some(route) => format!("by route, {}", route.defined_at),
+            Some(route) => format!("by {}, {}", judgement.class_by.name(), route.defined_at),
             None => format!("by {}", judgement.class_by.name()),
         };
         let mut complaints = Vec::new();

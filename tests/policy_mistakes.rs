@@ -230,6 +230,40 @@ fn mistakes_in_a_route_are_found() {
 }
 
 #[test]
+fn mistakes_in_what_a_route_says_of_the_model_are_found() {
+    check_rows([
+        row(
+            good_but("routes: [{ path: /, class: browse, model: maybe }]"),
+            (5, 43),
+            "routes[0].model",
+            "expected a mapping",
+            "key: value",
+        ),
+        row(
+            good_but("routes: [{ path: /, class: browse, model: { best_class: chekout } }]"),
+            (5, 57),
+            "routes[0].model.best_class",
+            "unknown class `chekout`",
+            "`checkout`",
+        ),
+        row(
+            good_but("routes: [{ path: /, class: checkout, model: { best_class: browse } }]"),
+            (5, 59),
+            "routes[0].model.best_class",
+            "`browse` shuts out the route's own class `checkout`",
+            "a class that is shed after it",
+        ),
+        row(
+            good_but("routes: [{ path: /, class: browse, model: { worst_class: checkout } }]"),
+            (5, 58),
+            "routes[0].model.worst_class",
+            "`checkout` shuts out the route's own class `browse`",
+            "a class that is shed before it",
+        ),
+    ]);
+}
+
+#[test]
 fn mistakes_elsewhere_are_found() {
     check_rows([
         row(good_but("carry: { checkout: crat }"), (5, 20), "carry.checkout", "unknown class", "checkout"),
@@ -247,6 +281,13 @@ fn mistakes_elsewhere_are_found() {
             "model.may_decide[0]",
             "unknown value",
             "unrouted",
+        ),
+        row(
+            good_but("model: { best_class: browse, worst_class: checkout }"),
+            (5, 43),
+            "model.worst_class",
+            "`checkout` is better than `browse`",
+            "write `browse` or a class that is shed before it",
         ),
         row(good_but("sessions: { max: 10 }"), (5, 18), "sessions.max", "out of range", "1024"),
         row(

@@ -77,6 +77,27 @@ fn a_payment_that_goes_before_a_search_is_at_risk() {
 }
 
 #[test]
+fn a_payment_that_the_model_may_take_for_less_than_a_search_is_at_risk() {
+    let payments =
+        |rules: &str| with_routes(&format!("  - {{ path: /payments/**, class: checkout{rules} }}\n"));
+    assert_eq!(payments(""), []);
+    assert_eq!(payments(", model: on"), [(4, "payment-at-risk")]);
+    assert_eq!(payments(", model: { worst_class: cart }"), []);
+    assert_eq!(payments(", model: { worst_class: search }"), []);
+    assert_eq!(with_routes("  - { path: /a, class: checkout, model: on }\n"), []);
+}
+
+#[test]
+fn a_model_that_may_move_nothing_is_void() {
+    let route = "  - { path: /a, class: cart, model: on }\n";
+    assert_eq!(with_routes(route), []);
+    let unrouted = format!("{route}model: {{ may_decide: [unrouted] }}\n");
+    assert_eq!(with_routes(&unrouted), [(4, "void-value")]);
+    let nowhere = "  - { path: /a, class: cart, model: { best_class: cart, worst_class: cart } }\n";
+    assert_eq!(with_routes(nowhere), [(4, "void-value")]);
+}
+
+#[test]
 fn a_condition_that_holds_for_no_request_of_the_tests_is_never_true() {
     let policy = |when: &str, tests: &str| {
         let routes = format!("routes:\n  - {{ when: '{when}', class: a }}\n");
@@ -121,6 +142,11 @@ fn a_class_that_nothing_leads_to_is_unused() {
     assert_eq!(
         warnings("version: 1\nclasses: { cart: {}, other: {} }\nmodel: { may_decide: [] }\n"),
         [(2, "unused-class")]
+    );
+    // What it takes for the cart gets the best class that it may give.
+    assert_eq!(
+        warnings("version: 1\nclasses:\n  cart: {}\n  vip: {}\n  other: {}\nmodel: { best_class: vip }\n"),
+        [(3, "unused-class")]
     );
 }
 

@@ -14,6 +14,7 @@ pub mod graphql;
 pub mod cookies;
 pub mod session;
 pub mod when;
+pub mod leeway;
 mod asked;
 mod route_index;
 pub mod routes;

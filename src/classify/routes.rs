@@ -18,6 +18,7 @@ use super::asked::{Asked, Operation};
 use super::cookies;
 use super::glob::{Case, Glob, PathGlob};
 use super::head::Head;
+use super::leeway::Leeway;
 use super::route_index::{Mark, RouteIndex};
 use super::session::Stage;
 use super::when::When;
@@ -52,6 +53,8 @@ pub struct Route {
     pub conditions: Conditions,
     /// The class of what it takes.
     pub class: ClassId,
+    /// How far the model may move what it takes; `None` pins the class.
+    pub leeway: Option<Leeway>,
     /// The pool of what it takes, if not the default one.
     pub pool: Option<Box<str>>,
     /// Where the policy says so: `file:line`.
@@ -264,7 +267,7 @@ mod tests {
 
     fn route((place, conditions): (usize, Conditions)) -> Route {
         let class = ClassId::new(0).unwrap();
-        Route { conditions, class, pool: None, defined_at: "".into(), place: place as u32 }
+        Route { conditions, class, leeway: None, pool: None, defined_at: "".into(), place: place as u32 }
     }
 
     /// What the index is to answer, from every route in turn.

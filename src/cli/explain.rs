@@ -18,7 +18,7 @@ use crate::cli::past;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::explanation::influence::Influence;
-use crate::explanation::{Circumstances, Explanation, Forecast, explain};
+use crate::explanation::{Bounds, Circumstances, Explanation, Forecast, explain};
 use crate::generation::Generation;
 use crate::serving::{load_model, read_policy};
 
@@ -157,6 +157,12 @@ fn text(explanation: &Explanation) -> String {
         explanation.value,
         explanation.standing,
     );
+    if let Some(Bounds { best_class, worst_class, min_confidence }) = &explanation.model_may {
+        let sure = min_confidence * 100.0;
+        text.push_str(&format!(
+            "bounds    the model may give {best_class} to {worst_class}, from {sure:.0}% sure on\n"
+        ));
+    }
     if explanation.bot {
         text.push_str("bot       by what its agent calls itself\n");
     }

@@ -12,12 +12,14 @@ use super::cases::PolicyTest;
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
 use super::file::{self, ModelEntry, PolicyFile, RollbackEntry};
+use super::leeway_file::LeewayEntry;
 use super::lint::{self, RoutePlace, Whole};
 use super::route_file::RouteEntry;
 use super::schedule::Schedule;
 use super::schedule_file::ScheduleEntry;
 use super::settings::{ClassSettings, ModelRules, RollbackRules};
 use super::test_file::{LoadEntry, TestEntry};
+use crate::classify::leeway::Leeway;
 use crate::classify::routes::{Route, RouteTable};
 use crate::classify::session::Stage;
 use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
@@ -62,7 +64,7 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
     let names: Vec<&str> = classes.iter().map(|entry| entry.class.name.as_str()).collect();
     let model = model_rules(model, &names)?;
     let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
-        (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &names)).unzip();
+        (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &model, &names)).unzip();
     let carry = carried(&carry, &names);
     let schedules: Vec<_> = schedules.iter().filter_map(|entry| changed(entry, &classes, &names)).collect();
     let rollback = rollback_rules(rollback, &classes, &names);
@@ -171,15 +173,51 @@ fn observed_of(classes: &[ClassEntry<'_>]) -> ClassSet {
 /// The rules of a model, unless there is no class at all.
 fn model_rules(entry: ModelEntry<'_>, names: &[&str]) -> Option<ModelRules> {
     let least = ClassId::new(names.len().checked_sub(1)?)?;
-    let named = |named: &Option<Named<'_>>| named.as_ref().and_then(|named| class_named(named, names));
+    let any = Leeway { best: ClassId::new(0)?, worst: least, confidence_min: 0.0 };
+    let leeway = leeway(&entry.leeway, any, names);
+    if let Some(worst) = entry.leeway.worst.as_ref().filter(|_| leeway.worst < leeway.best) {
+        let best = names[leeway.best.index()];
+        let mistake = Mistake::new(format!("`{}` is better than `{best}`, the `best_class`", worst.name));
+        worst.field.report(mistake.hint(format!("write `{best}` or a class that is shed before it")));
+    }
     Some(ModelRules {
-        confidence_min: entry.confidence_min,
-        best: named(&entry.best).or_else(|| ClassId::new(0))?,
-        fallback: named(&entry.fallback).unwrap_or(least),
+        leeway,
+        fallback: entry.fallback.and_then(|named| class_named(&named, names)).unwrap_or(least),
         bundle: entry.bundle,
         decides_unrouted: entry.decides_unrouted,
+        decides_routed: entry.decides_routed,
         time_budget: entry.time_budget,
     })
+}
+
+/// The bounds that are written, and those of `others` where none are.
+fn leeway(entry: &LeewayEntry<'_>, others: Leeway, names: &[&str]) -> Leeway {
+    let named = |named: &Option<Named<'_>>| named.as_ref().and_then(|named| class_named(named, names));
+    Leeway {
+        best: named(&entry.best).unwrap_or(others.best),
+        worst: named(&entry.worst).unwrap_or(others.worst),
+        confidence_min: entry.confidence_min.unwrap_or(others.confidence_min),
+    }
+}
+
+/// How far the model may move what a route of `class` takes. The class itself is always within: who is taken for
+/// what the route says must be able to stay.
+fn route_leeway(entry: &LeewayEntry<'_>, class: ClassId, others: Leeway, names: &[&str]) -> Leeway {
+    let around = Leeway { best: others.best.min(class), worst: others.worst.max(class), ..others };
+    let leeway = leeway(entry, around, names);
+    let own = names[class.index()];
+    let shut_out = |named: &Option<Named<'_>>, when: &str| {
+        let Some(Named { field, name }) = named else { return };
+        let mistake = Mistake::new(format!("`{name}` shuts out the route's own class `{own}`"));
+        field.report(mistake.hint(format!("write `{own}` or a class that is shed {when} it")));
+    };
+    if leeway.best > class {
+        shut_out(&entry.best, "after");
+    }
+    if leeway.worst < class {
+        shut_out(&entry.worst, "before");
+    }
+    leeway
 }
 
 fn rollback_rules(entry: RollbackEntry<'_>, classes: &[ClassEntry<'_>], names: &[&str]) -> RollbackRules {
@@ -246,11 +284,18 @@ fn class_named(Named { field, name }: &Named<'_>, names: &[&str]) -> Option<Clas
     ClassId::new(index?)
 }
 
-fn route<'n>(entry: RouteEntry<'n>, place: u32, names: &[&str]) -> Option<(Route, RoutePlace<'n>)> {
+fn route<'n>(
+    entry: RouteEntry<'n>,
+    place: u32,
+    rules: &ModelRules,
+    names: &[&str],
+) -> Option<(Route, RoutePlace<'n>)> {
     let class = class_named(entry.class.as_ref()?, names)?;
-    let RouteEntry { field, conditions, path_fields, pool, .. } = entry;
-    let route = Route { conditions, class, pool, defined_at: field.place().into(), place };
-    Some((route, RoutePlace { field, paths: path_fields }))
+    let RouteEntry { field, conditions, path_fields, pool, model, .. } = entry;
+    let leeway = model.as_ref().map(|model| route_leeway(&model.entry, class, rules.leeway, names));
+    let leeway = leeway.filter(|_| rules.decides_routed);
+    let route = Route { conditions, class, leeway, pool, defined_at: field.place().into(), place };
+    Some((route, RoutePlace { field, paths: path_fields, model: model.map(|model| model.field) }))
 }
 
 fn test(entry: TestEntry<'_>, names: &[&str]) -> PolicyTest {

@@ -10,6 +10,7 @@ use plimsoll_core::policy::{CLASSES_MAX, Mode, Share};
 use super::class_file::{self, ClassEntry};
 use super::includes;
 use super::learning_file;
+use super::leeway_file::{self, LeewayEntry};
 use super::route_file::{self, ROUTES_MAX, RouteEntry};
 use super::schedule_file::{self, SCHEDULES_MAX, ScheduleEntry};
 use super::settings::{BundleSource, ClientRules, LearningRules, LimitKey, RateLimit, SessionRules};
@@ -55,12 +56,12 @@ pub(super) struct PolicyFile<'n> {
     pub(super) tests: Vec<TestEntry<'n>>,
 }
 
-/// The section `model:`, its fallback class not resolved yet.
+/// The section `model:`, its classes not resolved yet.
 pub(super) struct ModelEntry<'n> {
     pub(super) bundle: BundleSource,
     pub(super) decides_unrouted: bool,
-    pub(super) confidence_min: f32,
-    pub(super) best: Option<Named<'n>>,
+    pub(super) decides_routed: bool,
+    pub(super) leeway: LeewayEntry<'n>,
     pub(super) fallback: Option<Named<'n>>,
     pub(super) time_budget: Duration,
 }
@@ -186,12 +187,21 @@ fn tests<'n>(field: &Field<'n>) -> Vec<TestEntry<'n>> {
     tests.into_iter().take(TESTS_MAX).filter_map(test_file::read).collect()
 }
 
+/// The requests that the model may be asked about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Requests {
+    Unrouted,
+    Routed,
+}
+
+const REQUESTS: [(&str, Requests); 2] = [("unrouted", Requests::Unrouted), ("routed", Requests::Routed)];
+
 fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
     let mut entry = ModelEntry {
         bundle: BundleSource::Embedded,
         decides_unrouted: true,
-        confidence_min: 0.0,
-        best: None,
+        decides_routed: true,
+        leeway: LeewayEntry::default(),
         fallback: None,
         time_budget: TIME_BUDGET,
     };
@@ -203,12 +213,12 @@ fn model(field: Option<Field<'_>>) -> ModelEntry<'_> {
         entry.bundle = BundleSource::Directory(field.file().with_file_name(directory));
     }
     if let Some(may_decide) = model.get("may_decide") {
-        let choices = may_decide.list().into_iter().filter_map(|item| item.choice(&[("unrouted", true)]));
-        entry.decides_unrouted = choices.count() > 0;
+        let chosen: Vec<Requests> =
+            may_decide.list().iter().filter_map(|item| item.choice(&REQUESTS)).collect();
+        entry.decides_unrouted = chosen.contains(&Requests::Unrouted);
+        entry.decides_routed = chosen.contains(&Requests::Routed);
     }
-    let confidence_min = model.get("min_confidence").and_then(|field| field.number(0.0..=1.0));
-    entry.confidence_min = confidence_min.unwrap_or(entry.confidence_min);
-    entry.best = model.get("best_class").and_then(Field::named);
+    entry.leeway = leeway_file::read(&model);
     entry.fallback = model.get("fallback_class").and_then(Field::named);
     entry.time_budget =
         model.get("time_budget").and_then(|field| field.read_as(&DURATION)).unwrap_or(TIME_BUDGET);

@@ -12,6 +12,7 @@ use super::settings::ModelRules;
 use crate::classify::cover::{Covered, covered};
 use crate::classify::glob::Glob;
 use crate::classify::head::Head;
+use crate::classify::leeway::Leeway;
 use crate::classify::path;
 use crate::classify::routes::{Conditions, Route};
 use crate::classify::session::Visit;
@@ -63,6 +64,8 @@ const RESULTS_PER_SECOND_MAX: u128 = 5_000;
 pub(super) struct RoutePlace<'n> {
     pub(super) field: Field<'n>,
     pub(super) paths: Vec<Field<'n>>,
+    /// Where it says what the model may do with it.
+    pub(super) model: Option<Field<'n>>,
 }
 
 /// A policy without errors.
@@ -83,6 +86,7 @@ pub(super) fn warn(policy: &Whole<'_, '_>) {
     warn_of_covered(policy);
     warn_of_payments(policy);
     warn_of_conditions(policy);
+    warn_of_leeways(policy);
     for (index, entry) in policy.classes.iter().enumerate() {
         warn_of_times(entry);
         warn_of_breaker(entry);
@@ -154,6 +158,39 @@ fn warn_of_payments(policy: &Whole<'_, '_>) {
     }
 }
 
+/// What a route says of the model, and how that ends.
+fn warn_of_leeways(policy: &Whole<'_, '_>) {
+    for (route, place) in policy.routes.iter().zip(policy.places) {
+        let Some(field) = &place.model else { continue };
+        let Some(leeway) = &route.leeway else {
+            let mistake = Mistake::of(VOID_VALUE, "the model does not decide what a route takes");
+            field.warn(mistake.hint("add `routed` to `may_decide` of the section `model`, or remove this"));
+            continue;
+        };
+        if leeway.best == leeway.worst {
+            let mistake = Mistake::of(VOID_VALUE, "the model can move it nowhere");
+            field.warn(mistake.hint("`best_class` and `worst_class` are the route's own class"));
+        }
+        warn_of_demotion(policy, route, leeway, field);
+    }
+}
+
+/// A payment that the model may take for something that goes before a search.
+fn warn_of_demotion(policy: &Whole<'_, '_>, route: &Route, leeway: &Leeway, field: &Field<'_>) {
+    let Some(search) = policy.classes.iter().find(|entry| entry.settings.visit == Visit::Search) else {
+        return;
+    };
+    let (own, worst) = (&policy.classes[route.class.index()], &policy.classes[leeway.worst.index()]);
+    let is_payment = own.settings.visit == Visit::Checkout || payment_word(&route.conditions).is_some();
+    let (name, rank) = (&search.class.name, search.class.rank);
+    if is_payment && own.class.rank <= rank && worst.class.rank > rank {
+        let worst = &worst.class.name;
+        let message = format!("what the model takes for `{worst}` may be shed before `{name}` (rank {rank})");
+        let hint = format!("add a `worst_class` that is shed after `{name}`");
+        field.warn(Mistake::of(PAYMENT_AT_RISK, message).hint(hint));
+    }
+}
+
 /// The word by which a route looks like one for payments.
 fn payment_word(conditions: &Conditions) -> Option<&'static str> {
     let in_paths = conditions.paths.iter().flat_map(|path| path.literals());
@@ -189,11 +226,19 @@ fn warn_of_breaker(entry: &ClassEntry<'_>) {
 }
 
 fn is_used(policy: &Whole<'_, '_>, class: ClassId) -> bool {
-    let name = &policy.classes[class.index()].class.name;
-    let by_model =
-        || policy.model.decides_unrouted && ModelClass::ALL.iter().any(|known| known.name() == name);
+    let of_routes = policy.routes.iter().filter_map(|route| route.leeway);
+    let of_others = policy.model.decides_unrouted.then_some(policy.model.leeway);
+    let mut leeways = of_routes.chain(of_others);
+    let mut by_model =
+        || leeways.any(|leeway| known_to_model(policy).any(|known| leeway.bound(known) == class));
     policy.model.fallback == class
         || policy.carry.contains(&Some(class))
         || policy.routes.iter().any(|route| route.class == class)
         || by_model()
+}
+
+/// The classes that the model knows by their names.
+fn known_to_model(policy: &Whole<'_, '_>) -> impl Iterator<Item = ClassId> {
+    let place = |name: &str| policy.classes.iter().position(|entry| entry.class.name == name);
+    ModelClass::ALL.into_iter().filter_map(move |known| ClassId::new(place(known.name())?))
 }

@@ -9,6 +9,7 @@
 
 pub mod settings;
 mod class_file;
+mod leeway_file;
 mod route_file;
 pub mod schedule;
 mod schedule_file;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use super::leeway_file::{self, RouteLeeway};
 use crate::classify::glob::{Case, Glob, PathGlob};
 use crate::classify::routes::Conditions;
 use crate::classify::when::When;
@@ -26,6 +27,7 @@ pub(super) struct RouteEntry<'n> {
     /// Where each of the conditions' paths stands.
     pub(super) path_fields: Vec<Field<'n>>,
     pub(super) class: Option<Named<'n>>,
+    pub(super) model: Option<RouteLeeway<'n>>,
     pub(super) pool: Option<Box<str>>,
 }
 
@@ -45,9 +47,10 @@ pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
         operations: values(all_of(&route, "graphql", &OPERATION)),
     };
     let class = route.require("class", "`class: checkout`").and_then(Field::named);
+    let model = route.get("model").and_then(leeway_file::of_route);
     let pool = route.get("pool").and_then(|field| field.text()).map(Box::from);
     route.close();
-    Some(RouteEntry { field, conditions, path_fields, class, pool })
+    Some(RouteEntry { field, conditions, path_fields, class, model, pool })
 }
 
 /// Each item of a list with its place.

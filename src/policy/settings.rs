@@ -13,6 +13,7 @@ use plimsoll_core::policy::{ClassId, Share};
 
 use crate::classify::cookies::CookieNames;
 use crate::classify::glob::PathGlob;
+use crate::classify::leeway::Leeway;
 use crate::classify::session::Visit;
 
 /// What the shell knows of one class.
@@ -82,10 +83,10 @@ pub struct ModelRules {
     pub bundle: BundleSource,
     /// Whether it gives a class to requests that no route takes.
     pub decides_unrouted: bool,
-    /// How sure it must be of a class, from 0 to 1.
-    pub confidence_min: f32,
-    /// The best class that it may give: what it takes for better gets this one.
-    pub best: ClassId,
+    /// Whether it may move what a route takes that leaves it leeway.
+    pub decides_routed: bool,
+    /// How far it may move what no route takes, and whatever a route says nothing else of.
+    pub leeway: Leeway,
     /// The class of requests that neither a route nor the model decides.
     pub fallback: ClassId,
     /// How long one inference may take; slower ones count towards disabling it.

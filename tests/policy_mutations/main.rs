@@ -35,13 +35,14 @@ routes:
     graphql: ["checkout*"]
     when: session.stage == "cart"
     class: checkout
+    model: { best_class: checkout, worst_class: browse, min_confidence: 0.5 }
     pool: payments
 clients:
   usage_penalty: off
   limits:
     - { key: [session, address], rate: 30/s, burst: 90 }
 headers: { decision: on }
-model: { min_confidence: 0.5, best_class: browse }
+model: { min_confidence: 0.5, best_class: browse, worst_class: browse }
 canary: 5%
 schedules:
   sale: { zone: Europe/Berlin, from: 10:00, to: 12:00, days: [fri], dates: [2026-11-27],

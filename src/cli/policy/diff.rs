@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::generation;
 use crate::access_log::{AccessLog, Entry};
 use crate::forecast::Fate;
-use crate::generation::Generation;
+use crate::generation::{ClassBy, Generation};
 use crate::policy::check;
 use crate::rehearsal::{Rehearsed, rehearse};
 
@@ -116,7 +116,7 @@ struct Example {
 #[derive(Serialize)]
 struct Judged {
     class: String,
-    /// The line of the route, or what decided without one.
+    /// The line of the route, with `(model)` where that moved it, or what decided without one.
     by: String,
     fate: &'static str,
 }
@@ -149,7 +149,11 @@ impl Side {
 
     fn judged(&self, request: usize) -> Judged {
         let Rehearsed { route, class_by, fate, .. } = &self.rehearsed[request];
-        let by = route.as_deref().unwrap_or(class_by.name()).to_owned();
+        let by = match (route.as_deref(), class_by) {
+            (Some(route), ClassBy::Model) => format!("{route} (model)"),
+            (Some(route), _) => route.to_owned(),
+            (None, by) => by.name().to_owned(),
+        };
         Judged { class: self.class(request).to_owned(), by, fate: fate.name() }
     }
 }
