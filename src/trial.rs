@@ -19,7 +19,7 @@ use crate::classify::session::SessionView;
 use crate::clock::Clock;
 use crate::forecast::{Ask, share_served};
 use crate::generation::{Generation, Judgement};
-use crate::policy::cases::{Expected, PolicyTest};
+use crate::policy::cases::{Expected, NO_SCHEDULE, PolicyTest};
 
 /// An ordinary moment: Wednesday noon.
 const NOON: LocalTime = LocalTime { hour: 12, weekday: 2 };
@@ -125,6 +125,7 @@ impl<'g> Trial<'g> {
         if let Some(expected) = test.pool.as_deref().filter(|expected| *expected != pool) {
             complaints.push(format!("expected pool `{expected}`, got `{pool}`"));
         }
+        complaints.extend(self.schedule_complaint(test));
         // The model runs only where something hangs on it: it would take most of a reload's time.
         let is_needed = test.value.is_some() || test.decision.is_some();
         let value = if is_needed {
@@ -141,6 +142,14 @@ impl<'g> Trial<'g> {
         }
         complaints.extend(self.decision_complaint(test, judgement.class, value));
         complaints
+    }
+
+    fn schedule_complaint(&self, test: &PolicyTest) -> Option<String> {
+        let expected = test.schedule.as_deref()?;
+        let policy = &self.generation.policy;
+        let place = test.at.and_then(|at| policy.scheduled_at(at));
+        let holds = place.map_or(NO_SCHEDULE, |place| &*policy.schedules[place].name);
+        (expected != holds).then(|| format!("expected the schedule `{expected}`, got `{holds}`"))
     }
 
     fn decision_complaint(&mut self, test: &PolicyTest, class: ClassId, value: f32) -> Option<String> {

@@ -11,6 +11,9 @@ use plimsoll_core::policy::ClassId;
 
 use crate::classify::session::Stage;
 
+/// What a test calls it if no schedule holds.
+pub const NO_SCHEDULE: &str = "none";
+
 /// A request, and what the policy should make of it. What is `None` is not looked at.
 #[derive(Clone, Debug)]
 pub struct PolicyTest {
@@ -36,6 +39,8 @@ pub struct PolicyTest {
     pub value: Option<RangeInclusive<f32>>,
     /// The pool it should go to; `default` is the default one.
     pub pool: Option<String>,
+    /// The schedule that should hold when it comes; `none` is none of them.
+    pub schedule: Option<String>,
     /// What should become of it under the load.
     pub decision: Option<Expected>,
 }

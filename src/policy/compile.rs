@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy, Share};
 
-use super::cases::PolicyTest;
+use super::cases::{NO_SCHEDULE, PolicyTest};
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
 use super::file::{self, ModelEntry, PolicyFile, RollbackEntry};
@@ -66,9 +66,11 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
     let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
         (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &model, &names)).unzip();
     let carry = carried(&carry, &names);
+    let schedule_names: Vec<&str> = schedules.iter().map(|entry| entry.name).chain([NO_SCHEDULE]).collect();
     let schedules: Vec<_> = schedules.iter().filter_map(|entry| changed(entry, &classes, &names)).collect();
     let rollback = rollback_rules(rollback, &classes, &names);
-    let tests: Vec<PolicyTest> = tests.into_iter().map(|entry| test(entry, &names)).collect();
+    let tests: Vec<PolicyTest> =
+        tests.into_iter().map(|entry| test(entry, &names, &schedule_names)).collect();
     if mistakes.has_errors() {
         return None;
     }
@@ -298,7 +300,7 @@ fn route<'n>(
     Some((route, RoutePlace { field, paths: path_fields, model: model.map(|model| model.field) }))
 }
 
-fn test(entry: TestEntry<'_>, names: &[&str]) -> PolicyTest {
+fn test(entry: TestEntry<'_>, names: &[&str], schedules: &[&str]) -> PolicyTest {
     let class_of = |named: &Named<'_>| class_named(named, names);
     let load = match &entry.load {
         None => Vec::new(),
@@ -322,8 +324,16 @@ fn test(entry: TestEntry<'_>, names: &[&str]) -> PolicyTest {
         class_by: entry.expect.class_by,
         value: entry.expect.value,
         pool: entry.expect.pool,
+        schedule: entry.expect.schedule.and_then(|named| schedule_named(&named, schedules)),
         decision: entry.expect.decision,
     }
+}
+
+fn schedule_named(Named { field, name }: &Named<'_>, schedules: &[&str]) -> Option<String> {
+    if !schedules.contains(name) {
+        field.report(Mistake::unknown("schedule", name, schedules.iter().copied()));
+    }
+    Some((*name).to_owned())
 }
 
 fn carried(carry: &[(Stage, Named<'_>)], names: &[&str]) -> [Option<ClassId>; 4] {

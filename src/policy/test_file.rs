@@ -37,6 +37,7 @@ pub(super) struct ExpectEntry<'n> {
     pub(super) class_by: Option<ClassBy>,
     pub(super) value: Option<RangeInclusive<f32>>,
     pub(super) pool: Option<String>,
+    pub(super) schedule: Option<Named<'n>>,
     pub(super) decision: Option<Expected>,
 }
 
@@ -57,9 +58,11 @@ const VALUES: Kind<RangeInclusive<f32>> =
 /// The address of a client. What the pattern lets through that is none, the reader tells.
 const ADDRESS: Kind<IpAddr> = Kind { pattern: "^[0-9a-fA-F.:]+$", read: address };
 
-/// A moment with its offset. What the pattern lets through that is none, the reader tells.
-const MOMENT: Kind<Duration> =
-    Kind { pattern: "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+)$", read: moment };
+/// A moment with its offset or its zone. What the pattern lets through that is none, the reader tells.
+const MOMENT: Kind<Duration> = Kind {
+    pattern: r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+(Z|[+-][0-9:]+|([+-][0-9:]+)?\[[A-Za-z0-9_+/-]+\])$",
+    read: moment,
+};
 
 /// Reads a test.
 pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
@@ -73,10 +76,17 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let operation = test.get("graphql").and_then(|field| field.text()).map(str::to_owned);
     let stages = Stage::ALL.map(|stage| (stage.name(), stage));
     let stage = test.get("session").and_then(|field| field.choice(&stages)).unwrap_or_default();
-    let at = test.get("at").and_then(|field| field.read_as(&MOMENT));
+    let at = test.get("at");
     let load = test.get("load");
     let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| field.section());
     let expect = expect.map(|section| expected(section, load.is_some()));
+    if let Some(schedule) =
+        expect.as_ref().and_then(|expect| expect.schedule.as_ref()).filter(|_| at.is_none())
+    {
+        let mistake = Mistake::new("which schedule holds depends on the time, and the test states none");
+        schedule.field.report(mistake.hint("add `at: 2026-11-27T10:30:00+01:00` to the test"));
+    }
+    let at = at.and_then(|field| field.read_as(&MOMENT));
     let load = load.and_then(|field| load_entry(&field));
     test.close();
     Some(TestEntry { field, request: request?, client, operation, stage, at, load, expect: expect? })
@@ -89,6 +99,7 @@ fn expected(expect: Section<'_>, has_load: bool) -> ExpectEntry<'_> {
         class_by: expect.get("class_by").and_then(|field| field.choice(&DECIDERS)),
         value: expect.get("value").and_then(|field| field.read_as(&VALUES)),
         pool: expect.get("pool").and_then(|field| field.text()).map(str::to_owned),
+        schedule: expect.get("schedule").and_then(Field::named),
         decision: decision.as_ref().and_then(|field| field.choice(&DECISIONS)),
     };
     if let Some(field) = decision.filter(|_| !has_load) {
@@ -143,10 +154,18 @@ fn address(text: &str) -> Result<IpAddr, Mistake> {
 }
 
 fn moment(text: &str) -> Result<Duration, Mistake> {
-    let moment = text.parse::<jiff::Timestamp>().ok();
+    // With a zone in brackets the two must agree; a timestamp would take the offset alone.
+    let moment = if text.ends_with(']') {
+        text.parse::<jiff::Zoned>().ok().map(|zoned| zoned.timestamp())
+    } else {
+        text.parse::<jiff::Timestamp>().ok()
+    };
     moment.and_then(|moment| moment.as_duration().try_into().ok()).ok_or_else(|| {
         let mistake = Mistake::new(format!("`{text}` is not a moment"));
-        mistake.hint("with its offset from UTC, like 2026-11-27T10:30:00+01:00, and since 1970")
+        mistake.hint(
+            "with its offset or its zone, like 2026-11-27T10:30:00+01:00 or \
+             \"2026-11-27T10:30:00[Europe/Berlin]\", and since 1970",
+        )
     })
 }
 

@@ -249,8 +249,36 @@ fn a_test_may_say_when_it_comes() {
         test("at: 2026-11-27T12:00:00+01:00, ", "shed"),
     ]);
     assert!(text(&output.stdout).contains("4 of 4 tests hold"), "{output:?}");
+    let at_noon = "at: \"2026-11-27T12:00:00[Europe/Berlin]\", ";
+    let in_sale = "at: \"2026-11-27T11:59:59+01:00[Europe/Berlin]\", ";
+    let output = policy_test(&[test(at_noon, "shed"), test(in_sale, "admit")]);
+    assert!(text(&output.stdout).contains("2 of 2 tests hold"), "{output:?}");
+    let output = policy_test(&[test("at: \"2026-11-27T10:30:00+05:00[Europe/Berlin]\", ", "admit")]);
+    assert!(text(&output.stderr).contains("is not a moment"), "{output:?}");
     let output = policy_test(&[test("at: 2026-11-27T10:30:00, ", "admit")]);
     assert!(text(&output.stderr).contains("is not a moment"), "{output:?}");
+}
+
+#[test]
+fn a_test_may_say_which_schedule_holds() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy_test = |at: &str, schedule: &str| {
+        let policy = format!(
+            "{POLICY}schedules:\n  \
+             sale: {{ zone: Europe/Berlin, from: 10:00, to: 12:00, classes: {{ beacon: {{ floor: 60% }} }} }}\n\
+             tests: [{{ request: GET /, {at}expect: {{ schedule: {schedule} }} }}]\n"
+        );
+        fs::write(directory.path().join("shop.yaml"), policy).unwrap();
+        plimsoll(directory.path(), &["policy", "test", "shop.yaml"])
+    };
+    assert!(policy_test("at: 2026-11-27T10:00:00+01:00, ", "sale").status.success());
+    assert!(policy_test("at: 2026-11-27T12:00:00+01:00, ", "none").status.success());
+    let wrong = text(&policy_test("at: 2026-11-27T09:59:59+01:00, ", "sale").stderr);
+    assert!(wrong.contains("expected the schedule `sale`, got `none`"), "{wrong}");
+    let unknown = text(&policy_test("at: 2026-11-27T10:00:00+01:00, ", "sle").stderr);
+    assert!(unknown.contains("unknown schedule `sle`") && unknown.contains("`sale`"), "{unknown}");
+    let timeless = text(&policy_test("", "sale").stderr);
+    assert!(timeless.contains("which schedule holds depends on the time"), "{timeless}");
 }
 
 #[cfg(unix)]
