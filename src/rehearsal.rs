@@ -3,27 +3,24 @@
 //!
 //! Judged in the log's own time, so that sessions move through the funnel as they did. Decided in
 //! compressed time: the log is played so fast that on average it offers the shop a stated multiple
-//! of its capacity, with the order and the bursts it had. A log holds no cookies and no bodies, so
-//! a session is a client with its browser, and no GraphQL operation is known but those in a query.
+//! of its capacity, with the order and the bursts it had.
+//!
+//! Which routes a log reaches is told without deciding anything ([`reach`]).
 
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::net::{IpAddr, Ipv6Addr};
+pub mod reach;
+mod walk;
+
 use std::time::Duration;
 
-use http::Request;
-use http::header::{HeaderValue, REFERER, USER_AGENT};
 use plimsoll_core::policy::ClassId;
 use plimsoll_core::standing::Value;
 use plimsoll_core::time::Time;
 
 use crate::access_log::Entry;
-use crate::classify::entry::entry as funnel_entry;
-use crate::classify::head::Head;
-use crate::classify::sessions::SessionTable;
-use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
 use crate::forecast::{Ask, Fate, Shop, capacity};
 use crate::generation::{ClassBy, Generation};
+use crate::rehearsal::walk::{Step, walk};
 
 /// What a policy made of one request of a log.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,67 +38,24 @@ pub struct Rehearsed {
 /// Plays `entries`, which are in order of time, at `load` times the capacity of the shop.
 pub fn rehearse(generation: &Generation, entries: &[Entry], load: f64) -> Vec<Rehearsed> {
     let clock = Clock::start();
-    let first = entries.first().map_or(0, |entry| entry.second);
-    let sessions = SessionTable::new(generation.policy.sessions.sessions_max);
-    let judge = |entry: &Entry| {
-        let now = Duration::from_secs(entry.second.abs_diff(first));
-        judge(generation, &sessions, entry, Time::ZERO.after(now), &clock)
-    };
-    let judged: Vec<_> = entries.iter().map(judge).collect();
+    let mut judged = Vec::with_capacity(entries.len());
+    walk(generation, entries, &clock, |step| {
+        let Step { judgement, .. } = step;
+        let value = generation.value(judgement.class, &step.view, hour_and_weekday(step.wall), &clock);
+        let rehearsed = Rehearsed {
+            class: judgement.class,
+            class_by: judgement.class_by,
+            route: judgement.route.map(|route| route.defined_at.clone()),
+            fate: Fate::Served,
+        };
+        judged.push((rehearsed, Ask { class: judgement.class, value: Value::new(value) }));
+    });
     let mut shop = Shop::new(&generation.policy.core);
     for (at, (_, ask)) in arrivals(entries, load).zip(&judged) {
         shop.arrive(at, *ask);
     }
     let fates = shop.close();
     judged.into_iter().zip(fates).map(|((rehearsed, _), fate)| Rehearsed { fate, ..rehearsed }).collect()
-}
-
-fn judge(
-    generation: &Generation,
-    sessions: &SessionTable,
-    entry: &Entry,
-    now: Time,
-    clock: &Clock,
-) -> (Rehearsed, Ask) {
-    let policy = &generation.policy;
-    let (parts, ()) = request(entry).into_parts();
-    // A name in the place of an address is in no network.
-    let head = Head::of(&parts).sent_by(entry.client.parse::<IpAddr>().ok());
-    let session = sessions.identify(&head, &policy.sessions.cookies, address(&entry.client));
-    let view = sessions.view(&session, now).view;
-    let (key, operation) = (path::key(head.path()), graphql::operation_in_query(&head));
-    let judgement = generation.judge(&head, &key, operation.as_deref(), view.stage, clock);
-    sessions.record(&session, policy.settings(judgement.own_class).visit, funnel_entry(&head), now);
-    // In UTC: a log does not say where its shop is.
-    let wall = Duration::from_secs(u64::try_from(entry.second).unwrap_or_default());
-    let value = generation.value(judgement.class, &view, hour_and_weekday(wall), clock);
-    let rehearsed = Rehearsed {
-        class: judgement.class,
-        class_by: judgement.class_by,
-        route: judgement.route.map(|route| route.defined_at.clone()),
-        fate: Fate::Served,
-    };
-    (rehearsed, Ask { class: judgement.class, value: Value::new(value) })
-}
-
-fn request(entry: &Entry) -> Request<()> {
-    let mut request = Request::builder().method(entry.method.clone()).uri(entry.target.as_str());
-    for (name, value) in [(REFERER, &entry.referer), (USER_AGENT, &entry.user_agent)] {
-        // What was logged of a header may not be a valid one: browsers send many things.
-        if let Some(value) = value.as_ref().and_then(|text| HeaderValue::from_str(text).ok()) {
-            request = request.header(name, value);
-        }
-    }
-    request.body(()).expect("the parts of a log entry are valid")
-}
-
-/// The client's address, or one that stands for its name.
-fn address(client: &str) -> IpAddr {
-    client.parse().unwrap_or_else(|_| {
-        let hasher = BuildHasherDefault::<DefaultHasher>::default();
-        // The upper half is the network: it is what sessions are told apart by.
-        IpAddr::V6(Ipv6Addr::from(u128::from(hasher.hash_one(client)) << 64))
-    })
 }
 
 /// When each entry arrives at the shop: those of one second are spread over it, then time is

@@ -165,6 +165,58 @@ fn warnings_fail_a_check_only_if_it_is_strict() {
     assert!(check(&["--strict"], "version: 1\nclasses: { checkout: {} }\n").status.success());
 }
 
+/// A policy whose routes are met, or not, by the requests of the log below.
+const ROUTES: &str = "version: 1
+classes: { cart: { visit: cart }, browse: {} }
+routes:
+  - { path: /cart, class: cart }
+  - { path: /never, class: browse }
+  - { path: /shop, when: 'request.query.step == \"pya\"', class: cart }
+  - { path: /shop, when: 'session.stage == \"cart\"', class: cart }
+  - { path: /app, headers: { x-app: ios }, class: browse }
+  - { path: /app, when: '\"loyalty\" in request.cookies', class: cart }
+  - { path: /cart, methods: [GET], class: browse }
+";
+
+/// A shopper who fills a cart and goes on to look at things, and a line that is no request.
+const LOG: &str = "c1 - - [30/Apr/2017:04:28:11 +0000] \"GET /shop?step=pay HTTP/1.1\" 200 1
+c1 - - [30/Apr/2017:04:28:12 +0000] \"POST /cart HTTP/1.1\" 200 1
+c1 - - [30/Apr/2017:04:28:13 +0000] \"GET /shop HTTP/1.1\" 200 1
+junk
+";
+
+#[test]
+fn a_corpus_tells_which_routes_and_conditions_no_request_meets() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("access.log");
+    std::fs::write(&log, LOG).unwrap();
+    let log = log.to_str().unwrap();
+    let output = check(&["--format", "json", "--corpus", log], ROUTES);
+    assert!(output.status.success(), "{output:?}");
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let warnings = told["diagnostics"].as_array().unwrap().iter();
+    let warnings: Vec<_> =
+        warnings.map(|one| (one["line"].as_u64().unwrap(), one["rule"].as_str().unwrap())).collect();
+    // What logs do not tell, as headers and cookies, is not held against a route; nor is one told of twice.
+    assert_eq!(warnings, [(5, "unreached-route"), (6, "never-true"), (10, "unreachable-route")]);
+    let corpus = &told["files"][0]["corpus"];
+    assert_eq!((&corpus["requests"], &corpus["bad_lines"]), (&Value::from(3), &Value::from(1)));
+    assert_eq!((&corpus["routes_reached"], &corpus["routes_untold"]), (&Value::from(2), &Value::from(2)));
+
+    let output = check(&["--corpus", log], ROUTES);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("3 requests (1 more lines are none) reach 2 routes; 2 ask for what"), "{told}");
+    assert_eq!(check(&["--strict", "--corpus", log], ROUTES).status.code(), Some(1));
+    assert_eq!(check(&["--corpus", "/nowhere/at/all.log"], ROUTES).status.code(), Some(1));
+}
+
+#[test]
+fn without_a_corpus_nothing_is_said_of_one() {
+    let output = check(&["--format", "json"], ROUTES);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["warnings"], &told["files"][0]["corpus"]), (&Value::from(1), &Value::Null));
+}
+
 #[test]
 fn programs_get_the_same_mistakes_as_json_and_as_sarif() {
     let wrong = "version: 1\nclasses:\n  checkout: { patience: 10 }\n";

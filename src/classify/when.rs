@@ -82,6 +82,8 @@ static FUNCTIONS_OF_CEL: LazyLock<Arc<Env>> = LazyLock::new(|| {
 pub struct When {
     source: Box<str>,
     form: Form,
+    /// The fields of `request` that it asks for.
+    fields: Vec<&'static str>,
 }
 
 #[derive(Debug)]
@@ -141,9 +143,11 @@ impl When {
             Ok(_) => return Err(WhenError::NotABoolean),
             Err(error) => return Err(WhenError::Meaningless(error.to_string())),
         }
+        let mut fields = Vec::new();
+        note_fields(program.expression(), &mut fields);
         let plain = Plain::of(program.expression());
         let form = plain.map_or_else(|| Form::Interpreted(program), Form::Plain);
-        Ok(When { source: source.into(), form })
+        Ok(When { source: source.into(), form, fields })
     }
 
     /// Whether it holds for a request.
@@ -152,6 +156,11 @@ impl When {
             Form::Plain(plain) => plain.truth(facts) == Some(true),
             Form::Interpreted(program) => matches!(evaluate(program, facts), Ok(Value::Bool(true))),
         }
+    }
+
+    /// Whether it asks a request for nothing but these fields.
+    pub fn asks_only_for(&self, fields: &[&str]) -> bool {
+        self.fields.iter().all(|field| fields.contains(field))
     }
 
     /// The expression as it was written.
@@ -206,6 +215,25 @@ fn check(node: &IdedExpr, nodes: &mut usize) -> Result<(), WhenError> {
         Expr::Comprehension(_) => Err(WhenError::Unbounded("a loop".into())),
         Expr::Map(_) | Expr::Struct(_) => Err(WhenError::Unbounded("an object of one's own".into())),
         Expr::Unspecified => Err(WhenError::Syntax("nothing is said".into())),
+    }
+}
+
+/// Notes the fields of `request` that an expression asks for: all of them where it is about the object as such.
+fn note_fields(node: &IdedExpr, fields: &mut Vec<&'static str>) {
+    match &node.expr {
+        Expr::Ident(name) if name == "request" => fields.extend(REQUEST_FIELDS),
+        Expr::Select(select) => match &select.operand.expr {
+            Expr::Ident(object) if object == "request" => {
+                fields.extend(REQUEST_FIELDS.into_iter().find(|field| *field == select.field));
+            }
+            _ => note_fields(&select.operand, fields),
+        },
+        Expr::List(list) => list.elements.iter().for_each(|element| note_fields(element, fields)),
+        Expr::Call(call) => {
+            let parts = call.target.iter().map(|target| &**target).chain(&call.args);
+            parts.for_each(|part| note_fields(part, fields));
+        }
+        _ => {}
     }
 }
 
@@ -283,6 +311,16 @@ mod tests {
         assert!(told("request.address.within(request.query.net)").contains("takes one network"));
         assert!(told("request.path").contains("neither true nor false"));
         assert!(told("request.path + 1 == 'x'").contains("cannot be evaluated"));
+    }
+
+    #[test]
+    fn the_fields_that_are_asked_for_are_known() {
+        let asks_only_for = |source: &str, fields: &[&str]| When::new(source).unwrap().asks_only_for(fields);
+        assert!(asks_only_for("session.stage == 'cart'", &[]));
+        assert!(asks_only_for("request.query.path == 'x' || has(request.query.a)", &["query"]));
+        assert!(!asks_only_for("request.method == 'GET' && 'a' in request.cookies", &["method"]));
+        assert!(!asks_only_for("request.path in ['/', request.host]", &["path"]));
+        assert!(!asks_only_for("size(request) == 7", &["method", "path", "query"]));
     }
 
     #[test]

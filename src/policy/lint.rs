@@ -39,8 +39,8 @@ const UNUSED_CLASS: Rule = Rule { name: "unused-class", means: "No request ever 
 const VOID_VALUE: Rule = Rule { name: "void-value", means: "Another value makes this one meaningless." };
 
 /// A condition that nothing known meets.
-const NEVER_TRUE: Rule =
-    Rule { name: "never-true", means: "The condition holds for no request of the policy's tests." };
+pub(super) const NEVER_TRUE: Rule =
+    Rule { name: "never-true", means: "The condition holds for no request of the policy's tests or corpus." };
 
 /// Words of paths, queries and operations by which shops and payment providers name a payment.
 const PAYMENT_WORDS: [&str; 12] = [

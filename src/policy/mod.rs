@@ -22,6 +22,7 @@ mod lint;
 pub mod schema;
 pub mod compiled;
 pub mod compile;
+pub mod corpus;
 pub mod watch;
 
 use std::path::Path;

@@ -22,6 +22,7 @@ fn file(file: &Checked) -> Value {
         "ok": file.policy.is_some(),
         "classes": file.policy.as_ref().map(|policy| policy.classes.len()),
         "routes": file.policy.as_ref().map(|policy| policy.routes.routes().len()),
+        "corpus": file.coverage,
     })
 }
 

@@ -6,10 +6,13 @@
 mod text;
 mod json;
 mod sarif;
+mod corpus;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use crate::access_log::AccessLog;
+use crate::cli::check::corpus::Coverage;
 use crate::policy;
 use crate::policy::compiled::CompiledPolicy;
 use crate::yaml::diagnostic::{Diagnostic, Diagnostics, Severity};
@@ -23,6 +26,9 @@ pub struct Arguments {
     /// How to tell what was found: text for people, json for scripts, sarif for code scanning
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// An access log, plain or gzip: warn of routes and conditions that none of its requests meets
+    #[arg(long, value_name = "ACCESS_LOG")]
+    corpus: Option<PathBuf>,
     /// Take warnings for errors
     #[arg(long)]
     strict: bool,
@@ -41,14 +47,18 @@ struct Checked {
     /// The policy, unless it has an error.
     policy: Option<CompiledPolicy>,
     found: Vec<Diagnostic>,
+    /// What a log says of it, if one was given.
+    coverage: Option<Coverage>,
 }
 
 /// Checks each file; exit code 1 if one has a mistake.
 ///
 /// # Errors
-/// None; mistakes are printed.
+/// A log or a model that cannot be used; mistakes are printed.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let checked: Vec<Checked> = arguments.files.iter().map(|path| check(path)).collect();
+    let log = arguments.corpus.as_deref().map(AccessLog::read).transpose()?;
+    let checked = arguments.files.iter().map(|path| check(path, log.as_ref()));
+    let checked = checked.collect::<anyhow::Result<Vec<Checked>>>()?;
     match arguments.format {
         Format::Text => text::print(&checked),
         Format::Json => println!("{:#}", json::report(&checked)),
@@ -59,12 +69,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn check(path: &Path) -> Checked {
+fn check(path: &Path, log: Option<&AccessLog>) -> anyhow::Result<Checked> {
     let name = path.display().to_string();
-    match policy::check(path) {
-        Ok(policy) => Checked { name, found: policy.warnings.0.clone(), policy: Some(policy) },
-        Err(Diagnostics(found)) => Checked { name, policy: None, found },
-    }
+    let policy = match policy::check(path) {
+        Ok(policy) => policy,
+        Err(Diagnostics(found)) => return Ok(Checked { name, policy: None, found, coverage: None }),
+    };
+    let mut found = policy.warnings.0.clone();
+    let coverage = log.map(|log| corpus::check(&policy, log, &mut found)).transpose()?;
+    Ok(Checked { name, policy: Some(policy), found, coverage })
 }
 
 fn count(file: &Checked, severity: Severity) -> usize {

@@ -3,6 +3,7 @@
 //! The first line of each is `file:line:column: error: ...`, which editors and terminals make a
 //! link of.
 
+use super::corpus::Coverage;
 use super::{Checked, count};
 use crate::yaml::diagnostic::{Diagnostic, Severity};
 
@@ -22,7 +23,19 @@ pub(super) fn print(checked: &[Checked]) {
             ),
             (None, _) => eprintln!("{}: {}", file.name, counted(count(file, Severity::Error), "error")),
         }
+        if let Some(coverage) = &file.coverage {
+            println!("{}", reached(coverage));
+        }
     }
+}
+
+fn reached(coverage: &Coverage) -> String {
+    let Coverage { requests, bad_lines, routes_reached, routes_untold } = coverage;
+    format!(
+        "  {requests} requests ({bad_lines} more lines are none) reach {}; {} for what a log does not tell",
+        counted(*routes_reached, "route"),
+        if *routes_untold == 1 { "1 asks".to_owned() } else { format!("{routes_untold} ask") },
+    )
 }
 
 fn counted(count: usize, what: &str) -> String {

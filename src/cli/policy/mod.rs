@@ -50,7 +50,7 @@ pub fn run(command: &Command) -> anyhow::Result<ExitCode> {
 }
 
 /// The generation of `policy` with the bundle in `model`, or else its own.
-fn generation(policy: CompiledPolicy, model: Option<&Path>) -> anyhow::Result<Generation> {
+pub(super) fn generation(policy: CompiledPolicy, model: Option<&Path>) -> anyhow::Result<Generation> {
     let config = Config { model: model.map(PathBuf::from), ..Config::default() };
     let model = load_model(&policy, &config)?;
     Ok(Generation::new(1, policy, Some(model)))
