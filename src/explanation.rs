@@ -103,7 +103,7 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
     let stated = circumstances.operation.map(Cow::Borrowed);
     let operation = stated.or_else(|| graphql::operation_in_query(head));
     let session = SessionView::usual(circumstances.stage);
-    let judgement = generation.judge(head, &key, operation.as_deref(), session.stage, &clock);
+    let judgement = generation.judge(head, &key, operation.as_deref(), session, &clock);
     let class = generation.policy.core.class(judgement.class);
     let time = hour_and_weekday(Clock::wall());
     let value = generation.value(judgement.class, &session, time, &clock);

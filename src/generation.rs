@@ -20,7 +20,7 @@ use crate::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_s
 use crate::classify::head::Head;
 use crate::classify::leeway::Leeway;
 use crate::classify::routes::Route;
-use crate::classify::session::{SessionView, Stage};
+use crate::classify::session::SessionView;
 use crate::clock::Clock;
 use crate::model::{Guess, ModelClass, Scorer, Status};
 pub use crate::policy::cases::ClassBy;
@@ -143,16 +143,17 @@ impl Generation {
         self.model.as_ref().is_some_and(|model| model.status() == Status::Ready)
     }
 
-    /// What `head` is, given its path's key, its GraphQL operation and the stage of its session.
+    /// What `head` is, given its path's key, its GraphQL operation and its session, or how far that has come.
     pub fn judge(
         &self,
         head: &Head<'_>,
         key: &str,
         operation: Option<&str>,
-        stage: Stage,
+        session: impl Into<SessionView>,
         clock: &Clock,
     ) -> Judgement<'_> {
-        let route = self.policy.routes.find_at(head, key, operation, stage);
+        let session = session.into();
+        let route = self.policy.routes.find_at(head, key, operation, session);
         let stated = match route {
             Some(route) => (route.class, ClassBy::Route),
             None => (self.policy.model.fallback, ClassBy::Fallback),
@@ -161,7 +162,7 @@ impl Generation {
         let guess = leeway.and_then(|_| self.guess(head, key, operation, clock));
         let moved = leeway.zip(guess).and_then(|(leeway, guess)| self.moved(leeway, guess));
         let (own_class, class_by) = moved.map_or(stated, |class| (class, ClassBy::Model));
-        let class = self.policy.carried(own_class, stage);
+        let class = self.policy.carried(own_class, session.stage);
         Judgement { class, own_class, class_by, route, guess }
     }
 

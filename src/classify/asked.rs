@@ -13,7 +13,7 @@ use super::glob::{Glob, Segments};
 use super::head::Head;
 use super::preflight::Preflight;
 use super::query::Pairs;
-use super::session::Stage;
+use super::session::SessionView;
 use super::when::facts::Facts;
 
 /// What is known of the GraphQL operation of a request.
@@ -47,17 +47,17 @@ impl<'a> Asked<'a> {
             distinct_segments: OnceCell::new(),
             host: OnceCell::new(),
             operation: Operation::Unknown,
-            facts: Facts::of(*head, method, key, Stage::Arrived),
+            facts: Facts::of(*head, method, key, SessionView::default()),
         }
     }
 
-    /// The same, at this stage and with this operation, if any. A preflight has no body: the operation behind it
+    /// The same, of this session and with this operation, if any. A preflight has no body: the operation behind it
     /// may be any.
-    pub(super) fn knowing(mut self, operation: Option<&'a str>, stage: Stage) -> Asked<'a> {
+    pub(super) fn knowing(mut self, operation: Option<&'a str>, session: SessionView) -> Asked<'a> {
         if !self.is_preflight() {
             self.operation = Operation::Known(operation);
         }
-        self.facts = self.facts.at(stage);
+        self.facts = self.facts.of_session(session);
         self
     }
 

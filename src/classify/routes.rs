@@ -20,7 +20,7 @@ use super::glob::{Case, Glob, PathGlob};
 use super::head::Head;
 use super::leeway::Leeway;
 use super::route_index::{Mark, RouteIndex};
-use super::session::Stage;
+use super::session::SessionView;
 use super::when::When;
 
 /// What a request must be for a route to take it. An empty list demands nothing.
@@ -116,21 +116,21 @@ impl RouteTable {
         &self.routes
     }
 
-    /// The first route that takes this request of a session at `stage`, whose path has this key and
-    /// whose body or query names this GraphQL operation.
+    /// The first route that takes this request of this session, or of one at this stage, whose path has this key
+    /// and whose body or query names this GraphQL operation.
     pub fn find_at(
         &self,
         head: &Head<'_>,
         key: &str,
         operation: Option<&str>,
-        stage: Stage,
+        session: impl Into<SessionView>,
     ) -> Option<&Route> {
-        self.first(&Asked::new(head, key).knowing(operation, stage))
+        self.first(&Asked::new(head, key).knowing(operation, session.into()))
     }
 
     /// [`find_at`](RouteTable::find_at) the start of a session.
     pub fn find(&self, head: &Head<'_>, key: &str, operation: Option<&str>) -> Option<&Route> {
-        self.find_at(head, key, operation, Stage::Arrived)
+        self.find_at(head, key, operation, SessionView::default())
     }
 
     /// Whether the route of this request depends on its GraphQL operation, so that
@@ -226,6 +226,7 @@ mod tests {
     use proptest::sample::select;
 
     use super::super::path;
+    use super::super::session::Stage;
     use super::*;
 
     const HOSTS: [&str; 4] = ["shop.test", "Www.shop.test", "*.shop.test", "b2b.test"];
@@ -291,7 +292,7 @@ mod tests {
             for request in &requests {
                 let head = Head::of_request(request);
                 let key = path::key(head.path());
-                let asked = Asked::new(&head, &key).knowing(None, Stage::Browsing);
+                let asked = Asked::new(&head, &key).knowing(None, Stage::Browsing.into());
                 let found = table.find_at(&head, &key, None, Stage::Browsing).map(|route| route.place);
                 prop_assert_eq!(found, first_of_all(table.routes(), &asked), "{} {}", request.method(), request.uri());
             }

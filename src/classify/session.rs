@@ -89,6 +89,19 @@ pub enum Entry {
     Campaign = 4,
 }
 
+impl Entry {
+    /// The name in policies.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Entry::Direct => "direct",
+            Entry::Search => "search",
+            Entry::Social => "social",
+            Entry::Referral => "referral",
+            Entry::Campaign => "campaign",
+        }
+    }
+}
+
 /// What the table knows of one session at one request, the request itself not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -139,6 +152,13 @@ impl SessionView {
             admitted: true,
             ..SessionView::default()
         }
+    }
+}
+
+/// Where only the stage is stated.
+impl From<Stage> for SessionView {
+    fn from(stage: Stage) -> SessionView {
+        SessionView::usual(stage)
     }
 }
 

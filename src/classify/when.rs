@@ -7,9 +7,12 @@
 //!   where it is known; `request.address.within("10.0.0.0/8")` asks for a network), `query`
 //!   (decoded, the first of each key), `headers` (names in lower case, the first of each, but no
 //!   cookies), `cookies` (a list of their names: what is in them is nobody's business);
-//! - `session`: `stage`, which is `none`, `browsing`, `cart` or `checkout`.
+//! - `session`, as it was before the request: `stage` (`none`, `browsing`, `cart` or `checkout`), `entry` (where it
+//!   came from: `direct`, `search`, `social`, `referral` or `campaign`), `returning` (whether it brought its cookie
+//!   along), and whole numbers: `requests`, `views`, `searches`, `carts` and `checkouts` so far, `age_s` since the
+//!   first request and `idle_s` since the last. A visit ends after half an hour; then all begins anew.
 //!
-//! What only compares texts is answered without the interpreter (see `plain`), and of the
+//! What only compares texts, or such a number with one that is stated, is answered without the interpreter (see `plain`), and of the
 //! objects only those parts are made that an expression asks for.
 //!
 //! What cannot be evaluated does not hold: `request.query.step == "pay"` is false without a `step`.
@@ -17,6 +20,7 @@
 //! An expression costs at most [`NODES_MAX`] steps, each linear in the request's head: there are
 //! no loops, no regular expressions and no functions of one's own.
 
+mod counts;
 pub mod facts;
 mod plain;
 
@@ -30,7 +34,7 @@ use http::Method;
 use ipnet::IpNet;
 
 use super::head::Head;
-use super::session::Stage;
+use super::session::SessionView;
 use facts::{Facts, REQUEST_FIELDS, SESSION_FIELDS};
 use plain::Plain;
 
@@ -179,7 +183,7 @@ fn evaluate(program: &Program, facts: &Facts<'_>) -> Result<Value, ExecutionErro
 /// What it says of a request with nothing in it, to try an expression on.
 fn example(program: &Program) -> Result<Value, ExecutionError> {
     let (parts, ()) = http::Request::new(()).into_parts();
-    evaluate(program, &Facts::of(Head::of(&parts), Method::GET, "/", Stage::Arrived))
+    evaluate(program, &Facts::of(Head::of(&parts), Method::GET, "/", SessionView::default()))
 }
 
 fn within(address: &CelString<'_>, network: &CelString<'_>) -> CelBool {
@@ -259,6 +263,7 @@ fn known(name: &str, all: &[&str]) -> Result<(), WhenError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::session::Stage;
     use super::*;
 
     fn holds(source: &str) -> bool {
@@ -286,7 +291,10 @@ mod tests {
             "size(request.query) == 2 ? true : false",
             "request.address == '192.0.2.7' && request.address.within('192.0.2.0/24')",
             "size(request.cookies) == 2 && !request.address.within('2001:db8::/32')",
-            "size(request) == 7 && size(session) == 1 && size(request.headers) == 2",
+            "size(request) == 7 && size(session) == 10 && size(request.headers) == 2",
+            "session.requests == 20 && session.views >= 5 && session.carts * 10 == session.requests",
+            "session.searches < 1 && session.checkouts == 0 && session.age_s > 200 && session.idle_s <= 10",
+            "!session.returning && session.entry == 'direct' && session['views'] == 5",
         ] {
             assert!(holds(source), "{source}");
         }
@@ -310,6 +318,10 @@ mod tests {
         assert!(told("request.address.within('ten')").contains("takes one network"));
         assert!(told("request.address.within(request.query.net)").contains("takes one network"));
         assert!(told("request.path").contains("neither true nor false"));
+        assert!(told("session.requests").contains("neither true nor false"));
+        assert!(
+            told("session.basket > 1").contains("`basket` is unknown; there are stage, entry, returning")
+        );
         assert!(told("request.path + 1 == 'x'").contains("cannot be evaluated"));
     }
 

@@ -195,7 +195,7 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let in_query = graphql::operation_in_query(&head).map(Cow::into_owned);
     let operation = in_query.or_else(|| graphql::operation_in_body(&in_body()?));
     let known = serving.sessions.view(&session_key, ctx.received);
-    let judgement = generation.judge(&head, &key, operation.as_deref(), known.view.stage, &serving.clock);
+    let judgement = generation.judge(&head, &key, operation.as_deref(), known.view, &serving.clock);
     serving.metrics.classified(judgement.class_by);
     ctx.judged = Some(Judged {
         class: judgement.class,

@@ -41,7 +41,7 @@ pub fn reach(generation: &Generation, entries: &[Entry]) -> Vec<Reach> {
         if let Some(route) = step.judgement.route {
             reached[route.place as usize].requests += 1;
         }
-        let facts = Facts::of(step.head, step.head.method.clone(), step.key, step.view.stage);
+        let facts = Facts::of(step.head, step.head.method.clone(), step.key, step.view);
         unmet.retain(|(_, when)| !when.holds(&facts));
     });
     for (place, _) in unmet {

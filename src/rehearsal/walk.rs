@@ -52,7 +52,7 @@ pub(super) fn walk<'g>(
         let session = sessions.identify(&head, &policy.sessions.cookies, address(&entry.client));
         let view = sessions.view(&session, now).view;
         let (key, operation) = (path::key(head.path()), graphql::operation_in_query(&head));
-        let judgement = generation.judge(&head, &key, operation.as_deref(), view.stage, clock);
+        let judgement = generation.judge(&head, &key, operation.as_deref(), view, clock);
         sessions.record(&session, policy.settings(judgement.own_class).visit, funnel_entry(&head), now);
         let wall = Duration::from_secs(u64::try_from(entry.second).unwrap_or_default());
         visit(&Step { head, key: &key, view, judgement, wall });

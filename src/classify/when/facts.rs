@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::OnceLock;
 
-use cel::common::types::{CelList, CelMap, CelMapKey, CelString};
+use cel::common::types::{CelBool, CelInt, CelList, CelMap, CelMapKey, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::context::VariableResolver;
 use http::Method;
@@ -16,20 +16,22 @@ use http::header::{COOKIE, HeaderName};
 use super::super::cookies;
 use super::super::head::Head;
 use super::super::query::Pairs;
-use super::super::session::Stage;
+use super::super::session::SessionView;
+use super::counts::Count;
 
 /// The fields of `request`.
 pub(super) const REQUEST_FIELDS: [&str; 7] =
     ["method", "path", "host", "address", "query", "headers", "cookies"];
 /// The fields of `session`.
-pub(super) const SESSION_FIELDS: [&str; 1] = ["stage"];
+pub(super) const SESSION_FIELDS: [&str; 10] =
+    ["stage", "entry", "returning", "requests", "views", "searches", "carts", "checkouts", "age_s", "idle_s"];
 
 /// What expressions see of one request.
 pub struct Facts<'a> {
     head: Head<'a>,
     method: Method,
     key: &'a str,
-    stage: Stage,
+    session: SessionView,
     address: OnceLock<Option<String>>,
     query: OnceLock<Pairs<'a>>,
     objects: Objects,
@@ -45,15 +47,15 @@ struct Objects {
 
 impl<'a> Facts<'a> {
     /// The facts of a request with this method (of a preflight: the one it announces), whose path
-    /// has this key and whose session is at this stage.
-    pub fn of(head: Head<'a>, method: Method, key: &'a str, stage: Stage) -> Facts<'a> {
-        let (address, query) = (OnceLock::new(), OnceLock::new());
-        Facts { head, method, key, stage, address, query, objects: Objects::default() }
+    /// has this key and which is of this session.
+    pub fn of(head: Head<'a>, method: Method, key: &'a str, session: impl Into<SessionView>) -> Facts<'a> {
+        let (address, query, session) = (OnceLock::new(), OnceLock::new(), session.into());
+        Facts { head, method, key, session, address, query, objects: Objects::default() }
     }
 
-    /// The same at another stage.
-    pub(in super::super) fn at(self, stage: Stage) -> Facts<'a> {
-        Facts { stage, ..self }
+    /// The same of another session.
+    pub(in super::super) fn of_session(self, session: SessionView) -> Facts<'a> {
+        Facts { session, ..self }
     }
 
     pub(in super::super) fn head(&self) -> &Head<'a> {
@@ -75,7 +77,8 @@ impl<'a> Facts<'a> {
             Name::Path => Some(self.key),
             Name::Host => Some(self.head.host()),
             Name::Address => self.address(),
-            Name::Stage => Some(self.stage.name()),
+            Name::Stage => Some(self.session.stage.name()),
+            Name::Entry => Some(self.session.entry.name()),
             Name::Query(key) => self.query().first(key.as_ref()),
             Name::Header(name) => self.header(name.as_ref()),
         }
@@ -89,6 +92,10 @@ impl<'a> Facts<'a> {
 
     pub(super) fn has_cookie(&self, name: &str) -> bool {
         cookies::names(self.head.headers).any(|sent| sent == name)
+    }
+
+    pub(super) fn session(&self) -> &SessionView {
+        &self.session
     }
 
     pub(super) fn client(&self) -> Option<IpAddr> {
@@ -116,7 +123,19 @@ impl<'a> Facts<'a> {
         })
     }
 
-    /// All of `request`, for an expression that is about the object as such.
+    /// All of `session`, for an expression that is about the object as such.
+    fn session_object(&self) -> CelMap<'static> {
+        let SessionView { stage, entry, returning, .. } = self.session;
+        let others: [(&str, Box<dyn Val>); 3] = [
+            ("stage", boxed_text(stage.name())),
+            ("entry", boxed_text(entry.name())),
+            ("returning", Box::new(CelBool::from(returning))),
+        ];
+        let numbers = Count::ALL.map(|(name, count)| (name, boxed_number(count.of(&self.session))));
+        object_of(others.into_iter().chain(numbers))
+    }
+
+    /// All of `request`, likewise.
     fn request_object(&self) -> CelMap<'static> {
         let text = |field| Some((field, boxed_text(self.text(&Name::<&str>::field(field)?)?)));
         let texts = REQUEST_FIELDS.into_iter().filter_map(text);
@@ -137,6 +156,7 @@ pub(super) enum Name<S> {
     Host,
     Address,
     Stage,
+    Entry,
     /// The first value of this key.
     Query(S),
     /// The first field of this name.
@@ -148,13 +168,11 @@ impl<'n> Name<&'n str> {
     fn of(name: &'n str) -> Option<Name<&'n str>> {
         // A further dot names a part of the entry, and a text has none.
         let entry_of = |object: &str| name.strip_prefix(object).filter(|entry| !entry.contains('.'));
-        let field = name.strip_prefix("request.").and_then(Name::field);
-        match name {
-            "session.stage" => Some(Name::Stage),
-            _ => field
-                .or_else(|| entry_of("request.query.").map(Name::Query))
-                .or_else(|| entry_of("request.headers.").map(Name::Header)),
-        }
+        let of_request = name.strip_prefix("request.").and_then(Name::field);
+        of_request
+            .or_else(|| name.strip_prefix("session.").and_then(Name::of_session))
+            .or_else(|| entry_of("request.query.").map(Name::Query))
+            .or_else(|| entry_of("request.headers.").map(Name::Header))
     }
 }
 
@@ -169,6 +187,15 @@ impl<S> Name<S> {
             _ => None,
         }
     }
+
+    /// The field of `session` that is a text.
+    pub(super) fn of_session(field: &str) -> Option<Name<S>> {
+        match field {
+            "stage" => Some(Name::Stage),
+            "entry" => Some(Name::Entry),
+            _ => None,
+        }
+    }
 }
 
 impl VariableResolver for Facts<'_> {
@@ -178,14 +205,23 @@ impl VariableResolver for Facts<'_> {
             "request.headers" => Some(CowVal::Borrowed(self.headers_object())),
             "request.cookies" => Some(CowVal::Borrowed(self.cookies_object())),
             "request" => Some(CowVal::owned(self.request_object())),
-            "session" => Some(CowVal::owned(object([("stage", self.stage.name())]))),
-            _ => Some(CowVal::owned(CelString::from(self.text(&Name::of(variable)?)?))),
+            "session" => Some(CowVal::owned(self.session_object())),
+            "session.returning" => Some(CowVal::owned(CelBool::from(self.session.returning))),
+            _ => {
+                let count = variable.strip_prefix("session.").and_then(Count::named);
+                let number = count.map(|count| CowVal::owned(CelInt::from(count.of(&self.session))));
+                number.or_else(|| Some(CowVal::owned(CelString::from(self.text(&Name::of(variable)?)?))))
+            }
         }
     }
 }
 
 fn boxed_text(text: &str) -> Box<dyn Val> {
     Box::new(CelString::from(text.to_owned()))
+}
+
+fn boxed_number(number: i64) -> Box<dyn Val> {
+    Box::new(CelInt::from(number))
 }
 
 fn object<'n>(entries: impl IntoIterator<Item = (&'n str, &'n str)>) -> CelMap<'static> {

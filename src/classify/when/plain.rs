@@ -1,4 +1,4 @@
-//! Expressions that the interpreter is not needed for: texts compared with texts that the
+//! Expressions that the interpreter is not needed for: texts and numbers compared with those that the
 //! expression states, and whatever `&&`, `||` and `!` make of that.
 //!
 //! Nearly all expressions of routes are such. What one costs is then what its comparisons
@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
 use ipnet::IpNet;
 
+use super::counts::{Count, Relation};
 use super::facts::{Facts, Name};
 
 /// A test of a request and its session.
@@ -25,6 +26,9 @@ pub(super) enum Plain {
     Has(Text),
     HasCookie(Box<str>),
     Compare(Text, Comparison),
+    Count(Count, Relation, i64),
+    /// Whether the session brought its cookie along.
+    Returning,
     Within(IpNet),
 }
 
@@ -45,12 +49,16 @@ impl Plain {
     pub(super) fn of(node: &IdedExpr) -> Option<Plain> {
         match &node.expr {
             Expr::Call(call) => Plain::of_call(call),
+            Expr::Select(_) if field_of_session(node) == Some("returning") => Some(Plain::Returning),
             Expr::Select(select) if select.test => entry(&select.operand, &select.field).map(Plain::Has),
             _ => None,
         }
     }
 
     fn of_call(call: &CallExpr) -> Option<Plain> {
+        if let Some(count) = Plain::of_count(call) {
+            return Some(count);
+        }
         let both = || Some(Box::new([Plain::of(&call.args[0])?, Plain::of(&call.args[1])?]));
         match (call.func_name.as_str(), &call.target, &call.args[..]) {
             ("_&&_", None, [_, _]) => both().map(Plain::All),
@@ -70,6 +78,13 @@ impl Plain {
             }
             _ => None,
         }
+    }
+
+    fn of_count(call: &CallExpr) -> Option<Plain> {
+        let relation = Relation::of(&call.func_name)?;
+        let ([one, other], None) = (&call.args[..], &call.target) else { return None };
+        let Expr::Literal(LiteralValue::Int(number)) = &other.expr else { return None };
+        Some(Plain::Count(field_of_session(one).and_then(Count::named)?, relation, *number.inner()))
     }
 
     fn of_in(item: &IdedExpr, container: &IdedExpr) -> Option<Plain> {
@@ -117,6 +132,8 @@ impl Plain {
             Plain::Has(text) => Some(facts.text(text).is_some()),
             Plain::HasCookie(name) => Some(facts.has_cookie(name)),
             Plain::Compare(text, comparison) => facts.text(text).map(|text| comparison.is_true_of(text)),
+            Plain::Count(count, relation, number) => Some(relation.holds(count.of(facts.session()), *number)),
+            Plain::Returning => Some(facts.session().returning),
             Plain::Within(network) => facts.client().map(|client: IpAddr| network.contains(&client)),
         }
     }
@@ -141,6 +158,13 @@ fn object(node: &IdedExpr) -> Option<&str> {
     (is_of_request && !select.test).then_some(&*select.field)
 }
 
+/// The field of `session` that `node` names.
+fn field_of_session(node: &IdedExpr) -> Option<&str> {
+    let Expr::Select(select) = &node.expr else { return None };
+    let is_of_session = matches!(&select.operand.expr, Expr::Ident(name) if name == "session");
+    (is_of_session && !select.test).then_some(&*select.field)
+}
+
 /// The entry of an object that `operand` names.
 fn entry(operand: &IdedExpr, name: &str) -> Option<Text> {
     match object(operand)? {
@@ -154,7 +178,7 @@ fn text(node: &IdedExpr) -> Option<Text> {
     match &node.expr {
         Expr::Select(select) if !select.test => match &select.operand.expr {
             Expr::Ident(object) if object == "request" => Name::field(&select.field),
-            Expr::Ident(object) if object == "session" && select.field == "stage" => Some(Name::Stage),
+            Expr::Ident(object) if object == "session" => Name::of_session(&select.field),
             _ => entry(&select.operand, &select.field),
         },
         Expr::Call(call) if call.func_name == "_[_]" => match &call.args[..] {
@@ -196,6 +220,7 @@ mod tests {
             "request.host",
             "request.address",
             "session.stage",
+            "session.entry",
             "request.query.a",
             "request.query['b']",
             "request.headers.cookie",
@@ -220,6 +245,13 @@ mod tests {
             "'x-a' in request.headers",
             "request.address.within('192.0.2.0/24')",
             "request.address.within('2001:db8::/32')",
+            "session.returning",
+            "session.requests > 19",
+            "session.views >= 5",
+            "session.carts == 2",
+            "session.searches != 0",
+            "session.age_s <= 299",
+            "session.idle_s < 10",
         ]);
         let leaf = prop_oneof![comparison, other.prop_map(str::to_owned)];
         leaf.prop_recursive(3, 8, 2, |inner| {
@@ -281,6 +313,9 @@ mod tests {
             "request['path'] == '/'",
             "request.path == '/' || size(request.cookies) > 1",
             "request.cookies.contains('a')",
+            "session.carts > session.views",
+            "session.carts > 1.5",
+            "1 < session.carts",
         ] {
             assert_eq!(Plain::of(Program::compile(source).unwrap().expression()), None, "{source}");
         }
