@@ -15,7 +15,6 @@ use plimsoll_core::standing::Value;
 use crate::classify::features::LocalTime;
 use crate::classify::head::Head;
 use crate::classify::path;
-use crate::classify::session::SessionView;
 use crate::clock::Clock;
 use crate::forecast::{Ask, share_served};
 use crate::generation::{Generation, Judgement};
@@ -98,7 +97,7 @@ impl<'g> Trial<'g> {
     fn judge(&self, test: &PolicyTest) -> Judgement<'g> {
         let head = Head::of_request(&test.request).sent_by(test.client);
         let key = path::key(head.path());
-        self.generation.judge(&head, &key, test.operation.as_deref(), test.stage, self.clock)
+        self.generation.judge(&head, &key, test.operation.as_deref(), test.session, self.clock)
     }
 
     /// What does not hold, if anything.
@@ -129,7 +128,7 @@ impl<'g> Trial<'g> {
         // The model runs only where something hangs on it: it would take most of a reload's time.
         let is_needed = test.value.is_some() || test.decision.is_some();
         let value = if is_needed {
-            self.generation.value(judgement.class, &SessionView::usual(test.stage), NOON, self.clock)
+            self.generation.value(judgement.class, &test.session, NOON, self.clock)
         } else {
             0.0
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::Request;
 use plimsoll_core::policy::ClassId;
 
-use crate::classify::session::Stage;
+use crate::classify::session::SessionView;
 
 /// What a test calls it if no schedule holds.
 pub const NO_SCHEDULE: &str = "none";
@@ -25,8 +25,8 @@ pub struct PolicyTest {
     pub client: Option<IpAddr>,
     /// The GraphQL operation of its body.
     pub operation: Option<String>,
-    /// How far its session has come.
-    pub stage: Stage,
+    /// What is known of its session.
+    pub session: SessionView,
     /// When it comes, since 1970 in UTC: the schedule of then holds. Without it none does.
     pub at: Option<Duration>,
     /// What each class offers the shop meanwhile, in multiples of its capacity.

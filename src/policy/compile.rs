@@ -317,7 +317,7 @@ fn test(entry: TestEntry<'_>, names: &[&str], schedules: &[&str]) -> PolicyTest 
         request: entry.request,
         client: entry.client,
         operation: entry.operation,
-        stage: entry.stage,
+        session: entry.session,
         at: entry.at,
         load,
         class: entry.expect.class.as_ref().and_then(class_of),

@@ -129,7 +129,7 @@ fn warn_of_conditions(policy: &Whole<'_, '_>) {
 
 fn holds_for(when: &When, test: &PolicyTest) -> bool {
     let head = Head::of_request(&test.request).sent_by(test.client);
-    when.holds(&Facts::of(head, head.method.clone(), &path::key(head.path()), test.stage))
+    when.holds(&Facts::of(head, head.method.clone(), &path::key(head.path()), test.session))
 }
 
 fn warn_of_payments(policy: &Whole<'_, '_>) {

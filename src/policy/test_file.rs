@@ -11,10 +11,10 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Request};
 
 use super::cases::{ClassBy, DECIDERS, DECISIONS, Expected};
-use crate::classify::session::Stage;
+use crate::classify::session::{Entry, SessionView, Stage};
 use crate::yaml::diagnostic::Mistake;
 use crate::yaml::field::{Field, Named, Section};
-use crate::yaml::units::{Kind, MULTIPLE};
+use crate::yaml::units::{DURATION, Kind, MULTIPLE};
 
 /// Two for each route of the longest policy.
 pub(super) const TESTS_MAX: usize = 20_000;
@@ -25,7 +25,7 @@ pub(super) struct TestEntry<'n> {
     pub(super) request: Request<()>,
     pub(super) client: Option<IpAddr>,
     pub(super) operation: Option<String>,
-    pub(super) stage: Stage,
+    pub(super) session: SessionView,
     pub(super) at: Option<Duration>,
     pub(super) load: Option<LoadEntry<'n>>,
     pub(super) expect: ExpectEntry<'n>,
@@ -55,6 +55,19 @@ const REQUEST: Kind<Request<()>> = Kind { pattern: "^[A-Z]+ +/", read: request }
 const VALUES: Kind<RangeInclusive<f32>> =
     Kind { pattern: r"^[01](\.[0-9]+)?( *\.\. *[01](\.[0-9]+)?)?$", read: values };
 
+/// How far a session has come.
+const STAGE: Kind<Stage> = Kind { pattern: "^(none|browsing|cart|checkout)$", read: stage };
+/// Where a session came from.
+const ENTRIES: [(&str, Entry); 5] = [
+    (Entry::Direct.name(), Entry::Direct),
+    (Entry::Search.name(), Entry::Search),
+    (Entry::Social.name(), Entry::Social),
+    (Entry::Referral.name(), Entry::Referral),
+    (Entry::Campaign.name(), Entry::Campaign),
+];
+/// More requests than a session makes in the half hour after which it begins anew.
+const SESSION_COUNT_MAX: u32 = 1_000_000;
+
 /// The address of a client. What the pattern lets through that is none, the reader tells.
 const ADDRESS: Kind<IpAddr> = Kind { pattern: "^[0-9a-fA-F.:]+$", read: address };
 
@@ -74,8 +87,7 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     }
     let client = test.get("address").and_then(|field| field.read_as(&ADDRESS));
     let operation = test.get("graphql").and_then(|field| field.text()).map(str::to_owned);
-    let stages = Stage::ALL.map(|stage| (stage.name(), stage));
-    let stage = test.get("session").and_then(|field| field.choice(&stages)).unwrap_or_default();
+    let session = test.get("session").and_then(|field| session(&field)).unwrap_or_default();
     let at = test.get("at");
     let load = test.get("load");
     let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| field.section());
@@ -89,7 +101,38 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let at = at.and_then(|field| field.read_as(&MOMENT));
     let load = load.and_then(|field| load_entry(&field));
     test.close();
-    Some(TestEntry { field, request: request?, client, operation, stage, at, load, expect: expect? })
+    Some(TestEntry { field, request: request?, client, operation, session, at, load, expect: expect? })
+}
+
+/// A stage, or what is known; the rest is as it is with those who have come so far.
+fn session(field: &Field<'_>) -> Option<SessionView> {
+    if let Some(stage) = field.single(&STAGE) {
+        return stage.map(SessionView::usual);
+    }
+    let section = field.section()?;
+    let stage = section.get("stage").and_then(|field| field.read_as(&STAGE));
+    let usual = SessionView::usual(stage.unwrap_or_default());
+    let count = |key| section.get(key).and_then(|field| field.number(0..=SESSION_COUNT_MAX));
+    let time = |key| section.get(key).and_then(|field| field.read_as(&DURATION));
+    let known = SessionView {
+        entry: section.get("entry").and_then(|field| field.choice(&ENTRIES)).unwrap_or(usual.entry),
+        returning: section.get("returning").and_then(|field| field.switch()).unwrap_or(usual.returning),
+        requests: count("requests").unwrap_or(usual.requests),
+        views: count("views").unwrap_or(usual.views),
+        searches: count("searches").unwrap_or(usual.searches),
+        carts: count("carts").unwrap_or(usual.carts),
+        checkouts: count("checkouts").unwrap_or(usual.checkouts),
+        age: time("age").unwrap_or(usual.age),
+        idle: time("idle").unwrap_or(usual.idle),
+        ..usual
+    };
+    section.close();
+    Some(known)
+}
+
+fn stage(text: &str) -> Result<Stage, Mistake> {
+    let names = Stage::ALL.into_iter().map(Stage::name);
+    Stage::named(text).ok_or_else(|| Mistake::unknown("stage", text, names))
 }
 
 fn expected(expect: Section<'_>, has_load: bool) -> ExpectEntry<'_> {

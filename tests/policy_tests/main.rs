@@ -260,6 +260,33 @@ fn a_test_may_say_when_it_comes() {
 }
 
 #[test]
+fn a_test_may_say_what_its_session_has_done() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy_test = |session: &str| {
+        let policy = POLICY.replace(
+            "routes:\n",
+            "routes:\n  - { when: 'session.requests > 200 && session.carts == 0 && session.age_s < 60', class: beacon }\n",
+        );
+        let tests =
+            format!("tests: [{{ request: GET /, session: {session}, expect: {{ class: beacon }} }}]\n");
+        fs::write(directory.path().join("shop.yaml"), policy + &tests).unwrap();
+        plimsoll(directory.path(), &["policy", "test", "shop.yaml"])
+    };
+    assert!(policy_test("{ stage: browsing, requests: 201, age: 59s }").status.success());
+    for session in [
+        "browsing",
+        "{ requests: 201, age: 1m }",
+        "{ requests: 200, age: 59s }",
+        "{ stage: cart, requests: 201, age: 59s }",
+    ] {
+        let output = policy_test(session);
+        assert!(text(&output.stderr).contains("expected class `beacon`, got `browse`"), "{output:?}");
+    }
+    let unknown = text(&policy_test("{ stage: crat }").stderr);
+    assert!(unknown.contains("unknown stage `crat`") && unknown.contains("`cart`"), "{unknown}");
+}
+
+#[test]
 fn a_test_may_say_which_schedule_holds() {
     let directory = tempfile::tempdir().unwrap();
     let policy_test = |at: &str, schedule: &str| {
