@@ -87,7 +87,7 @@ fn an_overlay_takes_no_request_out_of_the_class_that_its_shop_gives_it() {
         let core = generation.policy.core.clone();
         let mut policy = CompiledPolicy::clone(&generation.policy);
         // What is promised of a load is not the shop's to promise under an overlay, nor whom its owner's stage lifts.
-        let is_of_class = |test: &&PolicyTest| test.class.is_some() && test.stage == Stage::Arrived;
+        let is_of_class = |test: &&PolicyTest| test.class.is_some() && test.session.stage == Stage::Arrived;
         policy.tests = own
             .tests
             .iter()
