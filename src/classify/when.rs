@@ -12,8 +12,9 @@
 //!   along), and whole numbers: `requests`, `views`, `searches`, `carts` and `checkouts` so far, `age_s` since the
 //!   first request and `idle_s` since the last. A visit ends after half an hour; then all begins anew.
 //!
-//! What only compares texts, or such a number with one that is stated, is answered without the interpreter (see `plain`), and of the
-//! objects only those parts are made that an expression asks for.
+//! What only compares texts, or such a number with one that is stated, is answered without the
+//! interpreter (see `plain`), and of the objects only those parts are made that an expression
+//! asks for.
 //!
 //! What cannot be evaluated does not hold: `request.query.step == "pay"` is false without a `step`.
 //!
