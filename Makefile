@@ -112,7 +112,7 @@ skipped:
 
 # Nineteen minutes at most: three in overload, ten with the peers, six for the cost of a request.
 bench: measure generator compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md
-	$(RELEASE)/plimsoll-bench claims $(BENCH)
+	$(RELEASE)/plimsoll-bench claims $(BENCH) --criterion $(TARGET)/criterion
 
 measure: build ## A shop at 0.8, 2 and 5 times what it can do
 	@mkdir -p $(BENCH)
@@ -161,7 +161,7 @@ contest: build ## Compare controllers in simulation: the contest, then origins o
 	$(RELEASE)/plimsoll-bench simulate benches/scenarios/contest.yaml --against all --seeds 5
 	-$(RELEASE)/plimsoll-bench grid --seeds 3
 
-micro:
+micro: ## What one decision costs, part by part
 	$(CARGO) bench --locked --workspace --bench decide
 
 model: build models/.venv ## Train the shipped model anew on DATA=directory, or the value head on a journal

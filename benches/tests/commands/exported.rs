@@ -41,8 +41,8 @@ phases:
   - { name: rush, duration: 10s, load: 2x }
 ";
 
-/// What the script imports from k6, so far as it uses it: every request is told on a line, with its end and its
-/// phase. `statuses` are answered in turn, the last one for ever, and only who sleeps takes time.
+/// What the script imports from k6, so far as it uses it: every request is told on a line, with its end and
+/// its phase. `statuses` are answered in turn, the last one for ever, and only who sleeps takes time.
 const K6: &str = "\
 const __ENV = { TARGET: 'http://shop.test', CLASS: 'checkout', FUNNEL: '0' };
 let statuses;

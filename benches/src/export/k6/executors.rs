@@ -148,7 +148,7 @@ impl Part<'_> {
         own.fold(self.scenario.patience, Duration::max)
     }
 
-    /// For how long a request keeps its client at worst: every attempt, the pauses between, what the page loads.
+    /// For how long a request keeps its client at worst: all attempts, the pauses between, what a page loads.
     fn longest_request_s(&self) -> f64 {
         let patience = self.patience().as_secs_f64();
         let is_loading = self.scenario.mix.iter().any(|template| !template.loads.is_empty());
