@@ -188,7 +188,7 @@ mod tests {
             "routes:\n  - path: [a,\n           b, # why\n           c]      # last\n    class: x\n";
         assert_eq!(format(filled).unwrap(), expected);
         assert_eq!(format(expected).unwrap(), expected);
-        assert_eq!(format("a: [\n b, c]\n").unwrap(), "a: [\n    b,\n    c,\n  ]\n");
+        assert_eq!(format("a: [\n b, c]\n").unwrap(), "a: [\n  b,\n  c,\n]\n");
     }
 
     #[test]
