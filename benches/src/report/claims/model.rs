@@ -56,7 +56,7 @@ pub(super) fn claims(directory: &Path, manifest: Option<&Value>) -> Vec<Claim> {
 
 const AUC: &str = "value_auc_held_back";
 const LOST_CHECKOUTS: &str = "class_log_checkout_below_cart";
-/// Trees are the usual best on tables; a head that runs in a microsecond may be that far below.
+/// The usual best on tables, at a price that no request can pay: the head may be a hundredth below.
 const NEAR_TREES: Target = Target::at_least(-0.01, "");
 
 /// The measures of a manifest, if there is one.
