@@ -136,8 +136,11 @@ mod tests {
     #[test]
     fn smallest_wins_among_equals() {
         let best = |useful: [f64; 4]| {
-            let tried: Vec<_> =
-                [12, 16, 20, 24].into_iter().zip(useful).map(|(n, work)| (n, work, true)).collect();
+            let tried: Vec<_> = [12, 16, 20, 24]
+                .into_iter()
+                .zip(useful)
+                .map(|(maxconn, work)| (maxconn, work, true))
+                .collect();
             example(&tried).best()
         };
         assert_eq!(best([0.90, 0.96, 0.965, 0.95]), 16);
