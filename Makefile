@@ -25,7 +25,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads reproduce sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model evaluate replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads reproduce sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -112,7 +112,7 @@ skipped:
 
 # Nineteen minutes at most: three in overload, ten with the peers, six for the cost of a request.
 bench: measure generator compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md
-	$(RELEASE)/plimsoll-bench claims $(BENCH)
+	$(RELEASE)/plimsoll-bench claims $(BENCH) --criterion $(TARGET)/criterion
 
 measure: build ## A shop at 0.8, 2 and 5 times what it can do
 	@mkdir -p $(BENCH)
@@ -161,7 +161,7 @@ contest: build ## Compare controllers in simulation: the contest, then origins o
 	$(RELEASE)/plimsoll-bench simulate benches/scenarios/contest.yaml --against all --seeds 5
 	-$(RELEASE)/plimsoll-bench grid --seeds 3
 
-micro:
+micro: ## What one decision costs, part by part
 	$(CARGO) bench --locked --workspace --bench decide
 
 model: build models/.venv ## Train the shipped model anew on DATA=directory, or the value head on a journal
@@ -176,6 +176,11 @@ reproduce: build models/.venv ## Train the shipped model again elsewhere: the sa
 	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll --out $(TARGET)/model-again
 	diff -r --brief models/storefront $(TARGET)/model-again
 	@echo "make reproduce: the same bytes"
+
+# LightGBM is for this alone.
+evaluate: build models/.venv ## Set the shipped value head beside LightGBM on the same features: models/comparison.json
+	models/.venv/bin/pip install --quiet --requirement models/requirements-evaluation.txt
+	models/.venv/bin/python models/compare.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
 
 models/.venv: models/requirements.txt
 	$(PYTHON) -m venv models/.venv

@@ -30,6 +30,8 @@ WATCHED = [
 ]
 
 CARD = Path(__file__).parent / "card.md"
+# What compare.py measured, and of which model.
+COMPARISON = Path(__file__).parent / "comparison.json"
 
 PROVENANCE = [
     {
@@ -147,6 +149,13 @@ def histogram(values):
         edges = np.array([(values.min() + values.max()) / 2], np.float32)
     counts = np.bincount(np.searchsorted(edges, values), minlength=len(edges) + 1)
     return {"edges": [float(edge) for edge in edges], "shares": [float(count) for count in counts / len(values)]}
+
+
+def compared(model):
+    """What compare.py measured of this very model beside LightGBM; nothing of any other."""
+    comparison = json.loads(COMPARISON.read_text(encoding="utf-8"))
+    is_this = comparison["model"] == digest(model.SerializeToString(deterministic=True))
+    return comparison["measures"] if is_this else {}
 
 
 def shipped_card(measures):

@@ -36,6 +36,18 @@ def auc_interval(truth, score, seed, rounds=400):
     return float(low), float(high)
 
 
+def auc_gain_interval(truth, before, after, seed, together=1, rounds=400):
+    """The 95 % interval of what the AUC gains from one score to another on the same rows, by resampling
+    them; `together` rows that follow one another are drawn as one, for they are of one session."""
+    truth, before, after = np.asarray(truth, bool), np.asarray(before), np.asarray(after)
+    random = np.random.default_rng(seed)
+    groups = np.arange(len(truth)).reshape(-1, together)
+    drawn = (groups[random.integers(0, len(groups), len(groups))].ravel() for _ in range(rounds))
+    gains = [auc(truth[rows], after[rows]) - auc(truth[rows], before[rows]) for rows in drawn]
+    low, high = np.percentile(gains, [2.5, 97.5])
+    return float(low), float(high)
+
+
 def calibration_error(truth, score, weight=None, bins=15):
     """The expected calibration error: how far the share of positives is from the score, in bins of
     equally many rows (Naeini et al. 2015). A row counts as its `weight` says, or once."""

@@ -72,9 +72,10 @@ def main():
     classes, measures, known, confidence = class_head.train(features, arguments.data, SEED)
     value, value_measures, views = value_head.train(features, arguments.data, SEED)
     measures = {name: round(float(number), 4) for name, number in (measures | value_measures).items()}
+    model = onnx_model([("request", "class", classes), ("session", "value", value)])
+    measures |= bundle.compared(model)
     print(json.dumps(measures, indent=2))
 
-    model = onnx_model([("request", "class", classes), ("session", "value", value)])
     histograms = bundle.histograms(features.schema["session"], views)
     histograms |= bundle.request_histograms(features.schema["request"], known.vectors, known.weights)
     manifest = {

@@ -43,17 +43,25 @@ fn measure_model(criterion: &mut Criterion) {
     model.bench_function("features", |bencher| {
         bencher.iter(|| RequestFeatures::of(&Head::of(black_box(&known)), sample::UNROUTED, None));
     });
-    model.bench_function("judge, known template", |bencher| {
+    model.bench_function("judge, known template (at most 1.5 us)", |bencher| {
         bencher.iter(|| judge(Head::of(black_box(&known))));
     });
     model.bench_function("judge, new template", |bencher| {
         bencher.iter_batched_ref(sample::ever_new(), |new| judge(Head::of(new)), BatchSize::SmallInput);
     });
+    let (session, evening) = (SessionView::default(), LocalTime { hour: 20, weekday: 4 });
+    let value_too = |head: Head<'_>| generation.value(judge(head), black_box(&session), evening, &clock);
+    model.bench_function("judge and value, known template (at most 4.5 us)", |bencher| {
+        bencher.iter(|| value_too(Head::of(black_box(&known))));
+    });
+    model.bench_function("judge and value, new template (at most 12 us)", |bencher| {
+        bencher.iter_batched_ref(sample::ever_new(), |new| value_too(Head::of(new)), BatchSize::SmallInput);
+    });
     let scorer = generation.model.as_ref().expect("it was put in above");
     model.bench_function("value", |bencher| {
-        let mut session = [0.0; SESSION_LEN];
-        write_session(&SessionView::default(), LocalTime { hour: 20, weekday: 4 }, &mut session);
-        bencher.iter(|| scorer.value(black_box(&session)));
+        let mut features = [0.0; SESSION_LEN];
+        write_session(&session, evening, &mut features);
+        bencher.iter(|| scorer.value(black_box(&features)));
     });
     model.finish();
 }

@@ -5,8 +5,8 @@
 //! does falls on all of them, and every figure has an interval.
 //!
 //! HAProxy and nginx are told how much the shop can carry, which nobody knows of a
-//! real one: the best `maxconn` is found by trying, and HAProxy comes once more
-//! with one that is guessed wrong. A peer that is not installed is named and left
+//! real one: the best `maxconn` is found by trying (see `sweep`), and HAProxy comes once
+//! more with one that is guessed wrong. A peer that is not installed is named and left
 //! out. It judges nobody: it prints what came out.
 
 mod estimate;
@@ -24,6 +24,7 @@ use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use sweep::Sweep;
 use table::{Comparison, Entry};
 
 /// Puts plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy through one scenario.
@@ -63,8 +64,8 @@ pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
     let mut scenario = Scenario::read_for_sockets(&args.scenario)?;
     scenario.shorten(args.shorten);
     results::check_places([&args.json, &args.markdown])?;
-    let field = field(&args, &scenario).await?;
-    let mut entries: Vec<Entry> = field.into_iter().map(Entry::new).collect();
+    let Field { contestants, sweep } = field(&args, &scenario).await?;
+    let mut entries: Vec<Entry> = contestants.into_iter().map(Entry::new).collect();
     let seeds: Vec<u64> = (scenario.seed..).take(args.repeats as usize).collect();
     for (repeat, seed) in seeds.iter().enumerate() {
         // Whoever always came first would always meet the machine in the same mood.
@@ -75,7 +76,7 @@ pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
             entry.runs.push(play(&scenario, *seed, &entry.contestant).await?.tally);
         }
     }
-    let comparison = Comparison::of(&scenario, seeds, &entries);
+    let comparison = Comparison::of(&scenario, seeds, sweep, &entries);
     terminal::line(&comparison.text());
     if let Some(path) = &args.json {
         results::write_json(path, &comparison)?;
@@ -86,8 +87,14 @@ pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
     Ok(if comparison.is_valid() { ExitCode::SUCCESS } else { ExitCode::from(INVALID_RUN) })
 }
 
+/// Who is put to the test, and how HAProxy's best `maxconn` was found, if it had to be.
+struct Field {
+    contestants: Vec<Contestant>,
+    sweep: Option<Sweep>,
+}
+
 /// All who are installed; the others are named.
-async fn field(args: &CompareArgs, scenario: &Scenario) -> anyhow::Result<Vec<Contestant>> {
+async fn field(args: &CompareArgs, scenario: &Scenario) -> anyhow::Result<Field> {
     let found = |program: Program| {
         let path = program.find(&args.places);
         if path.is_none() {
@@ -96,12 +103,13 @@ async fn field(args: &CompareArgs, scenario: &Scenario) -> anyhow::Result<Vec<Co
         path
     };
     let haproxy = found(Program::Haproxy);
-    let best = match (args.maxconn, &haproxy) {
-        (Some(maxconn), _) => maxconn,
-        (None, Some(path)) => sweep::best_maxconn(scenario, path).await?,
-        // nginx alone needs one: a request for each worker, and a quarter more on the way.
-        (None, None) => (scenario.origin.workers * 5).div_ceil(4) as u32,
+    let sweep = match (args.maxconn, &haproxy) {
+        (None, Some(path)) => Some(Sweep::of(scenario, path).await?),
+        _ => None,
     };
+    // nginx alone needs one, too: a request for each worker, and a quarter more on the way.
+    let usual = || (scenario.origin.workers * 5).div_ceil(4) as u32;
+    let best = args.maxconn.or(sweep.as_ref().map(Sweep::best)).unwrap_or_else(usual);
     let envoy = found(Program::Envoy);
     let own = ProxyArgs { policy: args.policy.clone(), ..args.proxy.find(&args.places)? };
     let peers = [
@@ -112,8 +120,17 @@ async fn field(args: &CompareArgs, scenario: &Scenario) -> anyhow::Result<Vec<Co
         found(Program::Nginx).map(|path| Peer::nginx(path, best)),
         found(Program::BarePingora).map(Peer::bare_pingora),
     ];
-    let mut field = vec![Contestant::Plimsoll(own)];
-    field.extend(peers.into_iter().flatten().map(Contestant::Peer));
-    field.push(Contestant::Direct);
-    Ok(field)
+    let mut contestants = vec![Contestant::Plimsoll(own)];
+    contestants.extend(peers.into_iter().flatten().map(Contestant::Peer));
+    contestants.push(Contestant::Direct);
+    Ok(Field { contestants, sweep })
+}
+
+/// The seeds of some runs, for people: `seed 1`, `seeds 1, 2 and 3`.
+fn told_seeds(seeds: &[u64]) -> String {
+    let seeds: Vec<String> = seeds.iter().map(u64::to_string).collect();
+    match seeds.as_slice() {
+        [others @ .., last] if !others.is_empty() => format!("seeds {} and {last}", others.join(", ")),
+        _ => format!("seed {}", seeds.concat()),
+    }
 }

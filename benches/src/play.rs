@@ -30,14 +30,10 @@ pub(crate) async fn play(scenario: &Scenario, seed: u64, guard: &Contestant) -> 
 
 /// Runs `scenario` once per seed, of which there is at least one, and pools the counts.
 pub(crate) async fn pooled(scenario: &Scenario, seeds: &[u64], guard: &Contestant) -> anyhow::Result<Tally> {
-    let mut pooled: Option<Tally> = None;
+    let mut runs = Vec::new();
     for &seed in seeds {
         terminal::line(&format!("{guard}, seed {seed}"));
-        let tally = play(scenario, seed, guard).await?.tally;
-        match &mut pooled {
-            Some(pooled) => pooled.add(&tally),
-            None => pooled = Some(tally),
-        }
+        runs.push(play(scenario, seed, guard).await?.tally);
     }
-    Ok(pooled.expect("there is at least one seed"))
+    Ok(Tally::pooled(&runs).expect("there is at least one seed"))
 }

@@ -235,6 +235,14 @@ impl Tally {
         self.answered_last
     }
 
+    /// Several runs of the same phases and classes, added up; `None` if there are none.
+    pub(crate) fn pooled(runs: &[Tally]) -> Option<Tally> {
+        let (first, others) = runs.split_first()?;
+        let mut pooled = first.clone();
+        others.iter().for_each(|run| pooled.add(run));
+        Some(pooled)
+    }
+
     /// Adds another run of the same phases and classes.
     pub(crate) fn add(&mut self, other: &Tally) {
         for (mine, theirs) in self.cells.iter_mut().zip(&other.cells) {

@@ -4,6 +4,8 @@
 //! interval; shares near all are pooled and printed with their counts.
 
 use super::estimate::Estimate;
+use super::sweep::Sweep;
+use super::told_seeds;
 use crate::contestant::Contestant;
 use crate::latencies::quantile;
 use crate::report::machine::Machine;
@@ -28,6 +30,8 @@ pub(crate) struct Comparison {
     versions: Vec<String>,
     /// One for each repeat.
     seeds: Vec<u64>,
+    /// How HAProxy's best `maxconn` was found, if it was.
+    sweep: Option<Sweep>,
     /// The most important class: the first of the mix.
     first_class: String,
     /// The class that shows what those wait who are let in: the one with the most requests.
@@ -69,10 +73,7 @@ impl Entry {
     }
 
     fn pooled(&self) -> Tally {
-        let mut runs = self.runs.iter();
-        let mut pooled = runs.next().expect("everybody has had a turn").clone();
-        runs.for_each(|run| pooled.add(run));
-        pooled
+        Tally::pooled(&self.runs).expect("everybody has had a turn")
     }
 
     fn estimate(&self, figure: impl Fn(&Tally) -> Option<f64>) -> Option<Estimate> {
@@ -85,8 +86,13 @@ impl Entry {
 }
 
 impl Comparison {
-    /// The results of `entries` in `scenario`, whose runs had these seeds.
-    pub(crate) fn of(scenario: &Scenario, seeds: Vec<u64>, entries: &[Entry]) -> Comparison {
+    /// The results of `entries` in `scenario`, whose runs had these seeds after this sweep.
+    pub(crate) fn of(
+        scenario: &Scenario,
+        seeds: Vec<u64>,
+        sweep: Option<Sweep>,
+        entries: &[Entry],
+    ) -> Comparison {
         let classes = scenario.classes();
         let share = |class: &&str| {
             let same = scenario.mix.iter().filter(|template| template.class == **class);
@@ -102,6 +108,7 @@ impl Comparison {
             machine: Machine::here(),
             versions: versions(entries),
             seeds,
+            sweep,
             first_class: classes[0].into(),
             largest_class: classes[largest].into(),
             rows: rows.collect(),
@@ -133,7 +140,7 @@ impl Comparison {
             text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
             text.push('\n');
         }
-        text.push_str(&self.warning());
+        text.push_str(&self.notes());
         text
     }
 
@@ -146,16 +153,12 @@ impl Comparison {
             (0..heading.len()).map(|column| if column < 2 { "---" } else { "---:" }.into()).collect();
         let mut text = format!("{}\n\n{}{}", self.title(), line(heading), line(&rule));
         rows.iter().for_each(|row| text.push_str(&line(row)));
-        text + &self.warning()
+        text + &self.notes()
     }
 
     /// What was run, how often, and where.
     fn title(&self) -> String {
-        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
-        let seeds = match seeds.as_slice() {
-            [others @ .., last] if !others.is_empty() => format!("seeds {} and {last}", others.join(", ")),
-            _ => format!("seed {}", seeds.concat()),
-        };
+        let seeds = told_seeds(&self.seeds);
         let versions: String = self.versions.iter().map(|version| format!("; {version}")).collect();
         format!("{}, {seeds}, on {}{versions}", self.scenario, self.machine)
     }
@@ -177,12 +180,14 @@ impl Comparison {
         std::iter::once(self.headings()).chain(self.rows.iter().map(Row::cells)).collect()
     }
 
-    fn warning(&self) -> String {
-        if self.is_valid() {
-            return String::new();
-        }
-        let names = self.invalid.join("; ");
-        format!("\nINVALID, this machine was too busy to send the load on time: {names}\n")
+    /// What is to be known of the table: what was tried before it, and what of it means nothing.
+    fn notes(&self) -> String {
+        let sweep = self.sweep.as_ref().map(|sweep| format!("\n{}\n", sweep.note()));
+        let warning = (!self.is_valid()).then(|| {
+            let names = self.invalid.join("; ");
+            format!("\nINVALID, this machine was too busy to send the load on time: {names}\n")
+        });
+        sweep.into_iter().chain(warning).collect()
     }
 }
 
@@ -241,6 +246,7 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sweep;
     use super::*;
     use crate::tally::lag::{Departure, LAG_P99_MAX};
     use crate::tally::{Account, Expectation};
@@ -271,7 +277,8 @@ phases:
             tally
         };
         let runs = vec![run(Duration::ZERO), run(lag)];
-        Comparison::of(&scenario, vec![1, 2], &[Entry { contestant: Contestant::Direct, runs }])
+        let sweep = sweep::example(&[(16, 0.96, true), (20, 0.98, true)]);
+        Comparison::of(&scenario, vec![1, 2], Some(sweep), &[Entry { contestant: Contestant::Direct, runs }])
     }
 
     #[test]
@@ -285,5 +292,14 @@ phases:
         assert_eq!(late.text().lines().filter(|line| line.contains("no proxy: INVALID")).count(), 2);
         assert_eq!(serde_json::to_value(&late).unwrap()["rows"][0]["valid"], false);
         assert!(on_time.is_valid() && !late.is_valid());
+    }
+
+    #[test]
+    fn notes_say_which_maxconns_were_tried_for_haproxy() {
+        let comparison = comparison(LAG_P99_MAX / 2);
+        for text in [comparison.text(), comparison.markdown()] {
+            assert!(text.contains("16 96.0 %, 20 98.0 %. Taken: 20"), "{text}");
+        }
+        assert_eq!(serde_json::to_value(&comparison).unwrap()["sweep"]["tried"][1]["maxconn"], 20);
     }
 }

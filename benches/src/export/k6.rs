@@ -1,23 +1,24 @@
-//! A scenario as a k6 script: arrival rates by class and phase, and the same classes.
+//! A scenario as a k6 script: arrivals by class and phase, funnels, retries, assets, thresholds.
 //!
-//! Each class of each phase is a k6 scenario of its own, so that results can be told
-//! apart by both. The script is a constant text, and what differs is one JSON value in
-//! it: a scenario's strings cannot become code.
+//! The script is a constant text, and what differs is one JSON value in it: a scenario's
+//! strings cannot become code. It says in k6's terms what `shoppers` and `crowd` do here;
+//! what cannot be said so is named in it.
+
+mod conditions;
+mod executors;
 
 use crate::scenario::Scenario;
+use crate::scenario::clients::Jitter;
 use crate::scenario::phase::Phase;
-use crate::scenario::template::Template;
-use crate::scenario::threshold::{Ending, Measure, Subject, Threshold};
+use crate::scenario::template::{ShopperKind, Template};
+use crate::tally::Span;
 use crate::units::Times;
+use conditions::{conditions, unmeasured};
+use executors::{Executor, executors};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 const SCRIPT: &str = include_str!("k6.js");
-/// k6 takes whole numbers of arrivals; of a minute, that is precise enough.
-const TIME_UNIT: Duration = Duration::from_secs(60);
-/// How long an answer takes while all is well, to guess how many k6 users are needed at first.
-const USUAL_ANSWER: Duration = Duration::from_millis(100);
 
 /// A script, and what of the scenario is not in it.
 pub(super) struct Script {
@@ -28,39 +29,28 @@ pub(super) struct Script {
 /// What the script is told.
 #[derive(Serialize)]
 struct Plan<'a> {
-    scenarios: BTreeMap<String, Executor<'a>>,
+    scenarios: BTreeMap<String, Executor>,
     thresholds: BTreeMap<String, Vec<String>>,
-    requests: BTreeMap<&'a str, Vec<Request<'a>>>,
+    phases: Vec<Period>,
+    /// The requests that arrive by the schedule, by their places.
+    classes: BTreeMap<&'a str, Vec<usize>>,
+    requests: Vec<Request<'a>>,
+    funnels: Vec<Walk<'a>>,
+    retries: Again,
 }
 
-/// A k6 scenario: the arrivals of one class in one phase.
+/// A phase, by which the script tags what it counts.
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Executor<'a> {
-    executor: &'static str,
-    exec: &'static str,
-    start_time: String,
-    time_unit: String,
-    start_rate: u64,
-    stages: Vec<Stage>,
-    #[serde(rename = "preAllocatedVUs")]
-    users_at_first: u64,
-    #[serde(rename = "maxVUs")]
-    users_max: u64,
-    env: BTreeMap<&'static str, &'a str>,
-    tags: BTreeMap<&'static str, String>,
-}
-
-/// A change of the rate, steadily over a time.
-#[derive(Serialize)]
-struct Stage {
-    target: u64,
-    duration: String,
+struct Period {
+    phase: String,
+    counts: &'static str,
+    end_ms: u128,
 }
 
 #[derive(Serialize)]
 struct Request<'a> {
     name: &'a str,
+    class: &'a str,
     method: &'a str,
     paths: Vec<String>,
     body: &'a str,
@@ -68,109 +58,78 @@ struct Request<'a> {
     weight: f64,
     slo_ms: u128,
     patience_ms: u128,
+    keeps_cookies: bool,
+    /// Places of requests.
+    loads: &'a [usize],
+}
+
+/// The way through a funnel.
+#[derive(Serialize)]
+struct Walk<'a> {
+    think_s: f64,
+    /// At each step, the places of requests of which one is drawn.
+    steps: &'a [Vec<usize>],
+}
+
+/// How a client tries again.
+#[derive(Serialize)]
+struct Again {
+    attempts: u32,
+    backoff_s: f64,
+    has_jitter: bool,
 }
 
 /// The script of `scenario`.
 pub(super) fn script(scenario: &Scenario) -> Result<Script, serde_json::Error> {
-    let plan = Plan {
-        scenarios: executors(scenario),
-        thresholds: thresholds(scenario),
-        requests: requests(scenario),
-    };
     let left_out = left_out(scenario);
     let mut text = format!("// {}\n", one_line(&format!("{}: {}", scenario.name, scenario.description)));
     text.push_str("// Written by `plimsoll-bench export k6`.\n");
     for what in &left_out {
         text.push_str(&format!("// Left out: {}\n", one_line(what)));
     }
-    text.push_str(&format!("const PLAN = {};\n\n{SCRIPT}", serde_json::to_string_pretty(&plan)?));
+    text.push_str(&format!("const PLAN = {};\n\n{SCRIPT}", serde_json::to_string_pretty(&plan(scenario))?));
     Ok(Script { text, left_out })
 }
 
-fn executors(scenario: &Scenario) -> BTreeMap<String, Executor<'_>> {
-    let mut executors = BTreeMap::new();
-    for (number, (phase, span)) in scenario.phases.iter().zip(scenario.spans()).enumerate() {
-        let weights = scenario.weights(phase);
-        let all: f64 = weights.iter().sum();
-        for (place, class) in scenario.classes().into_iter().enumerate() {
-            let own = scenario.mix.iter().zip(&weights).filter(|(template, _)| template.class == class);
-            let share = own.map(|(_, weight)| weight).sum::<f64>() / all;
-            if share > 0.0 {
-                // k6 allows letters, digits, `-` and `_` in a name; a phase may have any.
-                let name = format!("{}_class_{:02}", phase_tag(number), place + 1);
-                let arrivals = Arrivals { class, number, phase, start: span.start, share };
-                executors.insert(name, arrivals.executor(scenario));
-            }
-        }
-    }
-    executors
-}
-
-/// The arrivals of one class in one phase.
-struct Arrivals<'a> {
-    class: &'a str,
-    /// The place of the phase.
-    number: usize,
-    phase: &'a Phase,
-    start: Duration,
-    /// Of all arrivals of the phase.
-    share: f64,
-}
-
-impl<'a> Arrivals<'a> {
-    fn executor(&self, scenario: &Scenario) -> Executor<'a> {
-        let stages = self.stages(scenario);
-        let highest = stages.iter().map(|stage| stage.target).max().unwrap_or_default();
-        let users = |time: Duration| {
-            let arrivals = highest as f64 / TIME_UNIT.as_secs_f64() * time.as_secs_f64();
-            arrivals.ceil() as u64 + 1
-        };
-        Executor {
-            executor: "ramping-arrival-rate",
-            exec: "arrive",
-            start_time: seconds(self.start),
-            time_unit: seconds(TIME_UNIT),
-            start_rate: stages.first().map_or(0, |stage| stage.target),
-            stages,
-            users_at_first: users(USUAL_ANSWER),
-            users_max: users(scenario.patience),
-            env: BTreeMap::from([("CLASS", self.class)]),
-            tags: BTreeMap::from([
-                ("class", self.class.to_owned()),
-                ("phase", phase_tag(self.number)),
-                ("counts", if self.phase.warm_up { "no" } else { "yes" }.to_owned()),
-            ]),
-        }
-    }
-
-    /// For each part of the phase a jump to its rate, and the way to the rate at its end.
-    fn stages(&self, scenario: &Scenario) -> Vec<Stage> {
-        let shape: Vec<f64> = self.phase.shape.iter().map(|times| times.0).collect();
-        let parts = if shape.is_empty() { vec![1.0] } else { shape };
-        let length = self.phase.duration / u32::try_from(parts.len()).unwrap_or(u32::MAX);
-        let last = self.phase.to.unwrap_or(self.phase.load);
-        let (first, last) = (scenario.per_second(self.phase.load), scenario.per_second(last));
-        let at = |part: usize| first + (last - first) * part as f64 / parts.len() as f64;
-        let target = |rate: f64| (rate * self.share * TIME_UNIT.as_secs_f64()).round() as u64;
-        let stages = parts.iter().enumerate().flat_map(|(part, times)| {
-            [(at(part), Duration::ZERO), (at(part + 1), length)]
-                .map(|(rate, duration)| Stage { target: target(rate * times), duration: seconds(duration) })
-        });
-        stages.collect()
+fn plan(scenario: &Scenario) -> Plan<'_> {
+    let walks = scenario.funnels.iter();
+    Plan {
+        scenarios: executors(scenario),
+        thresholds: conditions(scenario),
+        phases: periods(scenario),
+        classes: classes(scenario),
+        requests: scenario.mix.iter().map(|template| request(scenario, template)).collect(),
+        funnels: walks
+            .map(|funnel| Walk { think_s: funnel.think.as_secs_f64(), steps: &funnel.steps })
+            .collect(),
+        retries: again(scenario),
     }
 }
 
-fn requests(scenario: &Scenario) -> BTreeMap<&str, Vec<Request<'_>>> {
-    let mut requests: BTreeMap<&str, Vec<Request<'_>>> = BTreeMap::new();
-    for template in &scenario.mix {
-        requests.entry(&template.class).or_default().push(request(scenario, template));
+fn periods(scenario: &Scenario) -> Vec<Period> {
+    let phases = scenario.phases.iter().zip(scenario.spans()).enumerate();
+    let period = |(number, (phase, span)): (usize, (&Phase, Span))| Period {
+        phase: phase_tag(number),
+        counts: counts(phase),
+        end_ms: span.end.as_millis(),
+    };
+    phases.map(period).collect()
+}
+
+/// What has no weight comes only with a page or in a funnel.
+fn classes(scenario: &Scenario) -> BTreeMap<&str, Vec<usize>> {
+    let mut classes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let drawn = scenario.mix.iter().enumerate().filter(|(_, template)| template.weight > 0.0);
+    for (place, template) in drawn {
+        classes.entry(&template.class).or_default().push(place);
     }
-    requests
+    classes
 }
 
 fn request<'a>(scenario: &Scenario, template: &'a Template) -> Request<'a> {
     Request {
         name: &template.name,
+        class: &template.class,
         method: template.method.as_str(),
         paths: template.paths.iter().map(ToString::to_string).collect(),
         body: &template.body,
@@ -178,6 +137,8 @@ fn request<'a>(scenario: &Scenario, template: &'a Template) -> Request<'a> {
         weight: template.weight,
         slo_ms: template.slo.unwrap_or(scenario.slo).as_millis(),
         patience_ms: template.patience.unwrap_or(scenario.patience).as_millis(),
+        keeps_cookies: template.shopper != ShopperKind::Bot,
+        loads: &template.loads,
     }
 }
 
@@ -187,53 +148,14 @@ fn headers(template: &Template) -> BTreeMap<&str, &str> {
     headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect()
 }
 
-/// The scenario's thresholds, as conditions on the script's metrics; and that k6 keeps the schedule.
-fn thresholds(scenario: &Scenario) -> BTreeMap<String, Vec<String>> {
-    let mut conditions = BTreeMap::from([("dropped_iterations".to_owned(), vec!["count==0".to_owned()])]);
-    for (metric, condition) in
-        scenario.thresholds.iter().filter_map(|threshold| condition(scenario, threshold))
-    {
-        conditions.entry(metric).or_default().push(condition);
-    }
-    conditions
-}
-
-/// The metric of a threshold, and what must hold of it; `None` for what k6 does not measure.
-fn condition(scenario: &Scenario, threshold: &Threshold) -> Option<(String, String)> {
-    let (metric, measure) = match threshold.measure {
-        Measure::Share(ending) => (metric(ending), "rate".to_owned()),
-        Measure::Quantile(1.0) => (latency(threshold.subject), "max".to_owned()),
-        Measure::Quantile(at) => (latency(threshold.subject), format!("p({})", at * 100.0)),
-        Measure::UsefulWork | Measure::Survived => return None,
-    };
-    let class = match threshold.subject {
-        Subject::Class(class) => Some(format!("class:{}", scenario.classes()[class])),
-        Subject::All | Subject::Shed | Subject::Sessions => None,
-    };
-    let phase = match threshold.phase {
-        Some(phase) => format!("phase:{}", phase_tag(phase)),
-        None => "counts:yes".to_owned(),
-    };
-    let tags = class.into_iter().chain([phase]).collect::<Vec<_>>().join(",");
-    let sign = threshold.comparison.sign();
-    Some((format!("{metric}{{{tags}}}"), format!("{measure}{sign}{}", threshold.bound)))
-}
-
-fn metric(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Good => "good",
-        Ending::Late => "late",
-        Ending::Shed => "shed",
-        Ending::Failed => "failed",
-        Ending::TimedOut => "timed_out",
-        Ending::Errors => "errors",
-    }
-}
-
-fn latency(subject: Subject) -> &'static str {
-    match subject {
-        Subject::Shed => "shed_ms",
-        Subject::All | Subject::Class(_) | Subject::Sessions => "waited_ms",
+fn again(scenario: &Scenario) -> Again {
+    match scenario.retries {
+        None => Again { attempts: 0, backoff_s: 0.0, has_jitter: false },
+        Some(retries) => Again {
+            attempts: retries.attempts,
+            backoff_s: retries.backoff.as_secs_f64(),
+            has_jitter: retries.jitter == Jitter::Full,
+        },
     }
 }
 
@@ -242,20 +164,21 @@ fn phase_tag(phase: usize) -> String {
     format!("phase_{:02}", phase + 1)
 }
 
+/// Whether a phase counts where a threshold names none.
+fn counts(phase: &Phase) -> &'static str {
+    if phase.warm_up { "no" } else { "yes" }
+}
+
 /// What the script cannot do.
 fn left_out(scenario: &Scenario) -> Vec<String> {
+    let is_of_abusers = |template: &Template| template.shopper == ShopperKind::Abuser;
     let keys = [
         ("`bursts`: the load is steady", scenario.bursts.is_some()),
-        ("`retries`: who is refused does not come back", scenario.retries.is_some()),
-        ("`funnels`: nobody goes from step to step", !scenario.funnels.is_empty()),
-        (
-            "`mix[].loads`: pages come without their assets",
-            scenario.mix.iter().any(|page| !page.loads.is_empty()),
-        ),
+        ("`shopper: abuser`: several sessions send its requests", scenario.mix.iter().any(is_of_abusers)),
         ("what phases do to the shop: do it to the real one", scenario.phases.iter().any(changes_the_shop)),
     ];
     let keys = keys.into_iter().filter(|(_, used)| *used).map(|(what, _)| what.to_owned());
-    let unmeasured = scenario.thresholds.iter().filter(|threshold| condition(scenario, threshold).is_none());
+    let unmeasured = unmeasured(scenario);
     keys.chain(
         unmeasured.map(|threshold| format!("the threshold `{}`: k6 cannot measure it", threshold.text)),
     )
@@ -265,10 +188,6 @@ fn left_out(scenario: &Scenario) -> Vec<String> {
 fn changes_the_shop(phase: &Phase) -> bool {
     let Phase { workers, slow, failing, faults, .. } = phase;
     *workers != Times::default() || !(slow.is_empty() && failing.is_empty() && faults.is_empty())
-}
-
-fn seconds(duration: Duration) -> String {
-    format!("{}ms", duration.as_millis())
 }
 
 /// Text that stays within its comment.
@@ -287,13 +206,20 @@ description: \"first line\\n</script>\"
 origin: { workers: 2, service: { mean: 20ms } }
 slo: 1s
 patience: 2s
-retries: { attempts: 1, backoff: 1s }
-thresholds: [\"checkout.good >= 99.9%\", \"shed.p99 < 5ms in rush\", \"all.useful_work >= 90% in rush\"]
+bursts: { on: 1s, off: 1s, peak: 1.5x }
+retries: { attempts: 1, backoff: 1s, jitter: full }
+funnels: [{ name: buyer, begin: 4, think: 2s, steps: [browse, order] }]
+thresholds:
+  - checkout.good >= 99.9%
+  - shed.p99 < 5ms in rush
+  - all.useful_work >= 90% in rush
+  - sessions.survived >= 50%
 mix:
-  - { name: page, class: browse, paths: [\"/p/{3}\"], weight: 3 }
+  - { name: page, class: browse, paths: [\"/p/{3}\"], weight: 3, loads: [picture] }
   - { name: order, class: checkout, method: POST, paths: [/checkout], weight: 1, slo: 500ms }
+  - { name: picture, class: static, paths: [/p.svg], weight: 0 }
 phases:
-  - { name: calm, duration: 6s, load: 1x }
+  - { name: calm, duration: 6s, load: 1x, warm_up: true }
   - { name: rush, duration: 4s, load: 2x, shape: [1x, 3x], weights: { checkout: 1 } }
 ";
 
@@ -306,27 +232,68 @@ phases:
         (script, plan)
     }
 
+    fn targets(executor: &serde_json::Value) -> Vec<u64> {
+        let stages = executor["stages"].as_array().unwrap();
+        stages.iter().map(|stage| stage["target"].as_u64().unwrap()).collect()
+    }
+
     #[test]
     fn each_class_of_each_phase_arrives_at_its_rate() {
         let (_, plan) = plan();
         let scenarios = plan["scenarios"].as_object().unwrap();
-        assert_eq!(scenarios.len(), 3, "nobody browses in the rush");
+        let names: Vec<&str> =
+            scenarios.keys().map(String::as_str).filter(|name| name.contains("class")).collect();
+        let expected = ["phase_01_class_01", "phase_01_class_02", "phase_02_class_02"];
+        assert_eq!(names, expected, "nobody browses in the rush, and pictures come with pages");
         let browse = &scenarios["phase_01_class_01"];
+        assert_eq!((browse["exec"].as_str(), browse["startTime"].as_str()), (Some("arrive"), Some("0ms")));
         assert_eq!(
-            (browse["tags"]["class"].as_str(), browse["startTime"].as_str()),
-            (Some("browse"), Some("0ms"))
+            (browse["tags"]["class"].as_str(), browse["tags"]["counts"].as_str()),
+            (Some("browse"), Some("no"))
         );
-        assert_eq!(browse["stages"][1]["target"].as_u64(), Some(75 * 60));
+        assert_eq!(targets(browse), [75 * 60, 75 * 60]);
+        // Two attempts of 2 s, a second between them, and 2 s for the picture.
+        assert_eq!(browse["maxVUs"].as_u64(), Some(75 * 7 + 1));
         let rush = &scenarios["phase_02_class_02"];
         assert_eq!(
             (rush["startTime"].as_str(), rush["startRate"].as_u64()),
             (Some("6000ms"), Some(200 * 60))
         );
-        let targets: Vec<_> = (0..4).map(|at| rush["stages"][at]["target"].as_u64().unwrap() / 60).collect();
-        assert_eq!(targets, [200, 200, 600, 600]);
-        assert_eq!(rush["maxVUs"].as_u64(), Some(1_201), "600 arrivals for 2 s of patience");
-        assert_eq!(plan["requests"]["checkout"][0]["slo_ms"].as_u64(), Some(500));
-        assert_eq!(plan["requests"]["browse"][0]["paths"][0].as_str(), Some("/p/{3}"));
+        assert_eq!(targets(rush), [200 * 60, 200 * 60, 600 * 60, 600 * 60]);
+        assert_eq!(rush["maxVUs"].as_u64(), Some(600 * 6 + 1), "nobody begins anything after its 4 s");
+        assert_eq!(plan["classes"], serde_json::json!({ "browse": [0], "checkout": [1] }));
+    }
+
+    #[test]
+    fn sessions_of_a_funnel_begin_in_proportion_to_the_load_and_outlast_their_phase() {
+        let (_, plan) = plan();
+        let (calm, rush) =
+            (&plan["scenarios"]["phase_01_funnel_01"], &plan["scenarios"]["phase_02_funnel_01"]);
+        assert_eq!((targets(calm), targets(rush)), (vec![240, 240], vec![480, 480, 1_440, 1_440]));
+        assert_eq!((calm["exec"].as_str(), calm["env"]["FUNNEL"].as_str()), (Some("visit"), Some("0")));
+        let grace = [calm, rush].map(|executor| executor["gracefulStop"].as_str().unwrap().to_owned());
+        assert_eq!(grace, ["6000ms", "2000ms"]);
+        // Four a second: two answers of a tenth and 2 s between them; and until the end of all after 12 s.
+        assert_eq!(
+            [&calm["preAllocatedVUs"], &calm["maxVUs"]].map(|users| users.as_u64()),
+            [Some(10), Some(49)]
+        );
+        assert_eq!(plan["funnels"], serde_json::json!([{ "think_s": 2.0, "steps": [[0], [1]] }]));
+    }
+
+    #[test]
+    fn requests_say_what_they_load_and_how_often_they_are_tried() {
+        let (_, plan) = plan();
+        let (page, order) = (&plan["requests"][0], &plan["requests"][1]);
+        assert_eq!((page["paths"][0].as_str(), order["slo_ms"].as_u64()), (Some("/p/{3}"), Some(500)));
+        assert_eq!((&page["loads"], &order["loads"]), (&serde_json::json!([2]), &serde_json::json!([])));
+        let retries = serde_json::json!({ "attempts": 1, "backoff_s": 1.0, "has_jitter": true });
+        assert_eq!(plan["retries"], retries);
+        let phases = serde_json::json!([
+            { "phase": "phase_01", "counts": "no", "end_ms": 6_000 },
+            { "phase": "phase_02", "counts": "yes", "end_ms": 10_000 },
+        ]);
+        assert_eq!(plan["phases"], phases);
     }
 
     #[test]
@@ -335,6 +302,7 @@ phases:
         let thresholds = &plan["thresholds"];
         assert_eq!(thresholds["good{class:checkout,counts:yes}"][0].as_str(), Some("rate>=0.999"));
         assert_eq!(thresholds["shed_ms{phase:phase_02}"][0].as_str(), Some("p(99)<5"));
+        assert_eq!(thresholds["survived{counts:yes}"][0].as_str(), Some("rate>=0.5"));
         assert_eq!(thresholds["dropped_iterations"][0].as_str(), Some("count==0"));
     }
 
@@ -343,6 +311,7 @@ phases:
         let (script, _) = plan();
         assert_eq!(script.left_out.len(), 2, "{:?}", script.left_out);
         assert!(script.text.starts_with("// brief */ ${x}: first line </script>\n"), "{}", script.text);
-        assert!(script.text.contains("// Left out: `retries`"));
+        assert!(script.text.contains("// Left out: `bursts`"));
+        assert!(script.text.contains("// Left out: the threshold `all.useful_work >= 90% in rush`"));
     }
 }

@@ -1,10 +1,13 @@
 //! `plimsoll-bench claims`: writes what the project claims, as it was measured, into RESULTS.md.
 //!
 //! A claim is a row: what is promised, what was measured, whether that is enough, and the
-//! one command that measures it again. Figures come from the files those commands leave,
-//! and only from them; what was not measured is said to be so. The rest of the document stays.
+//! one command that measures it again. Figures come from the files those commands leave, the
+//! bundle's manifest and criterion's results among them, and only from there; what was not
+//! measured is said to be so. The rest of the document stays.
 
 mod claim;
+mod model;
+mod micro;
 
 use super::machine::Machine;
 use super::{PhaseReport, Report, ratio};
@@ -17,6 +20,7 @@ use claim::{Claim, Figure, Target, table};
 use clap::Args;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,6 +35,12 @@ pub(crate) struct ClaimsArgs {
     /// The document, which marks where claims begin and end
     #[arg(default_value = "benches/RESULTS.md")]
     document: PathBuf,
+    /// The model bundle whose manifest says how good it is
+    #[arg(long, value_name = "DIR", default_value = "models/storefront")]
+    bundle: PathBuf,
+    /// Where criterion leaves what `make micro` measures
+    #[arg(long, value_name = "DIR", default_value = "target/criterion")]
+    criterion: PathBuf,
 }
 
 /// Runs the command.
@@ -41,7 +51,15 @@ pub(crate) fn claims(args: &ClaimsArgs) -> anyhow::Result<ExitCode> {
     let mut claims = overload(report.as_ref());
     claims.extend(cost(overhead.as_ref()));
     claims.push(pace(generator.as_ref()));
+    let manifest: Option<Value> = result(&args.bundle, "manifest.json")?;
+    claims.extend(model::claims(&args.bundle, manifest.as_ref()));
+    let parts = micro::claims(&args.criterion);
+    let is_micro_missing = parts.is_empty();
+    claims.extend(parts);
     let mut text = table(&claims);
+    if is_micro_missing {
+        text.push_str("\nWhat parts of a decision cost (`make micro`): not measured.\n");
+    }
     text.push_str(&conditions(report.as_ref(), overhead.as_ref(), generator.as_ref()));
     if let Some(overhead) = &overhead {
         text.push_str(&format!("\nWhat each costs, by `make overhead`:\n\n{}", overhead.markdown()));
@@ -71,7 +89,7 @@ fn overload(report: Option<&Report>) -> Vec<Claim> {
     let claim = |promise, target, phase: &str, measure: fn(&PhaseReport) -> Option<Figure>| {
         let phase = report.and_then(|report| report.phases.iter().find(|one| one.name == phase));
         Claim {
-            promise,
+            promise: Cow::Borrowed(promise),
             target: Some(target),
             measured: phase.and_then(measure),
             is_valid,
@@ -144,7 +162,7 @@ fn cost(overhead: Option<&Overhead>) -> Vec<Claim> {
         Some(Figure { value, text: text + &bare.unwrap_or_default() })
     };
     let claim = |promise, target, measured| Claim {
-        promise,
+        promise: Cow::Borrowed(promise),
         target,
         measured,
         is_valid: true,
@@ -171,7 +189,7 @@ fn pace(generator: Option<&Value>) -> Claim {
         Some(Figure { value: rate, text: format!("{rate}, {lag:.1} ms late (p99), {cpu:.1} us of CPU each") })
     });
     Claim {
-        promise: "Requests per second that the load generator sends on time from one core",
+        promise: "Requests per second that the load generator sends on time from one core".into(),
         target: Some(Target::at_least(20_000.0, "")),
         measured,
         is_valid: generator.is_some_and(|generator| generator["valid"] == true),
@@ -222,6 +240,7 @@ mod tests {
         let mut claims = overload(None);
         claims.extend(cost(None));
         claims.push(pace(None));
+        claims.extend(model::claims(Path::new("no/such/bundle"), None));
         let table = table(&claims);
         assert!(table.lines().skip(2).all(|row| row.contains("| not measured |  |")), "{table}");
     }

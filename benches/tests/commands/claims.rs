@@ -82,3 +82,25 @@ fn costs_of_everybody_are_told_with_their_spread() {
         assert_has(&document, row);
     }
 }
+
+#[test]
+fn model_is_claimed_as_its_manifest_states_it() {
+    let directory = TempDir::new().unwrap();
+    let document = file(&directory, "RESULTS.md", DOCUMENT);
+    let bundle = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/storefront");
+    let output = bench(&["claims", directory.path().to_str().unwrap(), &document, "--bundle", bundle]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let document = std::fs::read_to_string(document).unwrap();
+    let manifest = std::fs::read(format!("{bundle}/manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    let measure = |name: &str| manifest["measures"][name].as_f64().unwrap();
+    let recall = measure("class_vendor_left_out_cart_recall");
+    assert_has(
+        &document,
+        &format!("| Carts among them, recall | >= 0.95 | {recall} | held | `make model` |"),
+    );
+    let gap = measure("value_auc_held_back_over_lightgbm");
+    assert_has(&document, &format!("| over LightGBM's on the same features | >= -0.01 | {gap} ("));
+    assert_has(&document, "What parts of a decision cost (`make micro`): not measured.");
+    assert!(document.contains("| The bundle on disk | <= 1024 KiB | "), "{document}");
+}

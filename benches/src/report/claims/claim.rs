@@ -4,13 +4,14 @@
 //! it says so in its row.
 
 use crate::scenario::threshold::Comparison;
+use std::borrow::Cow;
 use std::fmt;
 
 const NOT_MEASURED: &str = "not measured";
 
 /// A promise, and what became of it.
 pub(super) struct Claim {
-    pub(super) promise: &'static str,
+    pub(super) promise: Cow<'static, str>,
     /// Some costs are told, and promised to nobody.
     pub(super) target: Option<Target>,
     pub(super) measured: Option<Figure>,
@@ -35,15 +36,15 @@ pub(super) struct Figure {
 }
 
 impl Target {
-    pub(super) fn at_least(bound: f64, unit: &'static str) -> Target {
+    pub(super) const fn at_least(bound: f64, unit: &'static str) -> Target {
         Target { comparison: Comparison::AtLeast, bound, unit }
     }
 
-    pub(super) fn at_most(bound: f64, unit: &'static str) -> Target {
+    pub(super) const fn at_most(bound: f64, unit: &'static str) -> Target {
         Target { comparison: Comparison::AtMost, bound, unit }
     }
 
-    pub(super) fn below(bound: f64, unit: &'static str) -> Target {
+    pub(super) const fn below(bound: f64, unit: &'static str) -> Target {
         Target { comparison: Comparison::Below, bound, unit }
     }
 }
@@ -86,7 +87,7 @@ mod tests {
 
     fn row(target: Target, value: f64, is_valid: bool) -> String {
         let measured = Some(Figure { value, text: format!("{value}") });
-        Claim { promise: "p", target: Some(target), measured, is_valid, command: "make m" }.row()
+        Claim { promise: "p".into(), target: Some(target), measured, is_valid, command: "make m" }.row()
     }
 
     #[test]
