@@ -57,11 +57,11 @@ mod tests {
     }
 
     #[test]
-    fn own_memory_grows_with_what_is_held() {
-        let before = resident_kib(std::process::id()).unwrap();
+    fn own_memory_is_no_less_than_what_is_held() {
+        // How much it grows by says nothing: tests beside this one let go of theirs.
         let held = vec![1_u8; 64 << 20];
-        let after = resident_kib(std::process::id()).unwrap();
-        assert!(after > before + 32 * 1_024, "{before} to {after} KiB with {} bytes", held.len());
+        let resident = resident_kib(std::process::id()).unwrap();
+        assert!(resident >= 64 * 1_024, "{resident} KiB with {} bytes", held.len());
     }
 
     #[test]
