@@ -12,6 +12,7 @@
 mod harness;
 
 mod startup;
+mod bundles;
 mod upstreams;
 mod connections;
 mod strain;

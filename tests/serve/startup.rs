@@ -4,10 +4,8 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
-use crate::harness::process::{Setup, complaint, plimsoll};
-use crate::harness::{bounded, upstream};
+use crate::harness::bounded;
+use crate::harness::process::{complaint, plimsoll};
 
 const SERVE: [&str; 5] = ["serve", "--listen", "127.0.0.1:0", "--upstream", "127.0.0.1:1"];
 
@@ -111,60 +109,4 @@ async fn a_shipped_policy_checks_out() {
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
-}
-
-/// A copy of the shipped bundle.
-fn bundle() -> tempfile::TempDir {
-    let copy = tempfile::tempdir().unwrap();
-    for file in ["manifest.json", "manifest.sha256", "model.onnx", "golden.json"] {
-        fs::copy(root().join("models/storefront").join(file), copy.path().join(file)).unwrap();
-    }
-    copy
-}
-
-async fn assert_serves_without_model(bundle: &Path, says: &str) {
-    let shop = upstream::echo().await;
-    let proxy = Setup::before(&[shop]).flag("--model", bundle).start().await;
-    assert_eq!(proxy.ask("GET /some/page", "").await.status(), 200);
-    assert_eq!(proxy.state().await["model"], Value::Null);
-    assert_eq!(proxy.metric("plimsoll_model_usable").await, 0.0);
-    assert_eq!(proxy.metric("plimsoll_classified_total{kind=\"fallback\"}").await, 1.0);
-    let log = proxy.log.text();
-    assert!(log.contains("no model") && log.contains(says), "`{says}` is not in: {log}");
-    proxy.until_idle().await;
-}
-
-#[tokio::test]
-async fn a_truncated_model_is_done_without() {
-    let bundle = bundle();
-    let model = bundle.path().join("model.onnx");
-    let bytes = fs::read(&model).unwrap();
-    fs::write(&model, &bytes[..bytes.len() / 2]).unwrap();
-    assert_serves_without_model(bundle.path(), "model.onnx").await;
-}
-
-#[tokio::test]
-async fn a_model_of_another_digest_is_done_without() {
-    let bundle = bundle();
-    let golden = bundle.path().join("golden.json");
-    let text = fs::read_to_string(&golden).unwrap();
-    fs::write(&golden, text + "\n").unwrap();
-    assert_serves_without_model(bundle.path(), "golden.json").await;
-}
-
-#[tokio::test]
-async fn a_bundle_without_manifest_is_done_without() {
-    let bundle = bundle();
-    fs::remove_file(bundle.path().join("manifest.json")).unwrap();
-    assert_serves_without_model(bundle.path(), "manifest.json").await;
-}
-
-#[tokio::test]
-async fn a_whole_bundle_is_used() {
-    let bundle = bundle();
-    let shop = upstream::echo().await;
-    let proxy = Setup::before(&[shop]).flag("--model", bundle.path()).start().await;
-    assert_eq!(proxy.ask("GET /some/page", "").await.status(), 200);
-    assert_eq!(proxy.state().await["model"]["usable"], true, "{}", proxy.log.text());
-    assert_eq!(proxy.metric("plimsoll_classified_total{kind=\"model\"}").await, 1.0);
 }
