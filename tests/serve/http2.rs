@@ -18,7 +18,7 @@ use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::{Stalled, dripping_head, echo, resetting};
 use crate::harness::{bounded, until};
 
-async fn connect<B>(proxy: &Process) -> SendRequest<B>
+pub(crate) async fn connect<B>(proxy: &Process) -> SendRequest<B>
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
@@ -28,7 +28,7 @@ where
     client
 }
 
-fn request(method: &str, path: &str, body: &'static str) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: &str, path: &str, body: &'static str) -> Request<Full<Bytes>> {
     let uri = format!("http://shop.test{path}");
     let request = Request::builder().method(method).uri(uri).version(Version::HTTP_2);
     request.body(Full::from(body)).unwrap()
@@ -49,7 +49,7 @@ impl Body for Dictated {
     }
 }
 
-async fn text(answer: Response<Incoming>) -> String {
+pub(crate) async fn text(answer: Response<Incoming>) -> String {
     let body = bounded("a body", answer.into_body().collect()).await.unwrap().to_bytes();
     String::from_utf8(body.into()).unwrap()
 }
