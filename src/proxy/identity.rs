@@ -182,7 +182,9 @@ fn drop_claims(request: &mut RequestHeader) {
         "forwarded" | "x-forwarded" | "x-original-url" | "x-rewrite-url" | "x-original-host" | "x-host" => {
             true
         }
+        "x-http-host-override" => true,
         "x-real-ip" | "true-client-ip" | "client-ip" | "x-client-ip" | "x-cluster-client-ip" => true,
+        "x-remote-ip" | "x-remote-addr" | "x-originating-ip" => true,
         // Cloudflare's and Fastly's, which are no stranger's to say.
         "cf-connecting-ip" | "cf-connecting-ipv6" | "fastly-client-ip" => true,
         name => name.starts_with("x-forwarded-"),
@@ -258,6 +260,10 @@ mod tests {
             ("x-real-ip", "203.0.113.1"),
             ("true-client-ip", "203.0.113.1"),
             ("client-ip", "203.0.113.1"),
+            ("x-remote-ip", "203.0.113.1"),
+            ("x-remote-addr", "203.0.113.1"),
+            ("x-originating-ip", "203.0.113.1"),
+            ("x-http-host-override", "203.0.113.1"),
             ("proxy", "http://203.0.113.1/"),
         ];
         assert_eq!(sent(&claims, false, "x-forwarded-for"), ["192.0.2.9"]);
