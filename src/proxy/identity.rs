@@ -46,8 +46,11 @@ pub(super) fn request_id(headers: &HeaderMap, bits: u64) -> String {
     given_id(headers).map_or_else(|| text(&new_id(bits)).to_owned(), str::to_owned)
 }
 
+/// The id that a request came with. Of two, we would log one and the shop perhaps the other.
 fn given_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get(REQUEST_ID_NAME)?.to_str().ok().filter(|id| is_request_id(id))
+    let mut ids = headers.get_all(REQUEST_ID_NAME).into_iter();
+    let (id, second) = (ids.next()?, ids.next());
+    id.to_str().ok().filter(|id| second.is_none() && is_request_id(id))
 }
 
 fn new_id(bits: u64) -> [u8; 32] {
@@ -311,6 +314,13 @@ mod tests {
             let made = sent(&[("traceparent", bad)], false, "traceparent");
             assert!(made.len() == 1 && is_traceparent(&made[0]), "{made:?}");
         }
+    }
+
+    #[test]
+    fn of_two_ids_the_shop_gets_neither() {
+        let ids = [("x-request-id", "one"), ("x-request-id", "other")];
+        assert_eq!(sent(&ids, false, "x-request-id"), [request_id(&request(&ids).headers, 7)]);
+        assert_eq!(sent(&ids[..1], false, "x-request-id"), ["one"]);
     }
 
     #[test]
