@@ -73,7 +73,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for EitherHttp<A> {
         if speaks_http2 {
             let guarded = Box::new(Guarded::http2(stream, deadline.clone(), self.serving.clone()));
             let (app, strain) = (self.http2.clone(), self.strain.clone());
-            within(deadline, Http2::serve(app, strain, limits.idle, guarded, shutdown)).await?
+            within(deadline, Http2::serve(app, strain, limits, guarded, shutdown)).await?
         } else {
             let guarded = Box::new(Guarded::http1(stream, deadline.clone(), self.serving.clone()));
             within(deadline, self.http1.process_new(guarded, shutdown)).await?

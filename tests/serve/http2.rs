@@ -70,6 +70,19 @@ async fn a_request_is_proxied_with_its_authority_as_host() {
 }
 
 #[tokio::test]
+async fn after_its_last_request_a_client_is_told_to_go() {
+    let proxy = Setup::before(&[echo().await]).config("connections: { requests_max: 2 }\n").start().await;
+    let mut client = connect(&proxy).await;
+    for path in ["/one", "/other"] {
+        assert!(!client.is_closed(), "{path}");
+        let answer = bounded("an answer", client.send_request(request("GET", path, ""))).await.unwrap();
+        assert!(text(answer).await.contains(path));
+    }
+    until("the end of the connection", async || client.is_closed()).await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn trailers_after_a_small_body_end_it() {
     let proxy = Process::before(echo().await).await;
     let mut client = connect(&proxy).await;
