@@ -12,9 +12,22 @@
 
 mod target;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{Method, StatusCode, Version};
+
+/// Options of a connection: Pingora refuses more, and would when the request has a seat.
+const OPTIONS_MAX: usize = 9;
+/// Fields that are no option of a connection, whoever says so: dropped for it, they would leave a request that
+/// says something else.
+const NO_OPTIONS: [&[u8]; 6] = [
+    b"host",
+    b"content-length",
+    b"transfer-encoding",
+    b"x-forwarded-for",
+    b"x-forwarded-host",
+    b"x-forwarded-proto",
+];
 
 /// What is wrong with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,11 +66,13 @@ pub enum Flaw {
     BodySize,
     /// An expectation that nobody knows.
     Expectation,
+    /// Options of the connection that are none, too many, or fields that must not be dropped.
+    Connection,
 }
 
 impl Flaw {
     /// All of them, in the order of their values.
-    pub const ALL: [Flaw; 17] = [
+    pub const ALL: [Flaw; 18] = [
         Flaw::MissingHost,
         Flaw::InvalidHost,
         Flaw::HostMismatch,
@@ -75,6 +90,7 @@ impl Flaw {
         Flaw::Chunk,
         Flaw::BodySize,
         Flaw::Expectation,
+        Flaw::Connection,
     ];
 
     /// The name in metrics and logs.
@@ -97,6 +113,7 @@ impl Flaw {
             Flaw::Chunk => "chunk",
             Flaw::BodySize => "body_size",
             Flaw::Expectation => "expectation",
+            Flaw::Connection => "connection",
         }
     }
 
@@ -189,6 +206,7 @@ pub fn check(received: Received<'_>, rules: &Rules) -> Result<Repairs, Flaw> {
     check_host(received)?;
     check_framing(received, rules)?;
     check_expectation(received.parts)?;
+    check_connection(received.parts)?;
     let drops_underscores = check_names(received.parts, rules)?;
     let host = authority(received).filter(|_| !received.parts.headers.contains_key(HOST));
     let target = target::in_order(received, rules)?;
@@ -308,6 +326,27 @@ fn check_expectation(parts: &Parts) -> Result<(), Flaw> {
     let mut expectations = parts.headers.get_all(EXPECT).into_iter();
     let known = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"100-continue");
     if expectations.all(known) { Ok(()) } else { Err(Flaw::Expectation) }
+}
+
+/// `Connection` names fields that end here (RFC 9110, section 7.6.1), and they are dropped.
+fn check_connection(parts: &Parts) -> Result<(), Flaw> {
+    let values = parts.headers.get_all(CONNECTION).into_iter();
+    let options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let options = options.map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
+    let is_none = |option: &[u8]| {
+        !option.iter().all(is_of_token) || NO_OPTIONS.iter().any(|name| option.eq_ignore_ascii_case(name))
+    };
+    for (index, option) in options.enumerate() {
+        if index == OPTIONS_MAX || is_none(option) {
+            return Err(Flaw::Connection);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a token may have this byte (RFC 9110, section 5.6.2).
+fn is_of_token(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 /// Whether there are names to be dropped.

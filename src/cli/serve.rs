@@ -162,12 +162,13 @@ fn open_admin(
 
 fn http(proxy: Plimsoll, serving: Arc<Serving>) -> EitherHttp<HttpProxy<Plimsoll>> {
     let settings = ServerConf { upstream_keepalive_pool_size: UPSTREAM_KEEPALIVE, ..ServerConf::default() };
+    let strain = proxy.strain();
     let mut app = http_proxy(&Arc::new(settings), proxy);
     // Pingora would refuse CONNECT without a word to anybody; hygiene refuses and counts it.
     let mut options = HttpServerOptions::default();
     options.allow_connect_method_proxying = true;
     app.server_options = Some(options);
-    EitherHttp::new(app, serving)
+    EitherHttp::new(app, serving, strain)
 }
 
 /// Reloads when the policy's files change. Dropping it ends that.

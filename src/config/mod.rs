@@ -129,8 +129,8 @@ pub struct Connections {
     pub receive_bytes_per_s_min: u64,
     /// A client that we wait for must take at least this.
     pub send_bytes_per_s_min: u64,
-    /// Requests on one HTTP/1 connection, after which it is closed. Off by default: it holds no more
-    /// after many requests than after one.
+    /// Requests on one connection, after which it is closed, or its client told to go (HTTP/2). Off by default: it
+    /// holds no more after many requests than after one.
     pub requests_max: Option<u32>,
 }
 

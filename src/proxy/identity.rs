@@ -46,8 +46,11 @@ pub(super) fn request_id(headers: &HeaderMap, bits: u64) -> String {
     given_id(headers).map_or_else(|| text(&new_id(bits)).to_owned(), str::to_owned)
 }
 
+/// The id that a request came with. Of two, we would log one and the shop perhaps the other.
 fn given_id(headers: &HeaderMap) -> Option<&str> {
-    headers.get(REQUEST_ID_NAME)?.to_str().ok().filter(|id| is_request_id(id))
+    let mut ids = headers.get_all(REQUEST_ID_NAME).into_iter();
+    let (id, second) = (ids.next()?, ids.next());
+    id.to_str().ok().filter(|id| second.is_none() && is_request_id(id))
 }
 
 fn new_id(bits: u64) -> [u8; 32] {
@@ -182,7 +185,9 @@ fn drop_claims(request: &mut RequestHeader) {
         "forwarded" | "x-forwarded" | "x-original-url" | "x-rewrite-url" | "x-original-host" | "x-host" => {
             true
         }
+        "x-http-host-override" => true,
         "x-real-ip" | "true-client-ip" | "client-ip" | "x-client-ip" | "x-cluster-client-ip" => true,
+        "x-remote-ip" | "x-remote-addr" | "x-originating-ip" => true,
         // Cloudflare's and Fastly's, which are no stranger's to say.
         "cf-connecting-ip" | "cf-connecting-ipv6" | "fastly-client-ip" => true,
         name => name.starts_with("x-forwarded-"),
@@ -258,6 +263,10 @@ mod tests {
             ("x-real-ip", "203.0.113.1"),
             ("true-client-ip", "203.0.113.1"),
             ("client-ip", "203.0.113.1"),
+            ("x-remote-ip", "203.0.113.1"),
+            ("x-remote-addr", "203.0.113.1"),
+            ("x-originating-ip", "203.0.113.1"),
+            ("x-http-host-override", "203.0.113.1"),
             ("proxy", "http://203.0.113.1/"),
         ];
         assert_eq!(sent(&claims, false, "x-forwarded-for"), ["192.0.2.9"]);
@@ -305,6 +314,13 @@ mod tests {
             let made = sent(&[("traceparent", bad)], false, "traceparent");
             assert!(made.len() == 1 && is_traceparent(&made[0]), "{made:?}");
         }
+    }
+
+    #[test]
+    fn of_two_ids_the_shop_gets_neither() {
+        let ids = [("x-request-id", "one"), ("x-request-id", "other")];
+        assert_eq!(sent(&ids, false, "x-request-id"), [request_id(&request(&ids).headers, 7)]);
+        assert_eq!(sent(&ids[..1], false, "x-request-id"), ["one"]);
     }
 
     #[test]

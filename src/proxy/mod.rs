@@ -13,6 +13,7 @@ mod pace;
 mod guard;
 mod places;
 mod strain;
+mod http2;
 mod proxy_header;
 mod context;
 mod upload;

@@ -19,6 +19,8 @@ use pingora_core::server::ShutdownWatch;
 use super::deadline::{Deadline, within};
 use super::frames::PREFACE;
 use super::guard::Guarded;
+use super::http2::Http2;
+use super::strain::Strain;
 use crate::serving::Serving;
 
 /// Streams that a client may make us reset on one connection: a client that is merely broken makes a few,
@@ -32,6 +34,7 @@ pub struct EitherHttp<A> {
     http1: Arc<OneHttp<A>>,
     http2: Arc<OneHttp<A>>,
     serving: Arc<Serving>,
+    strain: Strain,
 }
 
 /// The same application, told of which protocol its connections are.
@@ -43,7 +46,7 @@ struct OneHttp<A> {
 
 impl<A> EitherHttp<A> {
     /// Serves both with `app`, which is left at Pingora's defaults.
-    pub fn new(app: A, serving: Arc<Serving>) -> EitherHttp<A> {
+    pub fn new(app: A, serving: Arc<Serving>, strain: Strain) -> EitherHttp<A> {
         let limits = serving.config.connections;
         let mut http1 = HttpServerOptions::default();
         http1.keepalive_request_limit = limits.requests_max;
@@ -53,7 +56,7 @@ impl<A> EitherHttp<A> {
         let app = Arc::new(app);
         let one = |options| Arc::new(OneHttp { app: app.clone(), options, serving: serving.clone() });
         let (http1, http2) = (one(http1), one(http2));
-        EitherHttp { http1, http2, serving }
+        EitherHttp { http1, http2, serving, strain }
     }
 }
 
@@ -69,7 +72,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for EitherHttp<A> {
         let deadline = Deadline::of_connection(clock, &limits);
         if speaks_http2 {
             let guarded = Box::new(Guarded::http2(stream, deadline.clone(), self.serving.clone()));
-            within(deadline, self.http2.process_new(guarded, shutdown)).await?
+            let (app, strain) = (self.http2.clone(), self.strain.clone());
+            within(deadline, Http2::serve(app, strain, limits, guarded, shutdown)).await?
         } else {
             let guarded = Box::new(Guarded::http1(stream, deadline.clone(), self.serving.clone()));
             within(deadline, self.http1.process_new(guarded, shutdown)).await?

@@ -22,7 +22,9 @@ use tokio::sync::{Semaphore, watch};
 
 use super::context::{Context, Fate};
 use super::endpoints::SystemResolver;
-use super::failure::{is_endpoints, is_unreachable, outcome_of, outcome_of_status, status_of};
+use super::failure::{
+    forget_quotes, is_endpoints, is_unreachable, outcome_of, outcome_of_status, rejection_of, status_of,
+};
 use super::hold::Hold;
 use super::identity::{self, Forwarding, Scheme};
 use super::intake::{self, CLIENT_STALL_MAX, Passage};
@@ -156,17 +158,10 @@ impl Plimsoll {
         self.serving.metrics.reject(rejection);
         ctx.fate = Fate::Rejected(rejection.name());
         let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
-        let mut retry_after = retry_after;
-        let status = match rejection {
-            Rejection::Flawed(flaw) => flaw.status(),
-            Rejection::Unparsed => StatusCode::BAD_REQUEST,
-            Rejection::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
-            Rejection::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Rejection::StreamsFull => StatusCode::SERVICE_UNAVAILABLE,
-            Rejection::Strained => {
-                retry_after = self.time_to_retry(StatusCode::SERVICE_UNAVAILABLE, ctx);
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+        let status = rejection.status();
+        let retry_after = match rejection {
+            Rejection::Strained => self.time_to_retry(status, ctx),
+            _ => retry_after,
         };
         let policy = ctx.judged.as_ref().map(|judged| &judged.running.generation.policy);
         let decision =
@@ -425,11 +420,12 @@ impl ProxyHttp for Plimsoll {
         &self,
         peer: &HttpPeer,
         session: &mut Session,
-        error: Box<Error>,
+        mut error: Box<Error>,
         ctx: &mut Box<Context>,
         was_kept: bool,
     ) -> Box<Error> {
-        let mut error = error.more_context(format!("Peer: {peer}"));
+        forget_quotes(&mut error);
+        error = error.more_context(format!("Peer: {peer}"));
         // Pingora knows of some errors only that they mean something else on a connection that was kept.
         error.retry.decide_reuse(was_kept);
         let endpoints = self.upstreams(ctx).tries_max();
@@ -443,8 +439,16 @@ impl ProxyHttp for Plimsoll {
         error: &Error,
         ctx: &mut Box<Context>,
     ) -> FailToProxy {
-        let status =
-            if ctx.is_upstream_late() { Some(StatusCode::GATEWAY_TIMEOUT) } else { status_of(error) };
+        let rejection = rejection_of(error, ctx);
+        if let Some(rejection) = rejection {
+            self.serving.metrics.reject(rejection);
+            ctx.fate = Fate::Rejected(rejection.name());
+        }
+        let status = match rejection {
+            Some(rejection) => Some(rejection.status()),
+            None if ctx.is_upstream_late() => Some(StatusCode::GATEWAY_TIMEOUT),
+            None => status_of(error),
+        };
         let is_unanswered = record::status(session).is_none();
         if let Some(status) = status.filter(|_| is_unanswered) {
             session.set_keepalive(None);

@@ -95,9 +95,10 @@ pub(super) fn expects_continue(request: &RequestHeader) -> bool {
     is_expect_continue_req(request)
 }
 
-/// Pingora keeps the type of this error to itself, and tells its name.
-fn is_unframed(error: &Error) -> bool {
-    error.etype().as_str() == "InvalidChunk"
+/// Whether chunks, or the trailers after them, are none. Pingora keeps the types of these errors to itself, and
+/// tells their names.
+pub(super) fn is_unframed(error: &Error) -> bool {
+    matches!(error.etype().as_str(), "InvalidChunk" | "InvalidTrailerEnd")
 }
 
 /// The length of the body, if the head tells it.

@@ -1,5 +1,7 @@
 //! Why a request is answered before there is anything to decide about.
 
+use http::StatusCode;
+
 use crate::hygiene::Flaw;
 
 /// Why a request was rejected before it was anything to decide about.
@@ -40,6 +42,17 @@ impl Rejection {
             Rejection::StreamsFull => Flaw::ALL.len() + 2,
             Rejection::Strained => Flaw::ALL.len() + 3,
             Rejection::Unparsed => Flaw::ALL.len() + 4,
+        }
+    }
+
+    /// What it is answered with.
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Rejection::Flawed(flaw) => flaw.status(),
+            Rejection::Unparsed => StatusCode::BAD_REQUEST,
+            Rejection::IncompleteBody => StatusCode::REQUEST_TIMEOUT,
+            Rejection::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Rejection::StreamsFull | Rejection::Strained => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

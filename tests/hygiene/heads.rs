@@ -131,6 +131,15 @@ const ROWS: &[(&[&str], Option<Flaw>)] = &[
     (&[POST, HOST, "Transfer-Encoding: chunked", "Content-Length: 3"], Some(Flaw::TransferEncoding)),
     (&[POST, HOST, "Expect: 100-continue"], None),
     (&[POST, HOST, "Expect: 200-ok"], Some(Flaw::Expectation)),
+    (&[GET, HOST, "Connection: Upgrade, , x-secret", "Connection: keep-alive"], None),
+    (&[GET, HOST, "Connection: Host"], Some(Flaw::Connection)),
+    (&[GET, HOST, "Connection: close", "Connection: a,X-FORWARDED-FOR"], Some(Flaw::Connection)),
+    (&[POST, HOST, "Content-Length: 1", "Connection: content-length"], Some(Flaw::Connection)),
+    (&[POST, HOST, "Transfer-Encoding: chunked", "Connection: Transfer-Encoding"], Some(Flaw::Connection)),
+    (&[GET, HOST, "Connection: \"close\""], Some(Flaw::Connection)),
+    (&[GET, HOST, "Connection: :path"], Some(Flaw::Connection)),
+    (&[GET, HOST, "Connection: a,b,c,d,e,f,g,h,i"], None),
+    (&[GET, HOST, "Connection: a,b,c,d,e,f,g,h,i,j"], Some(Flaw::Connection)),
 ];
 
 #[test]

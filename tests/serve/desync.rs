@@ -231,6 +231,7 @@ async fn every_refusal_is_counted_by_its_reason() {
         ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: gzip, chunked⏎⏎0⏎⏎", 400, "transfer_encoding"),
         ("POST / HTTP/1.1⏎Host: shop.test⏎Transfer-Encoding: chunked⏎⏎x⏎", 400, "chunk"),
         ("CONNECT shop.test:80 HTTP/1.1⏎Host: shop.test:80⏎⏎", 405, "method"),
+        ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: Host⏎⏎", 400, "connection"),
         ("GET / HTTP/1.1⏎Host : shop.test⏎⏎", 400, "unparsed"),
     ];
     for (row, status, kind) in rows {

@@ -209,6 +209,34 @@ pub(crate) const CHUNKS: &[(&str, Outcome)] = &[
     ("6⏎hello⏎0⏎⏎", Refused(400)),
     ("FFFFFFFFFFFFFFFFF⏎hello⏎0⏎⏎", Refused(400)),
     ("5␀⏎hello⏎0⏎⏎", Refused(400)),
+    ("5 ⏎hello⏎0⏎⏎", HELLO),
+    ("5␉;a⏎hello⏎0⏎⏎", HELLO),
+    (" 5⏎hello⏎0⏎⏎", Refused(400)),
+    ("5 5⏎hello⏎0⏎⏎", Refused(400)),
+    ("5_0⏎hello⏎0⏎⏎", Refused(400)),
+    ("0000000000000005⏎hello⏎0⏎⏎", HELLO),
+    ("00000000000000005⏎hello⏎0⏎⏎", Refused(400)),
+    ("ffffffffffffffff⏎hello⏎0⏎⏎", Refused(400)),
+    ("5;a=\"x;y\"⏎hello⏎0⏎⏎", HELLO),
+    ("5;a=␀⏎hello⏎0⏎⏎", HELLO),
+    ("5;a␍b⏎hello⏎0⏎⏎", Refused(400)),
+    // A bare LF does not end an extension: the chunk is what comes after CR LF, and is framed anew as that.
+    ("5;a␊hello⏎0⏎⏎⏎0⏎⏎", Read("POST / shop.test 0⏎⏎")),
+    (";a⏎⏎", Read("POST / shop.test ")),
+    ("0␊⏎", Refused(400)),
+    ("5⏎hello␍0⏎⏎", Refused(400)),
+    ("5⏎hello⏎0⏎␊", Refused(400)),
+    ("5⏎hello⏎0⏎X: 1␊⏎", Refused(400)),
+    ("5⏎hello⏎0⏎X: 1␍⏎⏎", Refused(400)),
+    // Trailers end in an empty line, and are passed over unread.
+    ("5⏎hello⏎0⏎X: 1⏎ 2⏎⏎", HELLO),
+    ("5⏎hello⏎0⏎Host: evil.test⏎Transfer-Encoding: chunked⏎⏎", HELLO),
+    ("5⏎hello⏎0⏎nonsense␀⏎⏎", HELLO),
+    ("5⏎hello⏎0⏎⏎GET /b HTTP/1.1⏎Host: shop.test⏎⏎", ReadBoth("POST / shop.test hello", "GET /b shop.test ")),
+    (
+        "5⏎hello⏎0⏎X: 1⏎⏎GET /b HTTP/1.1⏎Host: shop.test⏎⏎",
+        ReadBoth("POST / shop.test hello", "GET /b shop.test "),
+    ),
 ];
 
 /// What is asked for.
@@ -297,6 +325,13 @@ pub(crate) const FIELDS: &[(&str, Outcome)] = &[
     ("POST / HTTP/1.1⏎Host: shop.test⏎Expect: 200-ok⏎⏎", Refused(417)),
     ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: Host⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: close, X-Forwarded-For⏎⏎", Refused(400)),
+    ("POST / HTTP/1.1⏎Host: shop.test⏎Connection: Content-Length⏎Content-Length: 5⏎⏎hello", Refused(400)),
+    (
+        "POST / HTTP/1.1⏎Host: shop.test⏎Connection: transfer-encoding⏎Transfer-Encoding: chunked⏎⏎0⏎⏎",
+        Refused(400),
+    ),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: \"close\"⏎⏎", Refused(400)),
+    ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: close, :path⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: Upgrade, HTTP2-Settings⏎Upgrade: h2c⏎⏎", OK),
     ("GET / HTTP/1.1⏎Host: shop.test⏎A␉: 1⏎⏎", Refused(400)),
     ("GET / HTTP/1.1⏎Host: shop.test⏎A␡: 1⏎⏎", Refused(400)),

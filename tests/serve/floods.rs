@@ -21,7 +21,7 @@ const PRIORITY: u8 = 2;
 const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
-const GOAWAY: u8 = 7;
+pub(crate) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
@@ -41,11 +41,11 @@ fn head(method: u8) -> Vec<u8> {
 const GET: u8 = 0x82;
 const POST: u8 = 0x83;
 
-fn get(stream: u32) -> Vec<u8> {
+pub(crate) fn get(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &head(GET))
 }
 
-async fn begin(proxy: &Process) -> TcpStream {
+pub(crate) async fn begin(proxy: &Process) -> TcpStream {
     let mut stream = TcpStream::connect(proxy.address).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();

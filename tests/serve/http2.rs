@@ -18,7 +18,7 @@ use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::{Stalled, dripping_head, echo, resetting};
 use crate::harness::{bounded, until};
 
-async fn connect<B>(proxy: &Process) -> SendRequest<B>
+pub(crate) async fn connect<B>(proxy: &Process) -> SendRequest<B>
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
@@ -28,7 +28,7 @@ where
     client
 }
 
-fn request(method: &str, path: &str, body: &'static str) -> Request<Full<Bytes>> {
+pub(crate) fn request(method: &str, path: &str, body: &'static str) -> Request<Full<Bytes>> {
     let uri = format!("http://shop.test{path}");
     let request = Request::builder().method(method).uri(uri).version(Version::HTTP_2);
     request.body(Full::from(body)).unwrap()
@@ -49,7 +49,7 @@ impl Body for Dictated {
     }
 }
 
-async fn text(answer: Response<Incoming>) -> String {
+pub(crate) async fn text(answer: Response<Incoming>) -> String {
     let body = bounded("a body", answer.into_body().collect()).await.unwrap().to_bytes();
     String::from_utf8(body.into()).unwrap()
 }
@@ -66,6 +66,19 @@ async fn a_request_is_proxied_with_its_authority_as_host() {
     assert!(page.starts_with("get /page http/1.1"), "{page}");
     assert!(page.contains("\nhost: shop.test\n"), "{page}");
     assert!(text(cart.unwrap()).await.ends_with("\nshoes"));
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn after_its_last_request_a_client_is_told_to_go() {
+    let proxy = Setup::before(&[echo().await]).config("connections: { requests_max: 2 }\n").start().await;
+    let mut client = connect(&proxy).await;
+    for path in ["/one", "/other"] {
+        assert!(!client.is_closed(), "{path}");
+        let answer = bounded("an answer", client.send_request(request("GET", path, ""))).await.unwrap();
+        assert!(text(answer).await.contains(path));
+    }
+    until("the end of the connection", async || client.is_closed()).await;
     proxy.until_idle().await;
 }
 

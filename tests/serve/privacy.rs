@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::harness::process::{Process, Setup, plimsoll};
-use crate::harness::upstream::{echo, refusing, resetting};
+use crate::harness::upstream::{answering, echo, refusing, resetting};
 use crate::harness::wire::Wire;
 use crate::harness::{bounded, until};
 
@@ -108,7 +108,8 @@ async fn explained(journal: &Path, id: &str) -> Vec<u8> {
 #[tokio::test]
 async fn no_secret_of_a_client_is_logged_counted_shown_or_kept() {
     let (_refusing, closed) = refusing();
-    for shop in [echo().await, resetting().await, closed] {
+    let unreadable = answering("HTTP/1.1 banana\r\nSet-Cookie: session=secret-cookie\r\n\r\n").await;
+    for shop in [echo().await, resetting().await, unreadable, closed] {
         let directory = tempfile::tempdir().unwrap();
         let (state, journal) = (directory.path().join("state"), directory.path().join("journal"));
         let settings = "trusted_hops: [127.0.0.1]\naccess_log: { sample: 100% }\n";

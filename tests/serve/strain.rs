@@ -3,12 +3,15 @@
 use std::fs;
 use std::process::Stdio;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
+use crate::floods::{GOAWAY, begin, get};
 use crate::harness::process::{Process, Setup};
-use crate::harness::until;
 use crate::harness::upstream::echo;
 use crate::harness::wire::Wire;
+use crate::harness::{bounded, until};
+use crate::http2::{connect, request, text};
 
 /// Of two classes, the second is the less important half.
 const POLICY: &str = "version: 1\nclasses: { order: {}, beacon: {} }\n\
@@ -26,11 +29,15 @@ async fn until_rung(proxy: &Process, of: &str, expected: usize) {
     until(&format!("{of}: {expected}"), async || proxy.metric(&rung(of)).await == expected as f64).await;
 }
 
-/// Connects until the process has as many descriptors open as bring it to this rung.
+/// Connects until the process has as many descriptors open as bring it to this rung. Everybody begins a request,
+/// so that it is the time for a head that they have.
 async fn climb(proxy: &Process, clients: &mut Vec<Wire>, to: usize) {
     let open = fs::read_dir(format!("/proc/{}/fd", proxy.id())).unwrap().count();
     for _ in open..IN_USE[to] {
-        clients.push(proxy.client().await);
+        let mut client = proxy.client().await;
+        // It may be one too many.
+        let _ = client.try_send("G").await;
+        clients.push(client);
     }
     until_rung(proxy, "descriptors", to).await;
 }
@@ -60,6 +67,53 @@ async fn as_descriptors_run_out_one_thing_after_the_other_is_given_up_and_taken_
     drop(clients);
     until_rung(&proxy, "descriptors", 0).await;
     assert_eq!(ask(&proxy, "GET /collect").await, (200, true));
+    proxy.until_idle().await;
+}
+
+/// The kinds of the frames in what an HTTP/2 server sent.
+fn kinds(mut frames: &[u8]) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    while let [high, middle, low, kind, ..] = frames {
+        kinds.push(*kind);
+        let length = u32::from_be_bytes([0, *high, *middle, *low]) as usize;
+        frames = frames.get(9 + length..).unwrap_or_default();
+    }
+    kinds
+}
+
+#[tokio::test]
+async fn where_connections_are_not_kept_http2_clients_are_served_and_told_to_go() {
+    let setup = Setup::before(&[echo().await]).policy(POLICY).config("connections: { head: 5m, idle: 5m }\n");
+    let proxy = setup.descriptors(DESCRIPTORS).start().await;
+    let mut client = connect(&proxy).await;
+    let mut clients = Vec::new();
+    for is_told in [false, true] {
+        if is_told {
+            climb(&proxy, &mut clients, 1).await;
+        }
+        assert!(!client.is_closed(), "nobody is told before they ask");
+        let answer = bounded("an answer", client.send_request(request("GET", "/order", ""))).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert!(text(answer).await.contains("/order"));
+    }
+    until("the end of the connection", async || client.is_closed()).await;
+    drop(clients);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_http2_client_that_was_told_to_go_and_never_hears_is_left() {
+    let setup = Setup::before(&[echo().await]).policy(POLICY).config("connections: { head: 5m, idle: 1s }\n");
+    let proxy = setup.descriptors(DESCRIPTORS).start().await;
+    let mut clients = Vec::new();
+    climb(&proxy, &mut clients, 1).await;
+    // None of its frames are answered, not even the ping after which the end would be known.
+    let mut stream = begin(&proxy).await;
+    stream.write_all(&get(1)).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = bounded("the end", stream.read_to_end(&mut answer)).await;
+    assert!(kinds(&answer).contains(&GOAWAY), "{answer:?}");
+    drop(clients);
     proxy.until_idle().await;
 }
 

@@ -148,6 +148,37 @@ async fn a_body_that_turns_out_too_long_while_it_streams_is_answered_and_holds_n
 }
 
 #[tokio::test]
+async fn a_body_that_turns_out_unframed_while_it_streams_is_answered_and_counted() {
+    let shop = Stalled::new().await;
+    let proxy = Process::before(shop.address).await;
+    let chunk = [b"10000\r\n".as_slice(), &[b'x'; 64 << 10], b"\r\n"].concat();
+    for (end, rejected) in [("x\r\n", 1.0), ("0\r\nX: 1\n\r\n", 2.0)] {
+        let mut client = proxy.client().await;
+        post(&mut client, "Transfer-Encoding: chunked").await;
+        client.send(&chunk).await;
+        proxy.until_pool("inflight", 1).await;
+        client.send(end).await;
+        assert_eq!(client.message().await.unwrap().status(), 400, "{end:?}");
+        assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"chunk\"}").await, rejected, "{end:?}");
+        proxy.until_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_outlasts_its_request_is_answered_and_counted() {
+    let shop = Stalled::new().await;
+    let pool =
+        format!("pools: {{ default: {{ endpoints: [\"{}\"], timeouts: {{ total: 1s }} }} }}\n", shop.address);
+    let proxy = Setup::before(&[]).config(&pool).start().await;
+    let mut client = proxy.client().await;
+    post(&mut client, "Content-Length: 131072").await;
+    client.send(vec![b'x'; 64 << 10]).await;
+    assert_eq!(client.message().await.unwrap().status(), 408);
+    assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"incomplete_body\"}").await, 1.0);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn a_large_upload_asks_for_a_seat_when_its_beginning_is_there() {
     const BEGINNING: usize = 64 << 10;
     let shop = Stalled::new().await;

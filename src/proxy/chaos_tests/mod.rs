@@ -107,7 +107,7 @@ impl Proxy {
         tokio::spawn(async move { gate.run_timer().await });
         let app =
             http_proxy(&Arc::new(ServerConf::default()), Saboteur { proxy, injected: injected.clone() });
-        let app = EitherHttp::new(app, serving.clone());
+        let app = EitherHttp::new(app, serving.clone(), strain.clone());
         let (doors, accepting) = Doors::open(app, serving.clone(), vec![listener], strain, &stopped).unwrap();
         Proxy { serving, doors, address, injected, stop, accepting }
     }
