@@ -222,6 +222,10 @@ fn an_explanation_is_of_a_session_that_has_come_so_far_and_of_an_operation() {
     assert!(standing(&shopper) < standing(&fresh), "{shopper}{fresh}");
     assert!(explain(&["--graphql", "pay"], "/graphql").0.contains("class     checkout (by route"));
     assert!(explain(&["--graphql", "look"], "/graphql").0.contains("class     browse "));
+    let (many, _) = explain(&["--session", "none,requests=250,age_s=60"], "/any");
+    assert!(many.contains("session   none: 250 requests in 60 s, 0 pages, 0 to the cart"), "{many}");
+    let (_, mistake) = explain(&["--session", "cart,request=250"], "/any");
+    assert!(mistake.contains("`request=250` is nothing that is known of a session"), "{mistake}");
     let (_, mistake) = explain(&["--session", "basket"], "/any");
     assert!(mistake.contains("none, browsing, cart, checkout"), "{mistake}");
 }
