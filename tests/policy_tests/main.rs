@@ -81,6 +81,16 @@ fn each_expectation_that_fails_says_what_is_so() {
 }
 
 #[test]
+fn tests_that_share_a_line_are_counted_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let test = |class: &str| format!("{{ request: POST /collect, expect: {{ class: {class} }} }}");
+    let tests = format!("tests: [{}, {}, {}]\n", test("checkout"), test("browse"), test("beacon"));
+    fs::write(directory.path().join("shop.yaml"), format!("{POLICY}{tests}")).unwrap();
+    let output = plimsoll(directory.path(), &["policy", "test", "shop.yaml"]);
+    assert!(text(&output.stdout).contains("1 of 3 tests hold"), "{output:?}");
+}
+
+#[test]
 fn tests_may_stand_beside_the_policy_and_change_nothing_in_it() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
