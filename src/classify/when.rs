@@ -10,7 +10,8 @@
 //! - `session`, as it was before the request: `stage` (`none`, `browsing`, `cart` or `checkout`), `entry` (where it
 //!   came from: `direct`, `search`, `social`, `referral` or `campaign`), `returning` (whether it brought its cookie
 //!   along), and whole numbers: `requests`, `views`, `searches`, `carts` and `checkouts` so far, `age_s` since the
-//!   first request and `idle_s` since the last. A visit ends after half an hour; then all begins anew.
+//!   first request and `idle_s` since the last. A visit ends after half an hour; then all begins anew. Who has no
+//!   session cookie that is settled yet has what the address has, which many may share ([`super::sessions`]).
 //!
 //! What only compares texts, or such a number with one that is stated, is answered without the
 //! interpreter (see `plain`), and of the objects only those parts are made that an expression
