@@ -158,7 +158,14 @@ impl Admin {
     fn roll_back(&self, query: &str) -> Result<Value, Refused> {
         let number = match query.split_once('=') {
             None if query.is_empty() => None,
-            Some(("to", number)) => Some(number.parse().map_err(Refused::unprocessable)?),
+            Some(("to", number)) => {
+                let no_number = |_| {
+                    let message =
+                        format!("`{number}` is no generation: GET /v1/generations tells which are kept");
+                    Refused::unprocessable(message)
+                };
+                Some(number.parse::<u64>().map_err(no_number)?)
+            }
             _ => return Err(Refused::unprocessable("`to=NUMBER` is all that may be asked for")),
         };
         match self.serving.roll_back(number, Cause::Rollback) {

@@ -134,6 +134,9 @@ async fn an_order_that_is_none_changes_nothing_and_says_why() {
         let told: Value = serde_json::from_slice(&answer.body).unwrap();
         assert!(told["error"].as_str().is_some_and(|error| !error.is_empty()), "{told}");
     }
+    let answer = proxy.order("POST /v1/rollback?to=last", "", "").await;
+    assert_eq!(answer.status(), 422);
+    assert!(answer.text().contains("`last` is no generation"), "{}", answer.text());
     assert_eq!(proxy.order("PUT /v1/mode", "", &" ".repeat(70_000)).await.status(), 413);
     assert_eq!(proxy.state().await["generation"], 1);
 }
