@@ -16,6 +16,7 @@ use serde_json::Value as Json;
 
 use crate::classify::head::Head;
 use crate::classify::leeway::Leeway;
+use crate::classify::preflight::announced_method;
 use crate::classify::session::SessionView;
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
@@ -108,7 +109,10 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
     let time = hour_and_weekday(Clock::wall());
     let value = generation.value(judgement.class, &session, time, &clock);
     let tenure = if session.admitted { Tenure::Admitted } else { Tenure::Fresh };
-    let asked = Asked { head, key: &key, operation: operation.as_deref() };
+    // What a preflight announces is what the model is asked about.
+    let announced = announced_method(head);
+    let meant = Head { method: announced.as_ref().unwrap_or(head.method), ..*head };
+    let asked = Asked { head: &meant, key: &key, operation: operation.as_deref() };
     let model = generation.model.as_deref();
     let scores = model.and_then(|model| model.scores(&asked.features()));
     let scores = scores.map_or(Json::Null, |scores| {
