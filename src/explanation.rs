@@ -1,11 +1,11 @@
 //! What a request is and why, by the very code that serves it: for `explain` and the admin API.
 //!
-//! No session is known here: a request is explained as that of a fresh one, or of one that has come as far as is
-//! stated, as shoppers usually do. What becomes of it at a stated load is forecast: all classes offer the shop
-//! alike. Which features the model's scores hang on is tried out
-//! ([`influence`]).
+//! No session is known here: a request is explained as that of a fresh one, or of one of which something is stated
+//! ([`stated`]). What becomes of it at a stated load is forecast: all classes offer the shop alike. Which features
+//! the model's scores hang on is tried out ([`influence`]).
 
 pub mod influence;
+pub mod stated;
 
 use std::borrow::Cow;
 
@@ -16,7 +16,8 @@ use serde_json::Value as Json;
 
 use crate::classify::head::Head;
 use crate::classify::leeway::Leeway;
-use crate::classify::session::{SessionView, Stage};
+use crate::classify::preflight::announced_method;
+use crate::classify::session::SessionView;
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
 use crate::explanation::influence::{Asked, Influence};
@@ -28,8 +29,8 @@ use crate::policy::compiled::CompiledPolicy;
 /// What is stated of a request besides its head.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Circumstances<'c> {
-    /// How far its session has come.
-    pub stage: Stage,
+    /// What is known of its session.
+    pub session: SessionView,
     /// The GraphQL operation of its body.
     pub operation: Option<&'c str>,
     /// The loads to forecast, in multiples of what the shop can carry.
@@ -102,13 +103,16 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
     let key = path::key(head.path());
     let stated = circumstances.operation.map(Cow::Borrowed);
     let operation = stated.or_else(|| graphql::operation_in_query(head));
-    let session = SessionView::usual(circumstances.stage);
+    let session = circumstances.session;
     let judgement = generation.judge(head, &key, operation.as_deref(), session, &clock);
     let class = generation.policy.core.class(judgement.class);
     let time = hour_and_weekday(Clock::wall());
     let value = generation.value(judgement.class, &session, time, &clock);
     let tenure = if session.admitted { Tenure::Admitted } else { Tenure::Fresh };
-    let asked = Asked { head, key: &key, operation: operation.as_deref() };
+    // What a preflight announces is what the model is asked about.
+    let announced = announced_method(head);
+    let meant = Head { method: announced.as_ref().unwrap_or(head.method), ..*head };
+    let asked = Asked { head: &meant, key: &key, operation: operation.as_deref() };
     let model = generation.model.as_deref();
     let scores = model.and_then(|model| model.scores(&asked.features()));
     let scores = scores.map_or(Json::Null, |scores| {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
 use crate::classify::head::Head;
 use crate::classify::leeway::Leeway;
+use crate::classify::preflight::announced_method;
 use crate::classify::routes::Route;
 use crate::classify::session::SessionView;
 use crate::clock::Clock;
@@ -183,7 +184,10 @@ impl Generation {
 
     fn guess(&self, head: &Head<'_>, key: &str, operation: Option<&str>, clock: &Clock) -> Option<Guess> {
         let model = self.model.as_ref()?;
-        let features = RequestFeatures::of(head, key, operation);
+        // A preflight is as dear as the request that it asks leave for.
+        let announced = announced_method(head);
+        let head = Head { method: announced.as_ref().unwrap_or(head.method), ..*head };
+        let features = RequestFeatures::of(&head, key, operation);
         model.recall(&features).or_else(|| {
             let started = clock.now();
             let guess = model.class(&features);
@@ -217,5 +221,33 @@ impl Generation {
                 self.policy.model.time_budget,
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use http::header::ACCESS_CONTROL_REQUEST_METHOD;
+
+    use super::*;
+    use crate::classify::session::Stage;
+    use crate::policy::storefront;
+
+    #[test]
+    fn the_model_takes_a_preflight_for_the_request_that_it_announces() {
+        let generation = Generation::new(1, storefront(), Some(Scorer::embedded().unwrap()));
+        let clock = Clock::start();
+        let judged = |method: &str, announced: &str| {
+            let request = Request::builder().method(method).uri("/foo/add");
+            let request = request.header(ACCESS_CONTROL_REQUEST_METHOD, announced).body(()).unwrap();
+            let head = Head::of_request(&request);
+            let judgement = generation.judge(&head, "/foo/add", None, Stage::Arrived, &clock);
+            let class = generation.policy.core.class(judgement.class).name.clone();
+            (class, judgement.guess.unwrap().confidence)
+        };
+        let post = judged("POST", "POST");
+        assert_eq!(post.0, "cart");
+        assert_eq!(judged("OPTIONS", "POST"), post);
+        assert_eq!(judged("OPTIONS", "GET"), judged("GET", "GET"));
     }
 }

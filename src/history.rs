@@ -177,9 +177,21 @@ impl History {
     /// brought back, that is made of something else.
     pub fn previous(&self) -> Option<u64> {
         let latest = self.latest()?;
-        let origin = latest.restores.unwrap_or(latest.number);
+        let origin = self.origin(latest);
         let differs = |entry: &&Entry| entry.number < origin && entry.contents != latest.contents;
         self.entries().rev().find(differs).map(|entry| entry.number)
+    }
+
+    /// The number under which what `entry` brings back came first. What it brings back may itself have been brought
+    /// back, from something that nobody wants to go back to.
+    fn origin(&self, entry: &Entry) -> u64 {
+        let restored_by = |number: u64| self.entries().find(|one| one.number == number)?.restores;
+        let mut origin = entry.restores.unwrap_or(entry.number);
+        // It ends: whatever is brought back has a lower number.
+        while let Some(earlier) = restored_by(origin) {
+            origin = earlier;
+        }
+        origin
     }
 
     /// The generation of that number, from memory or from disk.

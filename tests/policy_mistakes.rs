@@ -111,7 +111,28 @@ fn mistakes_in_a_schedule_or_a_canary_are_found() {
             "`browse`",
         ),
         row(schedule(&floors), (6, 3), "schedules.sale", "floors add up to 110%", "100% at most"),
+        row(
+            schedule(&format!("{hours}, classes: {{ browse: {{ floor: 1% }} }}")).replace("sale", "none"),
+            (6, 3),
+            "schedules.none",
+            "where no schedule holds",
+            "something else",
+        ),
     ]);
+}
+
+#[test]
+fn every_unknown_class_of_a_schedule_and_of_a_route_is_told() {
+    let text = good_but(
+        "schedules:
+  sale: { zone: UTC, from: 10:00, to: 12:00, classes: { brows: { floor: 1% }, chekout: { floor: 1% } } }
+routes: [{ path: /, class: brows, model: { best_class: chekout } }]",
+    );
+    let found = mistakes(&text);
+    let keys: Vec<&str> = found.iter().map(|one| one.key.as_str()).collect();
+    let of_schedule = ["schedules.sale.classes.brows", "schedules.sale.classes.chekout"];
+    let of_route = ["routes[0].class", "routes[0].model.best_class"];
+    assert_eq!(keys, [of_schedule, of_route].concat(), "{found:#?}");
 }
 
 fn class(keys: &str) -> String {
@@ -148,7 +169,13 @@ fn mistakes_in_a_class_are_found() {
             "1 to 65536",
         ),
         row(class("queue: { order: filo }"), (5, 27), "classes.cart.queue.order", "unknown value", "fifo"),
-        row(class("breaker: no"), (5, 20), "classes.cart.breaker", "found `no`", "key: value"),
+        row(
+            class("breaker: no"),
+            (5, 20),
+            "classes.cart.breaker",
+            "`off` or a mapping, found `no`",
+            "key: value",
+        ),
         row(class("breaker: { probes: 0 }"), (5, 30), "classes.cart.breaker.probes", "out of range", "1 to"),
         row(
             class("breaker: { slow_ratio: 0% }"),
@@ -236,7 +263,7 @@ fn mistakes_in_what_a_route_says_of_the_model_are_found() {
             good_but("routes: [{ path: /, class: browse, model: maybe }]"),
             (5, 43),
             "routes[0].model",
-            "expected a mapping",
+            "expected `on`, `off` or a mapping, found `maybe`",
             "key: value",
         ),
         row(

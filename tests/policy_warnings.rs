@@ -210,6 +210,71 @@ fn a_corpus_tells_which_routes_and_conditions_no_request_meets() {
     assert_eq!(check(&["--corpus", "/nowhere/at/all.log"], ROUTES).status.code(), Some(1));
 }
 
+/// The lines and rules of what a check with this log finds, and how many routes ask for more than it tells.
+fn checked_against(log: &str, text: &str) -> (Vec<(u64, String)>, Value) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    std::fs::write(&path, log).unwrap();
+    let output = check(&["--format", "json", "--corpus", path.to_str().unwrap()], text);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = told["diagnostics"].as_array().unwrap().iter();
+    let found =
+        found.map(|one| (one["line"].as_u64().unwrap(), one["rule"].as_str().unwrap().to_owned())).collect();
+    (found, told["files"][0]["corpus"]["routes_untold"].clone())
+}
+
+#[test]
+fn what_a_log_does_not_tell_is_held_against_no_route() {
+    let policy = "version: 1
+classes: { checkout: { visit: checkout }, search: { visit: search }, browse: { visit: page } }
+routes:
+  - { path: /a, when: session.returning, class: browse }
+  - { path: /b, when: 'session.entry == \"search\"', class: browse }
+  - { path: /c, headers: { user-agent: '*bot*' }, class: browse }
+  - { path: /pay, class: browse }
+";
+    let common = "c1 - - [30/Apr/2017:04:28:11 +0000] \"GET /shop HTTP/1.1\" 200 1";
+    let combined = format!("{common} \"https://elsewhere.test/\" \"Mozilla/5.0\"\n");
+    let of = |line: u64, rule: &str| (line, rule.to_owned());
+    // What else is odd about a route is no reason not to say that nothing reaches it.
+    let payment = [of(7, "payment-at-risk"), of(7, "unreached-route")];
+    let (found, untold) = checked_against(common, policy);
+    assert_eq!((found, untold), (payment.to_vec(), Value::from(3)));
+    let (found, untold) = checked_against(&combined, policy);
+    let told = [of(5, "never-true"), of(6, "unreached-route")];
+    assert_eq!((found, untold), ([told, payment].concat(), Value::from(1)));
+}
+
+#[test]
+fn a_real_shops_log_tells_which_of_its_routes_it_does_not_need() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let log = root.join("../shared/data/logs/woocommerce-store.log.gz");
+    if !log.exists() {
+        println!("skipped: no access log of a real shop at hand");
+        return;
+    }
+    let policy = std::fs::read_to_string(root.join("policies/woocommerce.yaml")).unwrap();
+    let output = check(&["--format", "json", "--corpus", log.to_str().unwrap()], &policy);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (corpus, routes) = (&told["files"][0]["corpus"], &told["files"][0]["routes"]);
+    assert!(corpus["requests"].as_u64().unwrap() > 70_000 && corpus["routes_untold"] == 0, "{corpus}");
+    let found = told["diagnostics"].as_array().unwrap();
+    assert!(found.iter().all(|one| one["rule"] == "unreached-route"), "{told}");
+    let reached = corpus["routes_reached"].as_u64().unwrap();
+    assert_eq!(reached + found.len() as u64, routes.as_u64().unwrap());
+    let lines: Vec<&str> = policy.lines().collect();
+    let unreached: Vec<&str> =
+        found.iter().map(|one| lines[one["line"].as_u64().unwrap() as usize - 1]).collect();
+    let is_unreached = |route: &str| unreached.iter().any(|line| line.contains(route));
+    // It has no customers' accounts and no buttons of Stripe; its payments are called back, and it is attacked.
+    for route in ["/my-account/**", "wc_stripe_*", "undo_item:"] {
+        assert!(is_unreached(route), "{route}: {unreached:#?}");
+    }
+    for route in ["query: { wc-api: }", "/wp-login.php", "/wp-cron.php", "add-to-cart:"] {
+        assert!(!is_unreached(route), "{route}: {unreached:#?}");
+    }
+}
+
 #[test]
 fn without_a_corpus_nothing_is_said_of_one() {
     let output = check(&["--format", "json"], ROUTES);

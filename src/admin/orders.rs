@@ -17,8 +17,8 @@ use serde_json::{Value, json};
 use super::shown::Shown;
 use super::{Admin, Refused};
 use crate::classify::head::Head;
-use crate::classify::session::Stage;
-use crate::explanation::{Circumstances, explain};
+use crate::classify::session::SessionView;
+use crate::explanation::{Circumstances, explain, stated};
 use crate::history::Cause;
 use crate::serving::{Applying, Outcome, ReloadError};
 
@@ -90,7 +90,7 @@ struct ExplainOrder {
     headers: Vec<(String, String)>,
     #[serde(default)]
     address: Option<IpAddr>,
-    /// How far its session has come, by its name in policies.
+    /// What is known of its session, as `plimsoll explain --session` takes it.
     #[serde(default)]
     session: Option<String>,
     /// The GraphQL operation of its body.
@@ -158,7 +158,14 @@ impl Admin {
     fn roll_back(&self, query: &str) -> Result<Value, Refused> {
         let number = match query.split_once('=') {
             None if query.is_empty() => None,
-            Some(("to", number)) => Some(number.parse().map_err(Refused::unprocessable)?),
+            Some(("to", number)) => {
+                let no_number = |_| {
+                    let message =
+                        format!("`{number}` is no generation: GET /v1/generations tells which are kept");
+                    Refused::unprocessable(message)
+                };
+                Some(number.parse::<u64>().map_err(no_number)?)
+            }
             _ => return Err(Refused::unprocessable("`to=NUMBER` is all that may be asked for")),
         };
         match self.serving.roll_back(number, Cause::Rollback) {
@@ -202,11 +209,10 @@ impl Admin {
         }
         let (parts, ()) = request(order).map_err(Refused::unprocessable)?.into_parts();
         let head = Head::of(&parts).sent_by(order.address);
-        let stage = order.session.as_deref().map_or(Some(Stage::default()), Stage::named);
-        let names = || Stage::ALL.map(Stage::name).join(", ");
-        let stage =
-            stage.ok_or_else(|| Refused::unprocessable(format!("a session has come to {}", names())))?;
-        let circumstances = Circumstances { stage, operation: order.graphql.as_deref(), loads: &order.loads };
+        let session = order.session.as_deref().map_or_else(|| Ok(SessionView::default()), stated::session);
+        let session = session.map_err(Refused::unprocessable)?;
+        let circumstances =
+            Circumstances { session, operation: order.graphql.as_deref(), loads: &order.loads };
         let explanation = explain(&self.serving.running().generation, &head, &circumstances);
         Ok(serde_json::to_value(explanation).expect("an explanation is plain data"))
     }

@@ -37,6 +37,11 @@ impl<'a> Preflight<'a> {
     }
 }
 
+/// The method that `head` announces, if it is a preflight.
+pub fn announced_method(head: &Head<'_>) -> Option<Method> {
+    Preflight::of(head).map(|preflight| preflight.method)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

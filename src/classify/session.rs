@@ -90,6 +90,15 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// All, in the order of the features.
+    pub const ALL: [Entry; 5] =
+        [Entry::Direct, Entry::Search, Entry::Social, Entry::Referral, Entry::Campaign];
+
+    /// The entry of that name in policies.
+    pub fn named(name: &str) -> Option<Entry> {
+        Entry::ALL.into_iter().find(|entry| entry.name() == name)
+    }
+
     /// The name in policies.
     pub const fn name(self) -> &'static str {
         match self {

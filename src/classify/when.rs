@@ -10,7 +10,8 @@
 //! - `session`, as it was before the request: `stage` (`none`, `browsing`, `cart` or `checkout`), `entry` (where it
 //!   came from: `direct`, `search`, `social`, `referral` or `campaign`), `returning` (whether it brought its cookie
 //!   along), and whole numbers: `requests`, `views`, `searches`, `carts` and `checkouts` so far, `age_s` since the
-//!   first request and `idle_s` since the last. A visit ends after half an hour; then all begins anew.
+//!   first request and `idle_s` since the last. A visit ends after half an hour; then all begins anew. Who has no
+//!   session cookie that is settled yet has what the address has, which many may share ([`super::sessions`]).
 //!
 //! What only compares texts, or such a number with one that is stated, is answered without the
 //! interpreter (see `plain`), and of the objects only those parts are made that an expression
@@ -87,7 +88,7 @@ static FUNCTIONS_OF_CEL: LazyLock<Arc<Env>> = LazyLock::new(|| {
 pub struct When {
     source: Box<str>,
     form: Form,
-    /// The fields of `request` that it asks for.
+    /// The fields of `request` and of `session` that it asks for: no two are called alike.
     fields: Vec<&'static str>,
 }
 
@@ -163,7 +164,7 @@ impl When {
         }
     }
 
-    /// Whether it asks a request for nothing but these fields.
+    /// Whether it asks a request and its session for nothing but these fields.
     pub fn asks_only_for(&self, fields: &[&str]) -> bool {
         self.fields.iter().all(|field| fields.contains(field))
     }
@@ -208,11 +209,7 @@ fn check(node: &IdedExpr, nodes: &mut usize) -> Result<(), WhenError> {
         Expr::Literal(_) => Ok(()),
         Expr::Ident(name) => known(name, &["request", "session"]),
         Expr::Select(select) => {
-            match &select.operand.expr {
-                Expr::Ident(object) if object == "request" => known(&select.field, &REQUEST_FIELDS)?,
-                Expr::Ident(object) if object == "session" => known(&select.field, &SESSION_FIELDS)?,
-                _ => {}
-            }
+            check_field(&select.operand, &select.field)?;
             check(&select.operand, nodes)
         }
         Expr::List(list) => list.elements.iter().try_for_each(|element| check(element, nodes)),
@@ -223,13 +220,13 @@ fn check(node: &IdedExpr, nodes: &mut usize) -> Result<(), WhenError> {
     }
 }
 
-/// Notes the fields of `request` that an expression asks for: all of them where it is about the object as such.
+/// Notes the fields that an expression asks for: all of an object's where it is about the object as such.
 fn note_fields(node: &IdedExpr, fields: &mut Vec<&'static str>) {
     match &node.expr {
-        Expr::Ident(name) if name == "request" => fields.extend(REQUEST_FIELDS),
+        Expr::Ident(name) => fields.extend(fields_of(name)),
         Expr::Select(select) => match &select.operand.expr {
-            Expr::Ident(object) if object == "request" => {
-                fields.extend(REQUEST_FIELDS.into_iter().find(|field| *field == select.field));
+            Expr::Ident(object) => {
+                fields.extend(fields_of(object).iter().find(|field| **field == select.field));
             }
             _ => note_fields(&select.operand, fields),
         },
@@ -242,9 +239,31 @@ fn note_fields(node: &IdedExpr, fields: &mut Vec<&'static str>) {
     }
 }
 
+/// Whether an object that is ours has this field, however it is asked for: `session.views` or `session["views"]`.
+fn check_field(object: &IdedExpr, field: &str) -> Result<(), WhenError> {
+    match &object.expr {
+        Expr::Ident(object) if !fields_of(object).is_empty() => known(field, fields_of(object)),
+        _ => Ok(()),
+    }
+}
+
+/// The fields of the object of this name; none if there is no such object.
+fn fields_of(object: &str) -> &'static [&'static str] {
+    match object {
+        "request" => &REQUEST_FIELDS,
+        "session" => &SESSION_FIELDS,
+        _ => &[],
+    }
+}
+
 fn check_call(call: &CallExpr, nodes: &mut usize) -> Result<(), WhenError> {
     if !FUNCTIONS.contains(&call.func_name.as_str()) {
         return Err(WhenError::Unbounded(call.func_name.clone()));
+    }
+    if let ("_[_]", [object, name]) = (call.func_name.as_str(), &call.args[..])
+        && let Expr::Literal(LiteralValue::String(name)) = &name.expr
+    {
+        check_field(object, name.inner())?;
     }
     if call.func_name == WITHIN && !matches!(&call.args[..], [network] if is_network(network)) {
         return Err(WhenError::NotANetwork);
@@ -323,13 +342,17 @@ mod tests {
         assert!(
             told("session.basket > 1").contains("`basket` is unknown; there are stage, entry, returning")
         );
+        assert!(told("session['vews'] > 1").contains("`vews` is unknown; there are stage, entry, returning"));
+        assert!(told("request['pth'] == '/'").contains("`pth` is unknown; there are method, path"));
         assert!(told("request.path + 1 == 'x'").contains("cannot be evaluated"));
     }
 
     #[test]
     fn the_fields_that_are_asked_for_are_known() {
         let asks_only_for = |source: &str, fields: &[&str]| When::new(source).unwrap().asks_only_for(fields);
-        assert!(asks_only_for("session.stage == 'cart'", &[]));
+        assert!(asks_only_for("session.stage == 'cart'", &["stage"]));
+        assert!(!asks_only_for("session.stage == 'cart' && session.returning", &["stage"]));
+        assert!(!asks_only_for("size(session) == 10", &["stage"]));
         assert!(asks_only_for("request.query.path == 'x' || has(request.query.a)", &["query"]));
         assert!(!asks_only_for("request.method == 'GET' && 'a' in request.cookies", &["method"]));
         assert!(!asks_only_for("request.path in ['/', request.host]", &["path"]));

@@ -1,7 +1,7 @@
 //! `plimsoll explain METHOD URL`: what a request is, by the very code that serves it.
 //!
-//! No session is known here: a request is explained as that of a fresh one, or of one that has come as far as
-//! `--session` says. What becomes of it is forecast at half, at all and at twice of what the shop can carry, or
+//! No session is known here: a request is explained as that of a fresh one, or of one of which `--session` says
+//! something. What becomes of it is forecast at half, at all and at twice of what the shop can carry, or
 //! at the loads that are stated: all classes offer the shop alike.
 
 use std::net::IpAddr;
@@ -13,12 +13,12 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use serde_json::Value as Json;
 
 use crate::classify::head::Head;
-use crate::classify::session::{SessionView, Stage};
+use crate::classify::session::SessionView;
 use crate::cli::past;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::explanation::influence::Influence;
-use crate::explanation::{Bounds, Circumstances, Explanation, Forecast, explain};
+use crate::explanation::{Bounds, Circumstances, Explanation, Forecast, explain, stated};
 use crate::generation::Generation;
 use crate::serving::{load_model, read_policy};
 
@@ -53,9 +53,10 @@ pub struct Arguments {
     /// The client's address, for routes that ask for it
     #[arg(long, value_name = "ADDRESS")]
     address: Option<IpAddr>,
-    /// How far its session has come: none, browsing, cart or checkout
-    #[arg(long, value_name = "STAGE", value_parser = stage, default_value = "none")]
-    session: Stage,
+    /// How far its session has come (none, browsing, cart or checkout), and what else is known of it by the names of
+    /// `when:`, like cart,requests=250,entry=search; the rest is as usual
+    #[arg(long, value_name = "STAGE[,NAME=VALUE...]", value_parser = stated::session, default_value = "none")]
+    session: SessionView,
     /// The GraphQL operation of its body
     #[arg(long, value_name = "NAME")]
     graphql: Option<String>,
@@ -83,7 +84,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let head = Head::of(&parts).sent_by(arguments.address);
     let loads = if arguments.load.is_empty() { &LOADS[..] } else { &arguments.load };
     let circumstances =
-        Circumstances { stage: arguments.session, operation: arguments.graphql.as_deref(), loads };
+        Circumstances { session: arguments.session, operation: arguments.graphql.as_deref(), loads };
     let explanation = explain(&generation, &head, &circumstances);
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&explanation)?);
@@ -91,11 +92,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print!("{}", text(&explanation));
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn stage(name: &str) -> anyhow::Result<Stage> {
-    let names = Stage::ALL.map(Stage::name).join(", ");
-    Stage::named(name).with_context(|| format!("`{name}` is no stage of a session: {names}"))
 }
 
 fn generation(arguments: &Arguments) -> anyhow::Result<Generation> {
@@ -136,7 +132,7 @@ fn influences(label: &str, score: &str, features: &[Influence]) -> String {
 
 fn session_text(session: &SessionView) -> String {
     let SessionView { stage, requests, views, carts, checkouts, .. } = session;
-    if *stage == Stage::Arrived {
+    if *session == SessionView::default() {
         return "a fresh one".to_owned();
     }
     let (name, age) = (stage.name(), session.age.as_secs());

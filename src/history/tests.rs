@@ -52,6 +52,21 @@ fn going_back_twice_goes_back_two_generations() {
 }
 
 #[test]
+fn going_back_again_and_again_never_leads_to_what_was_left() {
+    let mut history = History::default();
+    for class in ["one", "two", "left"] {
+        record(&mut history, class, Cause::Reload, None);
+    }
+    record(&mut history, "two", Cause::Rollback, Some(2));
+    record(&mut history, "another", Cause::Reload, None);
+    assert_eq!(history.previous(), Some(4));
+    record(&mut history, "two", Cause::Rollback, Some(4));
+    assert_eq!(history.previous(), Some(1), "not 3, from which 4 went back");
+    record(&mut history, "one", Cause::Rollback, Some(1));
+    assert_eq!(history.previous(), None);
+}
+
+#[test]
 fn what_was_left_is_held_until_a_file_is_applied() {
     let mut history = History::default();
     for class in ["one", "two"] {

@@ -139,7 +139,7 @@ fn breaker(class: &Section<'_>, patience: Duration) -> Option<BreakerPolicy> {
     if field.is_word("off") {
         return None;
     }
-    let breaker = field.section()?;
+    let breaker = field.section_or("`off`")?;
     let time = |key| breaker.get(key).and_then(|field| field.read_as(&POSITIVE));
     let ratio = |key| breaker.get(key).and_then(|field| field.read_as(&SOME_SHARE));
     let count = |key| breaker.get(key).and_then(|field| field.number(1..=100_000));

@@ -67,7 +67,7 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &model, &names)).unzip();
     let carry = carried(&carry, &names);
     let schedule_names: Vec<&str> = schedules.iter().map(|entry| entry.name).chain([NO_SCHEDULE]).collect();
-    let schedules: Vec<_> = schedules.iter().filter_map(|entry| changed(entry, &classes, &names)).collect();
+    let schedules: Vec<_> = schedules.iter().map(|entry| changed(entry, &classes, &names)).collect();
     let rollback = rollback_rules(rollback, &classes, &names);
     let tests: Vec<PolicyTest> =
         tests.into_iter().map(|entry| test(entry, &names, &schedule_names)).collect();
@@ -133,11 +133,16 @@ fn changed<'e, 'n>(
     entry: &'e ScheduleEntry<'n>,
     classes: &[ClassEntry<'n>],
     names: &[&str],
-) -> Option<Changed<'e, 'n>> {
+) -> Changed<'e, 'n> {
+    if entry.name == NO_SCHEDULE {
+        let mistake = Mistake::new("`none` is what tests call it where no schedule holds");
+        entry.field.report(mistake.hint("call the schedule something else"));
+    }
     let mut observed = observed_of(classes);
     let mut classes: Vec<Class> = classes.iter().map(|entry| entry.class.clone()).collect();
     for change in &entry.changes {
-        let id = class_named(&change.class, names)?;
+        // The others are looked at all the same: every mistake is told at once.
+        let Some(id) = class_named(&change.class, names) else { continue };
         let class = &mut classes[id.index()];
         class.floor = change.floor.unwrap_or(class.floor);
         class.ceiling = change.ceiling.unwrap_or(class.ceiling);
@@ -156,7 +161,7 @@ fn changed<'e, 'n>(
             .field
             .report(mistake.hint("floors add up to 100% at most, those that it leaves as they are included"));
     }
-    Some(Changed { entry, classes, observed })
+    Changed { entry, classes, observed }
 }
 
 /// The schedule, unless a mistake is on record, which has kept its policy from being made.
@@ -292,7 +297,13 @@ fn route<'n>(
     rules: &ModelRules,
     names: &[&str],
 ) -> Option<(Route, RoutePlace<'n>)> {
-    let class = class_named(entry.class.as_ref()?, names)?;
+    let Some(class) = entry.class.as_ref().and_then(|named| class_named(named, names)) else {
+        // What is wrong with its bounds is told all the same.
+        if let Some(model) = &entry.model {
+            leeway(&model.entry, rules.leeway, names);
+        }
+        return None;
+    };
     let RouteEntry { field, conditions, path_fields, pool, model, .. } = entry;
     let leeway = model.as_ref().map(|model| route_leeway(&model.entry, class, rules.leeway, names));
     let leeway = leeway.filter(|_| rules.decides_routed);

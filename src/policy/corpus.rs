@@ -6,8 +6,8 @@
 //! It reads no log: who has walked through one says what it found.
 
 use super::compiled::CompiledPolicy;
-use super::lint::NEVER_TRUE;
-use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes, Rule};
+use super::lint::{NEVER_TRUE, UNREACHABLE_ROUTE};
+use crate::yaml::diagnostic::{Diagnostic, Diagnostics, Mistake, Mistakes, Rule};
 use crate::yaml::document;
 use crate::yaml::field::Field;
 
@@ -24,7 +24,7 @@ pub enum Unmet {
     Route,
 }
 
-/// Warnings at the routes of `policy` of which `unmet` tells something, by their places.
+/// Warnings at the routes of `policy` of which `unmet` tells something, by their places; nothing twice.
 pub fn warnings(policy: &CompiledPolicy, unmet: impl Fn(usize) -> Option<Unmet>) -> Diagnostics {
     // What reading itself warns of was told when the policy was compiled.
     let told = Mistakes::new(&policy.text);
@@ -32,7 +32,15 @@ pub fn warnings(policy: &CompiledPolicy, unmet: impl Fn(usize) -> Option<Unmet>)
     if let Some(root) = document::read(&policy.text, &told) {
         warn(&Field::root(&root, &mistakes), unmet);
     }
-    mistakes.into_diagnostics()
+    let found = mistakes.into_diagnostics().0;
+    Diagnostics(found.into_iter().filter(|one| !is_settled(policy, one)).collect())
+}
+
+/// Whether compiling has told that no request comes to this route, log or no log.
+fn is_settled(policy: &CompiledPolicy, one: &Diagnostic) -> bool {
+    let is_of_reach = |told: &Diagnostic| [UNREACHABLE_ROUTE, NEVER_TRUE].contains(&told.rule);
+    let is_of_route = |told: &Diagnostic| (&told.file, &told.key) == (&one.file, &one.key);
+    policy.warnings.0.iter().any(|told| is_of_reach(told) && is_of_route(told))
 }
 
 fn warn(root: &Field<'_>, unmet: impl Fn(usize) -> Option<Unmet>) {
@@ -41,7 +49,9 @@ fn warn(root: &Field<'_>, unmet: impl Fn(usize) -> Option<Unmet>) {
         match unmet(place) {
             Some(Unmet::Condition) => {
                 let mistake = Mistake::of(NEVER_TRUE, "no request of the corpus makes `when` true");
-                route.warn(mistake.hint("correct the expression, or test it with a request that it is for"));
+                route.warn(mistake.hint(
+                    "correct the expression, unless what it is for was not there when the log was written",
+                ));
             }
             Some(Unmet::Route) => {
                 let mistake = Mistake::of(UNREACHED_ROUTE, "no request of the corpus reaches this route");

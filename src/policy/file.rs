@@ -257,7 +257,7 @@ fn rollback(field: Option<Field<'_>>) -> RollbackEntry<'_> {
         entry.automatic = false;
         return entry;
     }
-    let Some(rollback) = field.section() else { return entry };
+    let Some(rollback) = field.section_or("`off`") else { return entry };
     if let Some(window) = rollback.get("window").and_then(|field| field.read_as(&WINDOW)) {
         entry.window = window;
     }

@@ -36,7 +36,7 @@ pub(super) fn of_route(field: Field<'_>) -> Option<RouteLeeway<'_>> {
     if field.is_word("off") {
         return None;
     }
-    let section = field.section()?;
+    let section = field.section_or("`on`, `off`")?;
     let entry = read(&section);
     section.close();
     Some(RouteLeeway { field, entry })

@@ -23,7 +23,7 @@ use crate::yaml::diagnostic::{Mistake, Rule};
 use crate::yaml::field::Field;
 
 /// No line of the route can ever decide.
-const UNREACHABLE_ROUTE: Rule =
+pub(super) const UNREACHABLE_ROUTE: Rule =
     Rule { name: "unreachable-route", means: "Earlier routes take every request of this route." };
 /// One path of a route is taken earlier.
 const SHADOWED_PATH: Rule =

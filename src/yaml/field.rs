@@ -271,6 +271,15 @@ impl<'n> Field<'n> {
         Some(Section { field: self.clone(), entries, asked: RefCell::default() })
     }
 
+    /// The same, where these words may stand as well.
+    pub fn section_or(&self, words: &str) -> Option<Section<'n>> {
+        if self.outline.is_none() && matches!(self.node.value, Value::Text(_)) {
+            self.expected(&format!("{words} or a mapping"), "`{ key: value }`");
+            return None;
+        }
+        self.section()
+    }
+
     fn child(&self, entry: &'n Entry) -> Field<'n> {
         let dot = if self.key.is_empty() { "" } else { "." };
         let Entry { key, mark, node } = entry;

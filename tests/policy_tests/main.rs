@@ -81,6 +81,16 @@ fn each_expectation_that_fails_says_what_is_so() {
 }
 
 #[test]
+fn tests_that_share_a_line_are_counted_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let test = |class: &str| format!("{{ request: POST /collect, expect: {{ class: {class} }} }}");
+    let tests = format!("tests: [{}, {}, {}]\n", test("checkout"), test("browse"), test("beacon"));
+    fs::write(directory.path().join("shop.yaml"), format!("{POLICY}{tests}")).unwrap();
+    let output = plimsoll(directory.path(), &["policy", "test", "shop.yaml"]);
+    assert!(text(&output.stdout).contains("1 of 3 tests hold"), "{output:?}");
+}
+
+#[test]
 fn tests_may_stand_beside_the_policy_and_change_nothing_in_it() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
@@ -222,6 +232,10 @@ fn an_explanation_is_of_a_session_that_has_come_so_far_and_of_an_operation() {
     assert!(standing(&shopper) < standing(&fresh), "{shopper}{fresh}");
     assert!(explain(&["--graphql", "pay"], "/graphql").0.contains("class     checkout (by route"));
     assert!(explain(&["--graphql", "look"], "/graphql").0.contains("class     browse "));
+    let (many, _) = explain(&["--session", "none,requests=250,age_s=60"], "/any");
+    assert!(many.contains("session   none: 250 requests in 60 s, 0 pages, 0 to the cart"), "{many}");
+    let (_, mistake) = explain(&["--session", "cart,request=250"], "/any");
+    assert!(mistake.contains("`request=250` is nothing that is known of a session"), "{mistake}");
     let (_, mistake) = explain(&["--session", "basket"], "/any");
     assert!(mistake.contains("none, browsing, cart, checkout"), "{mistake}");
 }

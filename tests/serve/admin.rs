@@ -125,6 +125,7 @@ async fn an_order_that_is_none_changes_nothing_and_says_why() {
         ("POST /v1/explain", r#"{"method":"G T","url":"/"}"#, 422),
         ("POST /v1/explain", r#"{"method":"GET","url":"/","loads":[100]}"#, 422),
         ("POST /v1/explain", r#"{"method":"GET","url":"/","session":"basket"}"#, 422),
+        ("POST /v1/explain", r#"{"method":"GET","url":"/","session":"cart,requests=many"}"#, 422),
         ("POST /v1/state", "", 405),
         ("GET /v1/nothing", "", 404),
     ] {
@@ -133,6 +134,9 @@ async fn an_order_that_is_none_changes_nothing_and_says_why() {
         let told: Value = serde_json::from_slice(&answer.body).unwrap();
         assert!(told["error"].as_str().is_some_and(|error| !error.is_empty()), "{told}");
     }
+    let answer = proxy.order("POST /v1/rollback?to=last", "", "").await;
+    assert_eq!(answer.status(), 422);
+    assert!(answer.text().contains("`last` is no generation"), "{}", answer.text());
     assert_eq!(proxy.order("PUT /v1/mode", "", &" ".repeat(70_000)).await.status(), 413);
     assert_eq!(proxy.state().await["generation"], 1);
 }
@@ -159,6 +163,10 @@ async fn orders_are_carried_out() {
     assert_eq!((proxy.admin("GET /readyz").await.status(), status().await), (503, 200));
     order("PUT /v1/drain", json!({ "draining": false })).await;
     assert_eq!(proxy.admin("GET /readyz").await.status(), 200);
+    let session = "cart,requests=250";
+    let explained =
+        order("POST /v1/explain", json!({ "method": "GET", "url": "/", "session": session })).await;
+    assert_eq!((&explained["session"]["requests"], &explained["session"]["carts"]), (&json!(250), &json!(2)));
     order("PUT /v1/log", json!({ "level": "error" })).await;
     order("PUT /v1/log", json!({ "level": "info" })).await;
     let told = proxy.log.text();

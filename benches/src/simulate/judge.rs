@@ -2,7 +2,8 @@
 //!
 //! A scenario has few requests and many arrivals, so each is judged once for
 //! every stage of a session before virtual time begins. Numbers in a path are one
-//! word to the classifier, so one number stands for all.
+//! word to the classifier, so one number stands for all. Of a session a `when` is told its stage, and the rest as it
+//! usually is then: what a policy makes of 250 requests of one session is not seen here.
 //!
 //! The value of a request is its class's static one: the value head orders the
 //! sessions of a class among themselves, and a scenario's have no history to
@@ -15,7 +16,7 @@ use http::Request;
 use plimsoll::classify::session::Stage;
 use plimsoll::classify::{graphql, head::Head, path};
 use plimsoll::clock::Clock;
-use plimsoll::generation::{ClassBy, Generation};
+use plimsoll::generation::Generation;
 use plimsoll::model::Scorer;
 use plimsoll::policy::compiled::CompiledPolicy;
 use plimsoll::policy::settings::BundleSource;
@@ -32,8 +33,8 @@ struct Verdict {
     classes: [ClassId; STAGES.len()],
     /// Before any session lifts it.
     own: ClassId,
-    /// Whether neither a route nor a model decided.
-    is_fallback: bool,
+    /// Whether the policy leaves it to the model, at any stage.
+    is_left_to_model: bool,
 }
 
 /// The policy, and what the requests of one scenario are by it.
@@ -50,7 +51,7 @@ impl Judge {
     pub(crate) fn new(policy: CompiledPolicy, scenario: &Scenario) -> anyhow::Result<Judge> {
         let mut generation = Generation::new(1, policy, None);
         let mut verdicts = verdicts(&generation, scenario);
-        if generation.policy.model.decides_unrouted && verdicts.iter().flatten().any(|one| one.is_fallback) {
+        if verdicts.iter().flatten().any(|one| one.is_left_to_model) {
             generation.model = Some(Arc::new(model(&generation.policy)?));
             verdicts = self::verdicts(&generation, scenario);
         }
@@ -94,11 +95,47 @@ fn verdict(generation: &Generation, request: &Request<()>, clock: &Clock) -> Ver
     let head = Head::of_request(request);
     let key = path::key(head.path());
     let operation = graphql::operation_in_query(&head);
-    let judge = |stage| generation.judge(&head, &key, operation.as_deref(), stage, clock);
-    let fresh = judge(Stage::Arrived);
+    let judgements = STAGES.map(|stage| generation.judge(&head, &key, operation.as_deref(), stage, clock));
+    let [fresh, ..] = judgements;
     Verdict {
-        classes: STAGES.map(|stage| judge(stage).class),
+        classes: judgements.map(|judgement| judgement.class),
         own: fresh.own_class,
-        is_fallback: fresh.class_by == ClassBy::Fallback,
+        is_left_to_model: judgements.iter().any(|judgement| generation.leeway(judgement.route).is_some()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plimsoll::policy::compile::compile;
+    use plimsoll::yaml::source::Source;
+    use std::path::Path;
+
+    const SCENARIO: &str = "\
+name: adds
+description: one thing is added to another
+origin: { workers: 10, service: { mean: 100ms } }
+slo: 1s
+patience: 2s
+arrivals: constant
+mix:
+  - { name: add, class: cart, method: POST, paths: [/foo/add], worth: 1, weight: 1 }
+phases:
+  - { name: calm, duration: 10s, load: 0.5x }
+";
+
+    #[test]
+    fn a_request_that_its_route_leaves_to_the_model_is_the_models() {
+        let scenario = Scenario::parse(Path::new("adds.yaml"), SCENARIO).unwrap();
+        let class = |rules: &str| {
+            let text = format!(
+                "version: 1\nclasses: {{ checkout: {{}}, cart: {{}}, browse: {{}} }}\n\
+                 routes: [{{ path: /**, class: browse{rules} }}]\n"
+            );
+            let judge = Judge::new(compile(&Source::of("policy.yaml", &text)).unwrap(), &scenario).unwrap();
+            judge.policy.core.class(judge.own_class(0, 0)).name.clone()
+        };
+        assert_eq!(class(""), "browse");
+        assert_eq!(class(", model: on"), "cart");
     }
 }

@@ -36,11 +36,7 @@ pub(super) fn check(
 ) -> anyhow::Result<Coverage> {
     let generation = generation(policy.clone(), None)?;
     let routes = reach(&generation, &log.entries);
-    let warnings = corpus::warnings(policy, |place| routes.get(place).and_then(unmet)).0;
-    // Of a route that can be seen to be unreachable there is nothing more to say.
-    let is_new = |one: &Diagnostic| found.iter().all(|told| (&told.file, &told.key) != (&one.file, &one.key));
-    let warnings: Vec<Diagnostic> = warnings.into_iter().filter(is_new).collect();
-    found.extend(warnings);
+    found.extend(corpus::warnings(policy, |place| routes.get(place).and_then(unmet)).0);
     found.sort_by(|one, other| (&one.file, one.position).cmp(&(&other.file, other.position)));
     Ok(Coverage {
         requests: log.entries.len(),

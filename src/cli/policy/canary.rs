@@ -85,7 +85,8 @@ fn parse(answer: &str) -> anyhow::Result<Status> {
 
 fn table(status: &Status) -> String {
     let Some(canary) = &status.canary else { return "there is no canary\n".to_owned() };
-    let percent = canary.share * 100.0;
+    // A share is whole millionths; times a hundred, some are not the number that was written.
+    let percent = (canary.share * 1e6).round() / 1e4;
     let mut text = format!(
         "generation {} ({}) decides for {percent}% of the sessions, generation {} for the rest\n",
         canary.generation, canary.policy, canary.running,
@@ -106,4 +107,28 @@ fn table(status: &Status) -> String {
 
 fn share(part: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_told_as_it_was_written() {
+        let told = |share: f64| {
+            let policy = "shop.yaml".to_owned();
+            table(&Status {
+                canary: Some(Canary { generation: 3, running: 2, policy, share, classes: Vec::new() }),
+            })
+        };
+        for (share, percent) in
+            [(0.05, "5%"), (0.07, "7%"), (0.29, "29%"), (0.001_25, "0.125%"), (1.0, "100%")]
+        {
+            assert!(
+                told(share).contains(&format!("decides for {percent} of the sessions")),
+                "{}",
+                told(share)
+            );
+        }
+    }
 }

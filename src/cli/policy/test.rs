@@ -54,12 +54,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn summary(policy: &CompiledPolicy, report: &Report, lists_untested: bool) -> String {
-    let failed = report.failed();
     let taken = report.taken.iter().filter(|taken| **taken).count();
     let mut text = format!(
         "{}: {} of {} tests hold, {taken} of {} routes are tested\n",
         policy.source,
-        report.tests - failed,
+        report.tests - report.failed,
         report.tests,
         report.taken.len(),
     );

@@ -4,7 +4,8 @@
 //! then: where the other policy has a route that demands the same, that one's class holds; elsewhere the
 //! class of the same name does. What could not be told is counted.
 //!
-//! A new route above an old one is not noticed; `plimsoll policy diff` on an access log is for that.
+//! A new route above an old one is not noticed, nor how far a route lets the model move what it takes: what the model
+//! or a session's stage had moved keeps its class by its name. `plimsoll policy diff` on an access log is for that.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
