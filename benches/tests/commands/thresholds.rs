@@ -19,7 +19,7 @@ fn load(origin: &Origin, scenario: &str, more: &[&str]) -> (Option<i32>, serde_j
 #[test]
 fn thresholds_decide_the_exit_code_and_are_told_with_what_was_measured() {
     let origin = Origin::start(&["--service-ms=5"]);
-    let scenario = format!("{SCENARIO}thresholds: [all.good >= 50%, checkout.p50 < 1m]\n");
+    let scenario = format!("{SCENARIO}thresholds: [all.good >= 50%, checkout.p50 <= 2s]\n");
     let (code, results, text) = load(&origin, &scenario, &[]);
     assert!(matches!(code, Some(0 | 2)), "{text}");
     assert_eq!(results["thresholds"][0]["held"], true, "{results}");
@@ -88,6 +88,16 @@ fn interrupted_replay_is_partial_as_well() {
     let log = file(&directory, "access.log", (0..60).map(line).collect::<String>());
     let text = interrupted(&origin, &["replay", &log, "--target", &origin.url()]);
     assert!(text.contains("PARTIAL: ended after"), "{text}");
+}
+
+#[test]
+fn replay_of_nobody_is_an_error_and_no_success() {
+    let directory = TempDir::new().unwrap();
+    let line = "h - - [30/Apr/2017:04:00:11 +0000] \"GET / HTTP/1.1\" 200 1\n";
+    let log = file(&directory, "access.log", line);
+    let output = bench(&["replay", &log, "--target", "http://127.0.0.1:9", "--scale", "0.01"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stderr(&output).contains("leaves out every session"), "{}", stderr(&output));
 }
 
 #[test]
