@@ -54,7 +54,7 @@ pub(crate) struct Harvest {
     pub(crate) tally: Tally,
     /// The sessions of funnels that began in each phase.
     pub(crate) survival: Vec<Survival>,
-    /// What the origin says it has done, if it was asked.
+    /// What the origin says it has done in the run, if it was asked.
     pub(crate) origin: Option<Stats>,
     /// When the run was cut short.
     pub(crate) cut_at: Option<Duration>,
@@ -98,9 +98,13 @@ pub(crate) async fn conduct(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Harvest> {
     let client = target.connect().await?;
-    if let Some(director) = director {
-        director.prepare(scenario).await?;
-    }
+    let before = match director {
+        Some(director) => {
+            director.prepare(scenario).await?;
+            Some((director, director.stats().await?))
+        }
+        None => None,
+    };
     let classes = scenario.classes();
     let tally = Tally::new(scenario.spans(), classes.len(), Expectation::Success);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
@@ -114,8 +118,9 @@ pub(crate) async fn conduct(
     };
     let watched = Watched { title: &scenario.name, classes: &classes, gauges };
     let cut_at = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
-    let origin = match director {
-        Some(director) => Some(director.stats().await?),
+    // An origin that is there for several runs counts on.
+    let origin = match before {
+        Some((director, before)) => Some(director.stats().await?.since(&before)),
         None => None,
     };
     let (tally, timeline) = (run.tally(), run.whole_timeline());

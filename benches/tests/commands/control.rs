@@ -97,6 +97,8 @@ fn scenario_makes_the_origin_its_shop_and_changes_it_on_the_way() {
     let output = bench(&["load", &scenario, "--target", &origin.url()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("--origin-control"), "{}", stderr(&output));
+    // One of another day.
+    assert!(ask(origin.address, "POST /checkout", "").contains("x-order-value"));
     let control = control.to_string();
     let output =
         bench(&["load", &scenario, "--target", &origin.url(), "--origin-control", &control, "--json", &json]);
@@ -108,7 +110,8 @@ fn scenario_makes_the_origin_its_shop_and_changes_it_on_the_way() {
     };
     // A request of the first moments may still meet the shop of the phase before.
     assert!(errors(0) <= 5 && errors(1) > 20, "{results}");
-    assert!(results["origin"]["orders"].as_u64().is_some_and(|orders| orders > 0), "{results}");
+    let orders = results["origin"]["orders"].as_u64().unwrap();
+    assert!(orders > 0 && origin.stats()["orders"].as_u64() == Some(orders + 1), "{results}");
     assert!(stdout(&output).contains("the origin completed"), "{}", stdout(&output));
     let settings = ask(control.parse().unwrap(), "GET /settings", "");
     assert!(settings.contains(r#""workers":8"#) && settings.contains(r#""mean_ms":5.0"#), "{settings}");
