@@ -193,12 +193,16 @@ fn threshold_is_read_from_its_line() {
     assert_eq!(shed.phase, Some(0));
     assert!(!shed.comparison.holds(5.0, shed.bound) && shed.comparison.holds(4.9, shed.bound));
     assert_eq!(parse("all.p99.9 <= 2s").unwrap().measure, Measure::Quantile(0.999));
+    assert!(parse("all.max >= 1m").is_ok(), "it can be missed");
     for (text, expected) in [
         ("browse.good", "`browse.good` is not a threshold (write it like"),
         ("brows.good >= 1%", "unknown subject `brows` (did you mean `browse`?)"),
         ("browse.goo >= 1%", "unknown measure `goo` (did you mean `good`?)"),
         ("browse.good >= 1ms", "`1ms` is not a percentage"),
         ("browse.p99 < 5", "`5` is not a duration"),
+        ("browse.p99 < 2001ms", "it cannot be missed: nobody waits longer than 2s"),
+        ("all.max <= 1m", "it cannot be missed"),
+        ("shed.p99 < 1m", "it cannot be missed"),
         ("browse.good >= 1% in ony", "unknown phase `ony` (did you mean `only`?)"),
         ("shed.good >= 1%", "shed.p99 < 5ms"),
         ("all.useful_work >= 90%", "in one phase"),
