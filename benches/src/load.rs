@@ -31,6 +31,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long an origin has to tell what it has done. Its control port answers at once while the shop is overloaded.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// Puts a target under the load of a scenario.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
@@ -120,11 +123,20 @@ pub(crate) async fn conduct(
     let cut_at = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
     // An origin that is there for several runs counts on.
     let origin = match before {
-        Some((director, before)) => Some(director.stats().await?.since(&before)),
+        Some((director, before)) => done_since(director, &before).await,
         None => None,
     };
     let (tally, timeline) = (run.tally(), run.whole_timeline());
     Ok(Harvest { tally, survival: shoppers.survival(), origin, cut_at, timeline })
+}
+
+/// What the shop has done since `before`. One that is gone or hangs when the run is over takes no report with it.
+async fn done_since(director: &Director, before: &Stats) -> Option<Stats> {
+    if let Ok(Ok(now)) = tokio::time::timeout(TOLD_WITHIN, director.stats()).await {
+        return Some(now.since(before));
+    }
+    terminal::error("the origin's control port does not tell what the shop has done");
+    None
 }
 
 /// Ends only with an error: a shop that is not what the scenario says makes the run worthless.
