@@ -214,6 +214,15 @@ fn threshold_is_read_from_its_line() {
 }
 
 #[test]
+fn threshold_is_of_one_phase_and_not_of_the_first_of_that_name() {
+    let again = "  - { name: only, duration: 1s, load: 1x }\n";
+    let text = |phase: &str| format!("{SMALL}{again}thresholds: [browse.good >= 1%{phase}]\n");
+    assert!(Scenario::parse(Path::new("s.yaml"), &text("")).is_ok());
+    let error = error_of(&text(" in only"));
+    assert!(error.contains("more than one phase is called `only`"), "{error}");
+}
+
+#[test]
 fn committed_schema_is_the_generated_one() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/scenario.schema.json");
     let generated = format!("{:#}\n", schema::schema());

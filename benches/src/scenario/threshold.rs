@@ -216,6 +216,10 @@ fn subject_named(name: &str, scenario: &Scenario) -> Result<Subject, Mistake> {
 
 fn phase_named(name: &str, scenario: &Scenario) -> Result<usize, Mistake> {
     let names = scenario.phases.iter().map(|phase| phase.name.as_str());
+    if names.clone().filter(|phase| *phase == name).count() > 1 {
+        let mistake = Mistake::new(format!("more than one phase is called `{name}`"));
+        return Err(mistake.hint("give each a name of its own, and a threshold"));
+    }
     let found = names.clone().position(|phase| phase == name);
     found.ok_or_else(|| Mistake::unknown("phase", name, names))
 }
