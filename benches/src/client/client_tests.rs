@@ -101,8 +101,11 @@ where
     }
 }
 
-#[tokio::test]
-async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
+/// A client of a server that does `serve` with each connection, and how many of them there were.
+async fn http2_server<S>(serve: impl Fn(TcpStream) -> S + Send + 'static) -> (Client, Arc<AtomicUsize>)
+where
+    S: Future<Output = ()> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -110,10 +113,16 @@ async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             accepted.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(answer_all(stream, true));
+            tokio::spawn(serve(stream));
         }
     });
     let client = Client::connect(address, None, &address.to_string(), Some(Version::Http2)).await.unwrap();
+    (client, connections)
+}
+
+#[tokio::test]
+async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
+    let (client, connections) = http2_server(|stream| answer_all(stream, true)).await;
     for number in 0..300 {
         assert_eq!(client.get(&format!("/{number}")).await.unwrap().body, format!("HTTP/2.0 /{number}"));
     }
@@ -151,17 +160,7 @@ async fn retiring(stream: TcpStream) {
 
 #[tokio::test]
 async fn http2_connection_that_the_server_retires_costs_nobody_an_answer() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let connections = Arc::new(AtomicUsize::new(0));
-    let accepted = Arc::clone(&connections);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            accepted.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(retiring(stream));
-        }
-    });
-    let client = Client::connect(address, None, &address.to_string(), Some(Version::Http2)).await.unwrap();
+    let (client, connections) = http2_server(retiring).await;
     let ask_until_another_is_open = async {
         while connections.load(Ordering::Relaxed) < 2 {
             client.get("/").await.unwrap();
