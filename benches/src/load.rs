@@ -126,7 +126,10 @@ pub(crate) async fn conduct(
         Some((director, before)) => done_since(director, &before).await,
         None => None,
     };
-    let (tally, timeline) = (run.tally(), run.whole_timeline());
+    let (mut tally, timeline) = (run.tally(), run.whole_timeline());
+    if let Some(time) = cut_at {
+        tally.cut(time);
+    }
     Ok(Harvest { tally, survival: shoppers.survival(), origin, cut_at, timeline })
 }
 
