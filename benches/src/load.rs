@@ -83,6 +83,7 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
         scenario: std::fs::read_to_string(&args.scenario).ok(),
         classes: &scenario.classes(),
         phases: scenario.phases.iter().map(|phase| phase.name.as_str()).zip(scenario.spans()).collect(),
+        told: (0..scenario.phases.len()).filter(|phase| !scenario.phases[*phase].warm_up).collect(),
         tally: &harvest.tally,
         timeline: &harvest.timeline,
         gauges: &gauges,

@@ -105,6 +105,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
         scenario: None,
         classes: &classifier.names(),
         phases: vec![("replay", Span { start: Duration::ZERO, end: length })],
+        told: vec![0],
         tally,
         timeline: &harvest.timeline,
         gauges: &gauges,

@@ -175,8 +175,13 @@ impl Tally {
 
     /// The counts of one class over all phases.
     pub(crate) fn class_total(&self, class: usize) -> Cell {
+        self.class_in(0..self.spans.len(), class)
+    }
+
+    /// The counts of one class over these phases.
+    pub(crate) fn class_in(&self, phases: impl IntoIterator<Item = usize>, class: usize) -> Cell {
         let mut total = Cell::default();
-        for phase in 0..self.spans.len() {
+        for phase in phases {
             total.add(self.cell(phase, class));
         }
         total

@@ -34,9 +34,13 @@ fn thresholds_decide_the_exit_code_and_are_told_with_what_was_measured() {
 #[test]
 fn warm_up_is_sent_and_not_counted() {
     let origin = Origin::start(&["--service-ms=5"]);
-    let warm = "phases:\n  - { name: warm, duration: 1s, load: 50/s, warm_up: true }\n";
-    let (_, results, text) = load(&origin, &SCENARIO.replace("phases:\n", warm), &[]);
+    let warm =
+        "phases:\n  - { name: warm, duration: 1s, load: 50/s, warm_up: true, weights: { checkout: 1 } }\n";
+    let scenario = SCENARIO.replace("load: 50/s }", "load: 50/s, weights: { browse: 1 } }");
+    let (_, results, text) = load(&origin, &scenario.replace("phases:\n", warm), &[]);
     assert_eq!(results["phases"].as_array().unwrap().len(), 1, "{text}");
+    let served = |class: usize| results["latency"][class]["served"].as_array().unwrap().len();
+    assert!(served(0) > 0 && served(1) == 0, "orders came in the warm-up alone: {}", results["latency"]);
     let served: u64 = origin.stats()["served"].as_object().unwrap().values().filter_map(|n| n.as_u64()).sum();
     assert!(served > 60, "{served}");
 }
