@@ -157,7 +157,9 @@ pub(crate) fn findings(scenario: &Scenario, target: String, seed: u64, harvest: 
     let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
     let verdicts = verdict::verdicts(scenario, &measured);
     let length = scenario.phases.iter().map(|phase| phase.duration).sum();
-    Findings::new(report, harvest, verdicts, length)
+    let began = harvest.survival.iter().zip(&scenario.phases).filter(|(_, phase)| !phase.warm_up);
+    let sessions = began.map(|(sessions, _)| *sessions).sum();
+    Findings::new(report, harvest, sessions, verdicts, length)
 }
 
 /// The results of one or several pooled runs of `scenario`, its warm-up left out.

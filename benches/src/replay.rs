@@ -14,6 +14,7 @@
 use crate::classes::Classifier;
 use crate::cookies::CookieJar;
 use crate::copies::{Scaling, Sending, sendings};
+use crate::crowd::Survival;
 use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
@@ -98,7 +99,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);
     let length = Duration::from_secs_f64(last).min(args.length());
-    let findings = Findings::new(report, &harvest, Vec::new(), length);
+    let findings = Findings::new(report, &harvest, Survival::default(), Vec::new(), length);
     findings.print();
     let course = Course::new(Remains {
         started,
