@@ -50,7 +50,7 @@ install-cmake:
 build: setup ## Build plimsoll and plimsoll-bench in release
 	$(CARGO) build --release --locked --workspace
 
-demo: build ## A shop in overload, without and with plimsoll: two minutes after the build
+demo: build ## A shop in overload, without and with plimsoll: a minute and a half after the build
 	$(RELEASE)/plimsoll-bench demo --plimsoll $(RELEASE)/plimsoll
 
 test: fmt lint unit docs deny policies smoke skipped ## All that CI checks

@@ -45,7 +45,7 @@ pub(crate) struct Findings {
     answered_last_s: f64,
     /// The scenario's thresholds.
     thresholds: Vec<Verdict>,
-    /// Sessions of funnels, all phases together.
+    /// Sessions of funnels that began in what is no warm-up.
     sessions: Survival,
     /// What the origin has counted, if it was asked.
     origin: Option<Stats>,
@@ -54,10 +54,11 @@ pub(crate) struct Findings {
 }
 
 impl Findings {
-    /// What `harvest` shows of a run that was to last for `length`.
+    /// What `harvest` shows of a run that was to last for `length`, with the `sessions` that count.
     pub(crate) fn new(
         report: Report,
         harvest: &Harvest,
+        sessions: Survival,
         thresholds: Vec<Verdict>,
         length: Duration,
     ) -> Findings {
@@ -71,7 +72,7 @@ impl Findings {
             failures: tally.failures().clone(),
             answered_last_s: tally.answered_last().as_secs_f64(),
             thresholds,
-            sessions: harvest.survival.iter().copied().sum(),
+            sessions,
             origin: harvest.origin.clone(),
             length: harvest.cut_at.unwrap_or(length),
         }

@@ -31,6 +31,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long an origin has to tell what it has done. Its control port answers at once while the shop is overloaded.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
+
 /// Puts a target under the load of a scenario.
 #[derive(Debug, Args)]
 pub(crate) struct LoadArgs {
@@ -54,7 +57,7 @@ pub(crate) struct Harvest {
     pub(crate) tally: Tally,
     /// The sessions of funnels that began in each phase.
     pub(crate) survival: Vec<Survival>,
-    /// What the origin says it has done, if it was asked.
+    /// What the origin says it has done in the run, if it was asked.
     pub(crate) origin: Option<Stats>,
     /// When the run was cut short.
     pub(crate) cut_at: Option<Duration>,
@@ -80,6 +83,7 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
         scenario: std::fs::read_to_string(&args.scenario).ok(),
         classes: &scenario.classes(),
         phases: scenario.phases.iter().map(|phase| phase.name.as_str()).zip(scenario.spans()).collect(),
+        told: (0..scenario.phases.len()).filter(|phase| !scenario.phases[*phase].warm_up).collect(),
         tally: &harvest.tally,
         timeline: &harvest.timeline,
         gauges: &gauges,
@@ -98,9 +102,13 @@ pub(crate) async fn conduct(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Harvest> {
     let client = target.connect().await?;
-    if let Some(director) = director {
-        director.prepare(scenario).await?;
-    }
+    let before = match director {
+        Some(director) => {
+            director.prepare(scenario).await?;
+            Some((director, director.stats().await?))
+        }
+        None => None,
+    };
     let classes = scenario.classes();
     let tally = Tally::new(scenario.spans(), classes.len(), Expectation::Success);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
@@ -114,12 +122,25 @@ pub(crate) async fn conduct(
     };
     let watched = Watched { title: &scenario.name, classes: &classes, gauges };
     let cut_at = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
-    let origin = match director {
-        Some(director) => Some(director.stats().await?),
+    // An origin that is there for several runs counts on.
+    let origin = match before {
+        Some((director, before)) => done_since(director, &before).await,
         None => None,
     };
-    let (tally, timeline) = (run.tally(), run.whole_timeline());
+    let (mut tally, timeline) = (run.tally(), run.whole_timeline());
+    if let Some(time) = cut_at {
+        tally.cut(time);
+    }
     Ok(Harvest { tally, survival: shoppers.survival(), origin, cut_at, timeline })
+}
+
+/// What the shop has done since `before`. One that is gone or hangs when the run is over takes no report with it.
+async fn done_since(director: &Director, before: &Stats) -> Option<Stats> {
+    if let Ok(Ok(now)) = tokio::time::timeout(TOLD_WITHIN, director.stats()).await {
+        return Some(now.since(before));
+    }
+    terminal::error("the origin's control port does not tell what the shop has done");
+    None
 }
 
 /// Ends only with an error: a shop that is not what the scenario says makes the run worthless.
@@ -136,7 +157,9 @@ pub(crate) fn findings(scenario: &Scenario, target: String, seed: u64, harvest: 
     let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
     let verdicts = verdict::verdicts(scenario, &measured);
     let length = scenario.phases.iter().map(|phase| phase.duration).sum();
-    Findings::new(report, harvest, verdicts, length)
+    let began = harvest.survival.iter().zip(&scenario.phases).filter(|(_, phase)| !phase.warm_up);
+    let sessions = began.map(|(sessions, _)| *sessions).sum();
+    Findings::new(report, harvest, sessions, verdicts, length)
 }
 
 /// The results of one or several pooled runs of `scenario`, its warm-up left out.

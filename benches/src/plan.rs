@@ -41,24 +41,55 @@ pub(crate) trait Plan {
     fn hear(&mut self, wish: Wish, verdict: Verdict, time: Duration);
 }
 
-/// A plan that does not listen.
-pub(crate) struct Deaf<I: Iterator<Item = Shot>>(Peekable<I>);
+/// A plan that does not listen: things at their times, of which each becomes a request when it is sent.
+pub(crate) struct Deaf<I: Iterator, M> {
+    waiting: Peekable<I>,
+    make: M,
+}
 
-impl<I: Iterator<Item = Shot>> Deaf<I> {
-    /// The plan to send `shots`, which are in order of time.
-    pub(crate) fn new(shots: I) -> Deaf<I> {
-        Deaf(shots.peekable())
+impl<T, I: Iterator<Item = (Duration, T)>, M: FnMut(Duration, T) -> Shot> Deaf<I, M> {
+    /// The plan to send what `make` makes of `waiting`, which is in order of time.
+    pub(crate) fn new(waiting: I, make: M) -> Deaf<I, M> {
+        Deaf { waiting: waiting.peekable(), make }
     }
 }
 
-impl<I: Iterator<Item = Shot>> Plan for Deaf<I> {
+impl<T, I: Iterator<Item = (Duration, T)>, M: FnMut(Duration, T) -> Shot> Plan for Deaf<I, M> {
     fn next_at(&mut self) -> Option<Duration> {
-        self.0.peek().map(|shot| shot.at)
+        self.waiting.peek().map(|(at, _)| *at)
     }
 
     fn next_shot(&mut self) -> Option<Shot> {
-        self.0.next()
+        let (at, thing) = self.waiting.next()?;
+        Some((self.make)(at, thing))
     }
 
     fn hear(&mut self, _: Wish, _: Verdict, _: Duration) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn shot(at: Duration) -> Shot {
+        let account = Account { phase: 0, class: 0, cost: 1.0, slo: SECOND };
+        Shot { at, account, patience: SECOND, request: Request::default(), shopper: None, wish: None }
+    }
+
+    #[test]
+    fn request_is_made_when_it_is_sent_and_not_when_its_time_is_asked_for() {
+        let made = Cell::new(0);
+        let mut plan = Deaf::new([(SECOND, 7), (SECOND * 2, 8)].into_iter(), |at, number| {
+            made.set(number);
+            shot(at)
+        });
+        assert_eq!((plan.next_at(), made.get()), (Some(SECOND), 0), "a cookie may come until then");
+        assert_eq!(plan.next_shot().map(|shot| shot.at), Some(SECOND));
+        assert_eq!((plan.next_at(), made.get()), (Some(SECOND * 2), 7));
+        assert!(plan.next_shot().is_some() && plan.next_shot().is_none());
+        assert_eq!((plan.next_at(), made.get()), (None, 8));
+    }
 }

@@ -14,6 +14,7 @@
 use crate::classes::Classifier;
 use crate::cookies::CookieJar;
 use crate::copies::{Scaling, Sending, sendings};
+use crate::crowd::Survival;
 use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
@@ -77,6 +78,7 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     args.recording.check()?;
     let scaling = Scaling { scale: args.scale, shift: args.shift.as_secs_f64(), seed: args.seed };
     let sendings = sendings(&log.entries, scaling);
+    anyhow::ensure!(!sendings.is_empty(), "--scale {} leaves out every session of the log", args.scale);
     terminal::line(&format!("{} requests to replay{}", sendings.len(), complaint(&log.bad_lines)));
     let classifier = Classifier::shipped().context("the shipped model cannot be used")?;
     let (started, gauges) = (timestamp(), args.recording.gauges());
@@ -97,13 +99,14 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     };
     let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);
     let length = Duration::from_secs_f64(last).min(args.length());
-    let findings = Findings::new(report, &harvest, Vec::new(), length);
+    let findings = Findings::new(report, &harvest, Survival::default(), Vec::new(), length);
     findings.print();
     let course = Course::new(Remains {
         started,
         scenario: None,
         classes: &classifier.names(),
         phases: vec![("replay", Span { start: Duration::ZERO, end: length })],
+        told: vec![0],
         tally,
         timeline: &harvest.timeline,
         gauges: &gauges,
@@ -125,26 +128,26 @@ async fn run(
     classifier: &Classifier,
     gauges: &Gauges,
 ) -> anyhow::Result<Harvest> {
+    let asked_to_end = interruptions(1);
     let client = target.connect().await?;
     let span = Span { start: Duration::ZERO, end: args.length() };
     let classes = classifier.names();
     let tally = Tally::new(vec![span], classes.len(), Expectation::AnyAnswer);
     let run = Arc::new(Run::new(client, tally).capped(target.rate_max));
-    let shots = sendings
+    let timed = sendings
         .iter()
         .map(|sending| (Duration::from_secs_f64(sending.time / args.speed), sending))
-        .take_while(|(at, _)| *at < args.length())
-        .map(|(at, sending)| {
-            let request = request(target, sending, &run.cookies);
-            let class = classifier.class_of(&request);
-            shot(args, at, request, class, sending)
-        });
-    let mut plan = Deaf::new(shots);
+        .take_while(|(at, _)| *at < args.length());
+    let mut plan = Deaf::new(timed, |at, sending| {
+        let request = request(target, sending, &run.cookies);
+        let class = classifier.class_of(&request);
+        shot(args, at, request, class, sending)
+    });
     let label = |time: Duration| format!("{:.0} s of the log", time.as_secs_f64() * args.speed);
     let fire = async {
         tokio::select! {
             () = run.fire(&mut plan) => None,
-            () = interruptions(1) => Some(run.clock.elapsed()),
+            () = asked_to_end => Some(run.clock.elapsed()),
         }
     };
     let watched = Watched { title: "replay", classes: &classes, gauges };

@@ -175,8 +175,13 @@ impl Tally {
 
     /// The counts of one class over all phases.
     pub(crate) fn class_total(&self, class: usize) -> Cell {
+        self.class_in(0..self.spans.len(), class)
+    }
+
+    /// The counts of one class over these phases.
+    pub(crate) fn class_in(&self, phases: impl IntoIterator<Item = usize>, class: usize) -> Cell {
         let mut total = Cell::default();
-        for phase in 0..self.spans.len() {
+        for phase in phases {
             total.add(self.cell(phase, class));
         }
         total
@@ -196,6 +201,13 @@ impl Tally {
     pub(crate) fn useful_work(&self, phase: usize, capacity: f64) -> Option<f64> {
         let seconds = self.spans[phase].settled().as_secs_f64() * f64::from(self.runs);
         (seconds > 0.0).then(|| self.useful_cost[phase] / (capacity * seconds))
+    }
+
+    /// The run ended at `time`: what of its phases was still to come did not happen, and wasted nothing.
+    pub(crate) fn cut(&mut self, time: Duration) {
+        for span in &mut self.spans {
+            span.end = span.end.min(time).max(span.start);
+        }
     }
 
     /// Of these phases, the one whose requests were sent latest; `None` if none was sent.
@@ -359,6 +371,17 @@ mod tests {
         tally.settle(CHECKOUT, OK, Duration::from_secs(2), Duration::from_secs(5));
         // Two of 1.5 units each, in eight seconds of three units per second.
         assert_eq!(tally.useful_work(0, 3.0), Some(3.0 / 24.0));
+    }
+
+    #[test]
+    fn what_was_cut_off_is_no_wasted_capacity() {
+        let mut tally = tally();
+        tally.settle(CHECKOUT, OK, Duration::from_millis(5), Duration::from_secs(5));
+        tally.cut(Duration::from_secs(6));
+        // 1.5 units, in four seconds of three units per second.
+        assert_eq!(tally.useful_work(0, 3.0), Some(1.5 / 12.0));
+        tally.cut(Duration::from_secs(1));
+        assert_eq!(tally.useful_work(0, 3.0), None);
     }
 
     #[test]

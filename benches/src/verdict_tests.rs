@@ -91,7 +91,7 @@ fn useful_work_is_of_the_phase() {
 
 #[test]
 fn nothing_measured_is_not_held() {
-    let verdicts = verdicts_on(&["checkout.good >= 0%", "sessions.survived >= 0%", "shed.p99 < 1h"], &[]);
+    let verdicts = verdicts_on(&["checkout.good >= 0%", "sessions.survived >= 0%", "shed.p99 < 1s"], &[]);
     assert!(verdicts.iter().all(|verdict| !verdict.held && verdict.measured.is_none()), "{verdicts:?}");
     assert!(table(&verdicts).contains("no data  MISSED"), "{}", table(&verdicts));
     assert_eq!(table(&[]), "");

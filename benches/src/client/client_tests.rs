@@ -101,8 +101,11 @@ where
     }
 }
 
-#[tokio::test]
-async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
+/// A client of a server that does `serve` with each connection, and how many of them there were.
+async fn http2_server<S>(serve: impl Fn(TcpStream) -> S + Send + 'static) -> (Client, Arc<AtomicUsize>)
+where
+    S: Future<Output = ()> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
@@ -110,10 +113,16 @@ async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             accepted.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(answer_all(stream, true));
+            tokio::spawn(serve(stream));
         }
     });
     let client = Client::connect(address, None, &address.to_string(), Some(Version::Http2)).await.unwrap();
+    (client, connections)
+}
+
+#[tokio::test]
+async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
+    let (client, connections) = http2_server(|stream| answer_all(stream, true)).await;
     for number in 0..300 {
         assert_eq!(client.get(&format!("/{number}")).await.unwrap().body, format!("HTTP/2.0 /{number}"));
     }
@@ -121,6 +130,47 @@ async fn http2_requests_share_a_connection_and_open_another_when_it_is_full() {
     let together = futures_of(&client, 150);
     assert!(together.await.iter().all(|answer| answer.status.is_success()));
     assert_eq!(connections.load(Ordering::Relaxed), 2);
+}
+
+/// A server that retires a connection, which takes nothing new then, once `/slow` is asked for on it. That is never
+/// answered.
+async fn retiring(stream: TcpStream) {
+    let asked = Arc::new(tokio::sync::Notify::new());
+    let seen = Arc::clone(&asked);
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let seen = Arc::clone(&seen);
+        async move {
+            if request.uri().path() == "/slow" {
+                seen.notify_one();
+                std::future::pending::<()>().await;
+            }
+            Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::new())))
+        }
+    });
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let connection = hyper::server::conn::http2::Builder::new(executor).serve_connection(io, service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = asked.notified() => connection.as_mut().graceful_shutdown(),
+    }
+    _ = connection.await;
+}
+
+#[tokio::test]
+async fn http2_connection_that_the_server_retires_costs_nobody_an_answer() {
+    let (client, connections) = http2_server(retiring).await;
+    let ask_until_another_is_open = async {
+        while connections.load(Ordering::Relaxed) < 2 {
+            client.get("/").await.unwrap();
+        }
+    };
+    tokio::select! {
+        answer = client.get("/slow") => unreachable!("nobody answers: {answer:?}"),
+        () = ask_until_another_is_open => {}
+        () = tokio::time::sleep(std::time::Duration::from_secs(60)) => panic!("the connection was not retired"),
+    }
 }
 
 /// The answers to so many requests at once.

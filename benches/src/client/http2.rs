@@ -42,6 +42,18 @@ impl Drop for Place {
     }
 }
 
+/// A failed exchange, with the request if it was never sent.
+struct Failure {
+    error: ClientError,
+    unsent: Option<Request<Full<Bytes>>>,
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Failure {
+        Failure { error, unsent: None }
+    }
+}
+
 impl Pool {
     pub(super) async fn starting_with(
         connector: Connector,
@@ -60,13 +72,31 @@ impl Pool {
     }
 
     pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
-        let request = self.addressed(request);
-        let place = self.place();
+        let mut request = self.addressed(request);
+        let known = self.lanes().len();
+        // A connection that the server retires goes on with what it has and takes nothing more. That is found out by
+        // trying, once for each; the last try is on a new one.
+        for _ in 0..known {
+            match self.exchange_on(self.place(), request).await {
+                Err(Failure { unsent: Some(unsent), .. }) => request = unsent,
+                settled => return settled.map_err(|failure| failure.error),
+            }
+        }
+        self.exchange_on(self.place(), request).await.map_err(|failure| failure.error)
+    }
+
+    async fn exchange_on(&self, place: Place, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
         let opened = place.0.sender.get_or_try_init(|| self.open()).await;
         let sender = opened.inspect_err(|_| self.forget(&place.0))?;
-        let exchange_error = |source| ClientError::Exchange { address: self.address(), source };
-        let response = sender.clone().send_request(request).await.map_err(exchange_error)?;
-        read_answer(response).await.map_err(exchange_error)
+        let response = sender.clone().try_send_request(request).await.map_err(|mut error| Failure {
+            unsent: error.take_message(),
+            error: self.exchange_error(error.into_error()),
+        })?;
+        read_answer(response).await.map_err(|source| self.exchange_error(source).into())
+    }
+
+    fn exchange_error(&self, source: hyper::Error) -> ClientError {
+        ClientError::Exchange { address: self.address(), source }
     }
 
     /// HTTP/2 has the host in the address.

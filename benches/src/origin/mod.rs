@@ -107,6 +107,24 @@ pub(crate) struct Stats {
     pub(crate) busy: usize,
 }
 
+impl Stats {
+    /// What was done after `before`. Who waits and who is busy is told as it is now.
+    pub(crate) fn since(&self, before: &Stats) -> Stats {
+        let more = |(route, number): (&String, &u64)| {
+            let known = before.served.get(route).copied().unwrap_or_default();
+            (route.clone(), number.saturating_sub(known))
+        };
+        Stats {
+            orders: self.orders.saturating_sub(before.orders),
+            order_value: self.order_value.saturating_sub(before.order_value),
+            served: self.served.iter().map(more).collect(),
+            cost_served: (self.cost_served - before.cost_served).max(0.0),
+            waiting: self.waiting,
+            busy: self.busy,
+        }
+    }
+}
+
 /// Runs the origin until it is stopped.
 pub(crate) async fn origin(args: OriginArgs) -> Result<ExitCode, OriginError> {
     let settings = args.settings()?;

@@ -12,8 +12,9 @@ use plotters::prelude::{Cartesian2d, ChartContext, SVGBackend};
 use plotters::series::{AreaSeries, DashedLineSeries, LineSeries};
 use plotters::style::{Color, IntoFont, RGBColor, ShapeStyle};
 
-/// Colours that colour-blind people can tell apart (Okabe and Ito), the black one left out.
-pub(crate) const COLOURS: [RGBColor; 7] = [
+/// Colours that colour-blind people can tell apart: those of Okabe and Ito, where grey stands for their black and Tol's
+/// olive for their yellow, which is too pale for a line.
+pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(213, 94, 0),
     RGBColor(0, 114, 178),
     RGBColor(0, 158, 115),
@@ -21,6 +22,7 @@ pub(crate) const COLOURS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(120, 120, 120),
+    RGBColor(153, 153, 51),
 ];
 /// Text; the style sheet knows it as `#000000`.
 const INK: RGBColor = RGBColor(0, 0, 0);
@@ -203,6 +205,11 @@ mod tests {
         let svg = chart(vec![(0.0, 0.0), (2.0, 30.0)]).svg();
         assert!(svg.starts_with("<svg") && svg.contains("#000000") && svg.contains("#DDDDDD"), "{svg}");
         assert!(svg.contains("#D55E00") && !svg.contains("#FFFFFF"), "{svg}");
+    }
+
+    #[test]
+    fn each_class_of_the_shipped_policy_has_a_colour_of_its_own() {
+        assert!(plimsoll::policy::storefront().core.classes().len() <= COLOURS.len());
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub(crate) struct Remains<'a> {
     pub(crate) classes: &'a [&'a str],
     /// The phases' names and when they were.
     pub(crate) phases: Vec<(&'a str, Span)>,
+    /// The places of those that are no warm-up.
+    pub(crate) told: Vec<usize>,
     /// The counts.
     pub(crate) tally: &'a Tally,
     /// The counts of each second.
@@ -145,7 +147,8 @@ impl Course {
             end_s: span.end.as_secs_f64(),
         });
         let seconds = classes().zip(remains.timeline.classes());
-        let latency = classes().enumerate();
+        let cell = |class| remains.tally.class_in(remains.told.iter().copied(), class);
+        let latency = classes().enumerate().map(|(index, class)| ClassLatency::new(class, &cell(index)));
         Course {
             format: FORMAT,
             started: Some(remains.started),
@@ -156,9 +159,7 @@ impl Course {
             seconds: seconds.map(|(class, series)| ClassSeconds { class, series: series.clone() }).collect(),
             total_seconds: Some(remains.timeline.total().clone()),
             gauges: remains.gauges.samples().clone(),
-            latency: latency
-                .map(|(index, class)| ClassLatency::new(class, &remains.tally.class_total(index)))
-                .collect(),
+            latency: latency.collect(),
         }
     }
 }

@@ -193,12 +193,16 @@ fn threshold_is_read_from_its_line() {
     assert_eq!(shed.phase, Some(0));
     assert!(!shed.comparison.holds(5.0, shed.bound) && shed.comparison.holds(4.9, shed.bound));
     assert_eq!(parse("all.p99.9 <= 2s").unwrap().measure, Measure::Quantile(0.999));
+    assert!(parse("all.max >= 1m").is_ok(), "it can be missed");
     for (text, expected) in [
         ("browse.good", "`browse.good` is not a threshold (write it like"),
         ("brows.good >= 1%", "unknown subject `brows` (did you mean `browse`?)"),
         ("browse.goo >= 1%", "unknown measure `goo` (did you mean `good`?)"),
         ("browse.good >= 1ms", "`1ms` is not a percentage"),
         ("browse.p99 < 5", "`5` is not a duration"),
+        ("browse.p99 < 2001ms", "it cannot be missed: nobody waits longer than 2s"),
+        ("all.max <= 1m", "it cannot be missed"),
+        ("shed.p99 < 1m", "it cannot be missed"),
         ("browse.good >= 1% in ony", "unknown phase `ony` (did you mean `only`?)"),
         ("shed.good >= 1%", "shed.p99 < 5ms"),
         ("all.useful_work >= 90%", "in one phase"),
@@ -207,6 +211,15 @@ fn threshold_is_read_from_its_line() {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.starts_with("s.yaml:11:5: thresholds[0]: ") && error.contains(expected), "{error}");
     }
+}
+
+#[test]
+fn threshold_is_of_one_phase_and_not_of_the_first_of_that_name() {
+    let again = "  - { name: only, duration: 1s, load: 1x }\n";
+    let text = |phase: &str| format!("{SMALL}{again}thresholds: [browse.good >= 1%{phase}]\n");
+    assert!(Scenario::parse(Path::new("s.yaml"), &text("")).is_ok());
+    let error = error_of(&text(" in only"));
+    assert!(error.contains("more than one phase is called `only`"), "{error}");
 }
 
 #[test]

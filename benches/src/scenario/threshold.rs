@@ -9,6 +9,7 @@
 use super::Scenario;
 use crate::units;
 use plimsoll::yaml::diagnostic::Mistake;
+use std::time::Duration;
 
 /// A condition on what was measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -163,7 +164,35 @@ impl Threshold {
         } else {
             exact(units::fraction(right)?)
         };
-        Ok(Threshold { text: text.to_owned(), subject, measure, comparison, bound, phase })
+        let threshold = Threshold { text: text.to_owned(), subject, measure, comparison, bound, phase };
+        threshold.can_be_missed(scenario)?;
+        Ok(threshold)
+    }
+
+    /// Who has waited for as long as the patience leaves, so that latencies above it do not occur.
+    fn can_be_missed(&self, scenario: &Scenario) -> Result<(), Mistake> {
+        let is_below = matches!(self.comparison, Comparison::AtMost | Comparison::Below);
+        let patience = self.patience(scenario).filter(|_| is_below && self.measure.is_time());
+        match patience {
+            Some(patience) if patience.as_secs_f64() * 1_000.0 < self.bound => {
+                let patience = humantime::format_duration(patience);
+                let mistake =
+                    Mistake::new(format!("it cannot be missed: nobody waits longer than {patience}"));
+                Err(mistake.hint("a bound of latency is at most the patience"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// That of the most patient of whom it is about; `None` where it is not known.
+    fn patience(&self, scenario: &Scenario) -> Option<Duration> {
+        let is_meant = |class: usize| match self.subject {
+            Subject::Class(meant) => class == meant,
+            Subject::All | Subject::Shed | Subject::Sessions => true,
+        };
+        let meant = scenario.mix.iter().zip(scenario.class_of_each()).filter(|(_, class)| is_meant(*class));
+        let patience = meant.map(|(template, _)| template.patience.unwrap_or(scenario.patience)).max();
+        patience.filter(|patience| !patience.is_zero())
     }
 }
 
@@ -187,6 +216,10 @@ fn subject_named(name: &str, scenario: &Scenario) -> Result<Subject, Mistake> {
 
 fn phase_named(name: &str, scenario: &Scenario) -> Result<usize, Mistake> {
     let names = scenario.phases.iter().map(|phase| phase.name.as_str());
+    if names.clone().filter(|phase| *phase == name).count() > 1 {
+        let mistake = Mistake::new(format!("more than one phase is called `{name}`"));
+        return Err(mistake.hint("give each a name of its own, and a threshold"));
+    }
     let found = names.clone().position(|phase| phase == name);
     found.ok_or_else(|| Mistake::unknown("phase", name, names))
 }

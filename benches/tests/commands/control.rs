@@ -1,8 +1,9 @@
 //! The origin's control port, and a scenario that changes the shop over it.
 
-use super::{Origin, SCENARIO, bench, come_and_leave, file, free_address, stderr, stdout};
+use super::{Origin, SCENARIO, bench, come_and_leave, file, free_address, stderr, stdout, wait_until};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// An origin with a control port.
@@ -97,6 +98,8 @@ fn scenario_makes_the_origin_its_shop_and_changes_it_on_the_way() {
     let output = bench(&["load", &scenario, "--target", &origin.url()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("--origin-control"), "{}", stderr(&output));
+    // One of another day.
+    assert!(ask(origin.address, "POST /checkout", "").contains("x-order-value"));
     let control = control.to_string();
     let output =
         bench(&["load", &scenario, "--target", &origin.url(), "--origin-control", &control, "--json", &json]);
@@ -108,8 +111,27 @@ fn scenario_makes_the_origin_its_shop_and_changes_it_on_the_way() {
     };
     // A request of the first moments may still meet the shop of the phase before.
     assert!(errors(0) <= 5 && errors(1) > 20, "{results}");
-    assert!(results["origin"]["orders"].as_u64().is_some_and(|orders| orders > 0), "{results}");
+    let orders = results["origin"]["orders"].as_u64().unwrap();
+    assert!(orders > 0 && origin.stats()["orders"].as_u64() == Some(orders + 1), "{results}");
     assert!(stdout(&output).contains("the origin completed"), "{}", stdout(&output));
     let settings = ask(control.parse().unwrap(), "GET /settings", "");
     assert!(settings.contains(r#""workers":8"#) && settings.contains(r#""mean_ms":5.0"#), "{settings}");
+}
+
+#[test]
+fn shop_that_is_gone_at_the_end_takes_no_report_with_it() {
+    let (origin, control) = controlled(&["--service-ms=1"]);
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO.replace("duration: 1s", "duration: 3s"));
+    let run = Command::new(env!("CARGO_BIN_EXE_plimsoll-bench"))
+        .args(["load", &scenario, "--target", &origin.url(), "--origin-control", &control.to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until(|| origin.stats()["served"].as_object().is_some_and(|served| !served.is_empty()));
+    drop(origin);
+    let output = run.wait_with_output().unwrap();
+    assert!(stdout(&output).contains("failed requests"), "{}", stdout(&output));
+    assert!(stderr(&output).contains("does not tell what the shop has done"), "{}", stderr(&output));
 }

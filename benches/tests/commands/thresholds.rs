@@ -19,7 +19,7 @@ fn load(origin: &Origin, scenario: &str, more: &[&str]) -> (Option<i32>, serde_j
 #[test]
 fn thresholds_decide_the_exit_code_and_are_told_with_what_was_measured() {
     let origin = Origin::start(&["--service-ms=5"]);
-    let scenario = format!("{SCENARIO}thresholds: [all.good >= 50%, checkout.p50 < 1m]\n");
+    let scenario = format!("{SCENARIO}thresholds: [all.good >= 50%, checkout.p50 <= 2s]\n");
     let (code, results, text) = load(&origin, &scenario, &[]);
     assert!(matches!(code, Some(0 | 2)), "{text}");
     assert_eq!(results["thresholds"][0]["held"], true, "{results}");
@@ -34,9 +34,13 @@ fn thresholds_decide_the_exit_code_and_are_told_with_what_was_measured() {
 #[test]
 fn warm_up_is_sent_and_not_counted() {
     let origin = Origin::start(&["--service-ms=5"]);
-    let warm = "phases:\n  - { name: warm, duration: 1s, load: 50/s, warm_up: true }\n";
-    let (_, results, text) = load(&origin, &SCENARIO.replace("phases:\n", warm), &[]);
+    let warm =
+        "phases:\n  - { name: warm, duration: 1s, load: 50/s, warm_up: true, weights: { checkout: 1 } }\n";
+    let scenario = SCENARIO.replace("load: 50/s }", "load: 50/s, weights: { browse: 1 } }");
+    let (_, results, text) = load(&origin, &scenario.replace("phases:\n", warm), &[]);
     assert_eq!(results["phases"].as_array().unwrap().len(), 1, "{text}");
+    let served = |class: usize| results["latency"][class]["served"].as_array().unwrap().len();
+    assert!(served(0) > 0 && served(1) == 0, "orders came in the warm-up alone: {}", results["latency"]);
     let served: u64 = origin.stats()["served"].as_object().unwrap().values().filter_map(|n| n.as_u64()).sum();
     assert!(served > 60, "{served}");
 }
@@ -51,6 +55,8 @@ fn sessions_walk_a_funnel_and_orders_are_counted_where_they_are_made() {
     assert!(completed > 5, "{results}");
     assert!(text.contains("sessions: "), "{text}");
     assert_eq!(origin.stats()["orders"].as_u64(), Some(completed), "{text}");
+    let (_, results, text) = load(&origin, &scenario.replace("load: 50/s", "load: 50/s, warm_up: true"), &[]);
+    assert_eq!(results["sessions"]["begun"].as_u64(), Some(0), "{text}");
 }
 
 /// What a command says that is interrupted as soon as `origin` has served somebody.
@@ -88,6 +94,16 @@ fn interrupted_replay_is_partial_as_well() {
     let log = file(&directory, "access.log", (0..60).map(line).collect::<String>());
     let text = interrupted(&origin, &["replay", &log, "--target", &origin.url()]);
     assert!(text.contains("PARTIAL: ended after"), "{text}");
+}
+
+#[test]
+fn replay_of_nobody_is_an_error_and_no_success() {
+    let directory = TempDir::new().unwrap();
+    let line = "h - - [30/Apr/2017:04:00:11 +0000] \"GET / HTTP/1.1\" 200 1\n";
+    let log = file(&directory, "access.log", line);
+    let output = bench(&["replay", &log, "--target", "http://127.0.0.1:9", "--scale", "0.01"]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    assert!(stderr(&output).contains("leaves out every session"), "{}", stderr(&output));
 }
 
 #[test]
