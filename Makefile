@@ -126,10 +126,11 @@ overhead: build ## What a request, a refusal and an idle connection cost, here a
 	@mkdir -p $(BENCH)
 	$(RELEASE)/plimsoll-bench overhead --peers $(PEERS) --seconds 3 --rounds 3 --json $(BENCH)/overhead.json
 
+# A peer may take so much of this machine that the load is late; its row says so (2), and the others stand.
 compare: build ## The same spike through plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy
 	@mkdir -p $(BENCH)
 	$(RELEASE)/plimsoll-bench compare benches/scenarios/spike.yaml --peers $(PEERS) --shorten 2 \
-	    --json $(BENCH)/compare.json --markdown $(BENCH)/compare.md
+	    --json $(BENCH)/compare.json --markdown $(BENCH)/compare.md || [ $$? = 2 ]
 
 # The ways to fail that a real proxy, with its sockets and timers, tells more about than a simulation.
 PROOFS := 01-slower-shop 02-mix-shift 03-start-under-flood 04-collapse-then-idle 05-capacity-changes \
