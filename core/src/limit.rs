@@ -192,7 +192,7 @@ impl Limit {
     /// The classes that are slow by themselves: they wait for something that the
     /// others do not, a payment provider, say, and more seats would only let more of them wait.
     pub fn slow_alone(&self) -> SlowAlone {
-        let at_work = self.work_peak + headroom(self.work_peak);
+        let at_work = seats_for(self.work_peak);
         SlowAlone { classes: self.outliers.classes(), seats: at_work as u32 }
     }
 
@@ -378,20 +378,19 @@ impl Limit {
                     self.begin_trial(trial.step, now);
                 } else if trial.step == Step::Choked {
                     // By the latency that is healthy now, this is the work that went on before.
-                    let work = self.level.done;
-                    self.move_to(self.limit.min(work + headroom(work)), now);
+                    self.move_to(self.limit.min(seats_for(self.level.done)), now);
                 }
             }
             Verdict::Stays if trial.step == Step::Up => self.limit = trial.before,
             Verdict::Stays if trial.step == Step::Double => {
                 let work = seen.done.max(trial.level.done);
-                self.limit = (work + headroom(work)).clamp(trial.before, self.limit);
+                self.limit = seats_for(work).clamp(trial.before, self.limit);
                 self.lateness = Lateness::Late;
             }
             Verdict::Stays if self.limit <= 1.0 => {
                 // One request alone waits for nobody.
                 self.adopt_baselines(seen.ratio, trial.weight());
-                self.move_to(1.0 + headroom(1.0), now);
+                self.move_to(seats_for(1.0), now);
             }
             Verdict::Stays => {
                 // As much work with fewer seats: keep those, and look whether fewer still will do.
@@ -425,6 +424,11 @@ impl Limit {
         }
         self.limit = limit.clamp(f64::from(LIMIT_MIN), f64::from(LIMIT_MAX));
     }
+}
+
+/// The seats of a pool in which so many work: so few more that hardly any of them waits.
+fn seats_for(work: f64) -> f64 {
+    work + headroom(work)
 }
 
 fn headroom(work: f64) -> f64 {

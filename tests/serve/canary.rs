@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::harness::bounded;
+use crate::harness::lasting::Lasting;
 use crate::harness::process::{Process, Setup, plimsoll};
 use crate::harness::upstream::echo;
 
@@ -129,18 +130,14 @@ async fn the_journal_tells_by_which_route_of_a_canary_a_request_got_its_class() 
 
 #[tokio::test]
 async fn an_aborted_canary_stays_away_and_the_next_one_may_come() {
-    let files = tempfile::tempdir().unwrap();
-    let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));
-    fs::write(&path, policy("shop", "")).unwrap();
-    let upstream = echo().await;
-    let start =
-        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
-    let mut proxy = start().await;
-    begin(&proxy, &path, &policy("offers", "canary: 50%\n")).await;
+    let lasting = Lasting::with(&policy("shop", "")).await;
+    let path = lasting.policy();
+    let mut proxy = lasting.start().await;
+    begin(&proxy, path, &policy("offers", "canary: 50%\n")).await;
     // It is there after a restart, and under another number.
     proxy.signal("TERM").await;
     proxy.end().await;
-    let proxy = start().await;
+    let proxy = lasting.start().await;
     proxy.log.contain("stays in force: the files hold a canary").await;
     let status: Value = serde_json::from_slice(&proxy.admin("GET /v1/canary").await.body).unwrap();
     assert_eq!(status["canary"]["running"], 1, "{status}");
@@ -150,10 +147,10 @@ async fn an_aborted_canary_stays_away_and_the_next_one_may_come() {
         assert_eq!(judged(&proxy, session).await, ("shop".into(), 1));
     }
     assert_eq!(proxy.admin("POST /v1/reload").await.status(), 409);
-    let status = begin(&proxy, &path, &policy("offers", "canary: 10%\n")).await;
+    let status = begin(&proxy, path, &policy("offers", "canary: 10%\n")).await;
     assert_eq!(status["canary"]["share"], 0.1, "{status}");
     // Whatever else comes into force ends it.
-    begin(&proxy, &path, &policy("offers", "")).await;
+    begin(&proxy, path, &policy("offers", "")).await;
     assert_eq!(judged(&proxy, 3).await.0, "offers");
     let status: Value = serde_json::from_slice(&proxy.admin("GET /v1/canary").await.body).unwrap();
     assert_eq!(status["canary"], Value::Null);

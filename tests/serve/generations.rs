@@ -6,6 +6,7 @@ use std::process::Output;
 use std::time::Duration;
 
 use crate::harness::bounded;
+use crate::harness::lasting::Lasting;
 use crate::harness::process::{Process, Setup, complaint, plimsoll};
 use crate::harness::upstream::{answering, echo, response};
 
@@ -55,51 +56,42 @@ async fn a_command_goes_back_and_lists_what_there_is() {
 
 #[tokio::test]
 async fn what_was_rolled_back_from_stays_away_until_it_changes() {
-    let files = tempfile::tempdir().unwrap();
-    let path = files.path().join("policy.yaml");
-    let state = files.path().join("state");
-    fs::write(&path, policy("good")).unwrap();
-    let upstream = echo().await;
-    let start =
-        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
-    let mut proxy = start().await;
-    apply(&proxy, &path, "bad", 2).await;
+    let lasting = Lasting::with(&policy("good")).await;
+    let path = lasting.policy();
+    let mut proxy = lasting.start().await;
+    apply(&proxy, path, "bad", 2).await;
     assert_eq!(proxy.admin("POST /v1/rollback").await.status(), 200);
     let answer = proxy.admin("POST /v1/reload").await;
     assert_eq!(answer.status(), 409, "{}", answer.text());
     assert_eq!(class(&proxy).await, "good");
     proxy.signal("TERM").await;
     proxy.end().await;
-    let proxy = start().await;
+    let proxy = lasting.start().await;
     assert_eq!((class(&proxy).await.as_str(), proxy.state().await["generation"].as_u64()), ("good", Some(3)));
     proxy.log.contain("stays in force").await;
     // Generations of the process before can be brought back, too.
     assert_eq!(proxy.admin("POST /v1/rollback?to=2").await.status(), 200);
     assert_eq!(class(&proxy).await, "bad");
-    apply(&proxy, &path, "better", 5).await;
+    apply(&proxy, path, "better", 5).await;
     assert_eq!(class(&proxy).await, "better");
 }
 
 #[tokio::test]
 async fn a_process_that_finds_mistakes_starts_with_what_was_in_force_last() {
-    let files = tempfile::tempdir().unwrap();
-    let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));
-    fs::write(&path, policy("one")).unwrap();
-    let upstream = echo().await;
-    let start =
-        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
+    let lasting = Lasting::with(&policy("one")).await;
+    let path = lasting.policy();
     let end = async |mut proxy: Process| {
         proxy.signal("TERM").await;
         proxy.end().await;
     };
-    end(start().await).await;
+    end(lasting.start().await).await;
     let broken_promise = "tests: [{ request: GET /, expect: { class: one } }]\n";
     for (text, says) in [
         (format!("{}rutes: []\n", policy("two")), "policy.yaml:4:1"),
         (format!("{}{broken_promise}", policy("one, two")), "breaks its own tests"),
     ] {
-        fs::write(&path, text).unwrap();
-        let proxy = start().await;
+        fs::write(path, text).unwrap();
+        let proxy = lasting.start().await;
         assert_eq!(class(&proxy).await, "one");
         assert_eq!(proxy.state().await["generation"], 1);
         assert!(proxy.log.text().contains(says), "{says}");
@@ -107,17 +99,17 @@ async fn a_process_that_finds_mistakes_starts_with_what_was_in_force_last() {
         assert_eq!(proxy.metric("plimsoll_reloads_total{kind=\"rejected\"}").await, 1.0);
         end(proxy).await;
     }
-    fs::remove_file(&path).unwrap();
-    let proxy = start().await;
+    fs::remove_file(path).unwrap();
+    let proxy = lasting.start().await;
     assert_eq!(class(&proxy).await, "one");
     // It is noticed when it is there again.
-    fs::write(&path, policy("three")).unwrap();
+    fs::write(path, policy("three")).unwrap();
     proxy.until_generation(2).await;
     assert_eq!(class(&proxy).await, "three");
     end(proxy).await;
     // Without anything kept there is nothing to start with.
-    fs::write(&path, "version: 1\n").unwrap();
-    let (path, empty) = (path.to_str().unwrap(), files.path().join("empty"));
+    fs::write(path, "version: 1\n").unwrap();
+    let (path, empty) = (path.to_str().unwrap(), lasting.file("empty"));
     let arguments =
         ["serve", "--listen=127.0.0.1:0", "--upstream=127.0.0.1:1", "--policy", path, "--state-dir"];
     let message = complaint(&[&arguments[..], &[empty.to_str().unwrap()]].concat()).await;
@@ -136,29 +128,25 @@ async fn a_reload_that_changes_nothing_is_no_generation() {
 
 #[tokio::test]
 async fn a_mode_set_by_hand_holds_until_the_files_say_something_else() {
-    let files = tempfile::tempdir().unwrap();
-    let (path, state) = (files.path().join("policy.yaml"), files.path().join("state"));
-    fs::write(&path, policy("one")).unwrap();
-    let upstream = echo().await;
-    let start =
-        async || Setup::before(&[upstream]).flag("--policy", &path).flag("--state-dir", &state).start().await;
+    let lasting = Lasting::with(&policy("one")).await;
+    let path = lasting.policy();
     let mode = async |proxy: &Process| proxy.admin("GET /v1/mode").await.text().to_owned();
-    let mut proxy = start().await;
+    let mut proxy = lasting.start().await;
     let ordered = proxy.order("PUT /v1/mode", "", r#"{"mode":"observe"}"#).await;
     assert_eq!(ordered.status(), 200, "{}", ordered.text());
     // Whatever happens beside the policy, and the policy saved again as it is.
-    fs::write(files.path().join("notes.txt"), "busy day").unwrap();
-    fs::write(&path, policy("one")).unwrap();
+    fs::write(lasting.file("notes.txt"), "busy day").unwrap();
+    fs::write(path, policy("one")).unwrap();
     let answer = proxy.admin("POST /v1/reload").await;
     assert!(answer.text().contains("\"changed\": false"), "{}", answer.text());
     assert!(mode(&proxy).await.contains("observe"));
     proxy.signal("TERM").await;
     proxy.end().await;
-    let proxy = start().await;
+    let proxy = lasting.start().await;
     assert!(mode(&proxy).await.contains("observe"));
     assert_eq!(proxy.state().await["generation"], 2);
     proxy.log.contain("goes on to observe, as was said by hand").await;
-    apply(&proxy, &path, "two", 3).await;
+    apply(&proxy, path, "two", 3).await;
     assert!(mode(&proxy).await.contains("enforce"));
     proxy.log.contain("begins to enforce: the mode set by hand held until now").await;
 }

@@ -14,7 +14,7 @@
 
 use super::level::Level;
 use super::trial::Step;
-use super::{Limit, headroom};
+use super::{Limit, seats_for};
 use crate::image::image;
 use crate::measurement::Measured;
 use crate::policy::ClassSet;
@@ -59,7 +59,7 @@ impl Limit {
         self.level = Level::default();
         self.audit = None;
         self.lateness = Lateness::Late;
-        let target = seen.work + headroom(seen.work);
+        let target = seats_for(seen.work);
         if self.is_in_question(now) && target < self.limit * MOST {
             self.lateness = Lateness::Cut;
             self.move_to(target, now);

@@ -8,7 +8,7 @@
 use super::anchor::Lateness;
 use super::level::Level;
 use super::trial::Step;
-use super::{FULL, Limit, Phase, headroom};
+use super::{FULL, Limit, Phase, seats_for};
 use crate::measurement::Measured;
 use crate::time::Time;
 
@@ -69,7 +69,7 @@ impl Limit {
     fn end_start(&mut self, seen: Measured, met: bool, now: Time) {
         let before = (self.limit, Level::of(seen));
         self.schedule.begin(now);
-        self.move_to(seen.work + headroom(seen.work), now);
+        self.move_to(seats_for(seen.work), now);
         if met {
             self.phase = Phase::Steady;
             // A shop that has become slower looks as one that is full: throughput will tell.

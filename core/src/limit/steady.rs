@@ -9,7 +9,7 @@
 use super::anchor::Lateness;
 use super::level::Level;
 use super::trial::{self, Step};
-use super::{ERROR_STEADY, FULL, Limit, headroom};
+use super::{ERROR_STEADY, FULL, Limit, headroom, seats_for};
 use crate::measurement::Measured;
 use crate::time::Time;
 
@@ -34,7 +34,7 @@ impl Limit {
             self.relax(seen, now);
         } else {
             self.note_lateness(seen, now);
-            let target = seen.work + headroom(seen.work);
+            let target = seats_for(seen.work);
             let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
             match self.schedule.due(now).filter(|_| self.level.is_known()) {
                 _ if self.is_in_question(now) => self.ask_slow_pool(now),
@@ -48,7 +48,7 @@ impl Limit {
 
     /// A limit that is not in use is only lowered, and only if work waits in the pool.
     fn relax(&mut self, seen: Measured, now: Time) {
-        let target = self.work_peak + headroom(self.work_peak);
+        let target = seats_for(self.work_peak);
         if seen.waiting() > 2.0 * headroom(seen.work) && target < self.limit {
             self.shrink_towards(target, seen, now);
         } else {

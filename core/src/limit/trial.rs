@@ -80,6 +80,11 @@ impl Step {
         }
     }
 
+    /// Whether it gives seats, and takes none away.
+    fn is_upwards(self) -> bool {
+        matches!(self, Step::Up | Step::Double)
+    }
+
     /// Whether it goes far, and is in a hurry.
     pub(super) fn is_far(self) -> bool {
         matches!(self, Step::Deep | Step::Choked | Step::Double)
@@ -129,10 +134,7 @@ impl Trial {
 
     pub(super) fn verdict(&self, seen: Measured) -> Verdict {
         let elasticity = self.level.elasticity(Level::of(seen));
-        let follows = match self.step {
-            Step::Up | Step::Double => follows(elasticity),
-            Step::Down | Step::Deep | Step::Choked => elasticity > FOLLOWS_DOWN,
-        };
+        let follows = if self.step.is_upwards() { follows(elasticity) } else { elasticity > FOLLOWS_DOWN };
         match follows {
             _ if !seen.saturated => Verdict::Unclear,
             true => Verdict::Follows,
@@ -148,10 +150,7 @@ impl Trial {
 
     /// The level at the limit that holds after a trial that throughput followed.
     pub(super) fn level_if_follows(&self, seen: Measured) -> Level {
-        match self.step {
-            Step::Up | Step::Double => Level::of(seen),
-            Step::Down | Step::Deep | Step::Choked => self.level,
-        }
+        if self.step.is_upwards() { Level::of(seen) } else { self.level }
     }
 
     /// The level at the lower limit of a trial that cost no throughput.
@@ -203,10 +202,11 @@ impl Schedule {
 
     /// A trial has ended.
     pub(super) fn note_end(&mut self, trial: &Trial, now: Time) {
-        let pause = match trial.step {
-            // What it found is tried upwards as soon as it is settled.
-            Step::Deep | Step::Choked | Step::Double => Duration::ZERO,
-            Step::Up | Step::Down => (INTERVAL + jitter(now)).max(now.since(trial.began) * INTERVAL_LENGTHS),
+        // What a far one found is tried upwards as soon as it is settled.
+        let pause = if trial.step.is_far() {
+            Duration::ZERO
+        } else {
+            (INTERVAL + jitter(now)).max(now.since(trial.began) * INTERVAL_LENGTHS)
         };
         self.next = now.after(pause);
         self.trials = self.trials.wrapping_add(u32::from(!trial.step.is_far()));

@@ -3,6 +3,7 @@
 pub(crate) mod wire;
 pub(crate) mod upstream;
 pub(crate) mod process;
+pub(crate) mod lasting;
 pub(crate) mod authority;
 
 use std::time::Duration;
