@@ -303,8 +303,8 @@ mod tests {
             last = usage.count(1, Time::from_millis(second * 2_000));
         }
         assert_eq!(last, 0);
-        for request in 0..1_000 {
-            last = usage.count(2, Time::from_millis(request * 10));
+        for request in 0..2_000 {
+            last = usage.count(2, Time::from_millis(request * 5));
         }
         assert_eq!(last, USAGE_PENALTY_MAX);
         assert_eq!(usage.count(2, Time::from_millis(10_000 + 200_000)), 0);

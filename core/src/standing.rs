@@ -16,8 +16,9 @@ pub(crate) const COHORTS: u16 = 128;
 const VALUE_COHORTS: f32 = 95.0;
 /// What a session that was admitted before is ahead of a fresh one: one cohort group.
 const ADMITTED_BONUS: u16 = 16;
-/// The largest penalty for recent usage: two cohort groups.
-pub const USAGE_PENALTY_MAX: u8 = 32;
+/// The largest penalty for recent usage: behind everybody of the class, whatever the client is thought to be
+/// worth. A card tester who has paid a hundred times looks like the best of customers.
+pub const USAGE_PENALTY_MAX: u8 = COHORTS as u8 - 1;
 
 /// What the model thinks a request is worth, in [0, 1], quantised to 256 steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,8 +97,9 @@ mod tests {
         assert_eq!(of(0.0, Tenure::Fresh, 0), 3 * 128 + 127);
         assert_eq!(of(1.0, Tenure::Fresh, 0), 3 * 128 + 32);
         assert_eq!(of(1.0, Tenure::Admitted, 0), 3 * 128 + 16);
-        assert_eq!(of(1.0, Tenure::Fresh, 255), 3 * 128 + 64, "no penalty is above the largest");
-        assert_eq!(of(0.0, Tenure::Fresh, USAGE_PENALTY_MAX), 3 * 128 + 127);
+        assert_eq!(of(1.0, Tenure::Fresh, 32), 3 * 128 + 64);
+        assert_eq!(of(1.0, Tenure::Admitted, USAGE_PENALTY_MAX), 3 * 128 + 127, "whatever it is worth");
+        assert_eq!(of(0.0, Tenure::Fresh, 255), 3 * 128 + 127, "and no lower than its rank");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use super::ours::Plimsoll;
 use super::world::World;
 use crate::scenario::Scenario;
 use crate::units::Positive;
+use plimsoll_core::policy::ClassSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -36,6 +37,8 @@ pub(crate) enum Contestant {
     Haproxy(u32),
     /// Adaptive concurrency.
     Envoy,
+    /// The same, with what brings money taken out of it, as a good operator would.
+    EnvoySparing,
     /// Netflix's limit, in partitions.
     Gradient2,
     /// failsafe-go's adaptive limiter with priorities.
@@ -57,6 +60,7 @@ impl Contestant {
                 Box::new(Haproxy::new(maxconn, scenario.slo.mul_f64(QUEUE_TIMEOUT), classes))
             }
             Contestant::Envoy => Box::new(Envoy::new(seed)),
+            Contestant::EnvoySparing => Box::new(Envoy::sparing(earners(judge), seed)),
             Contestant::Gradient2 => Box::new(Gradient2::new(classes)),
             Contestant::Failsafe => Box::new(Failsafe::new(classes, seed)),
             Contestant::Codel(slots) => Box::new(Codel::new(slots)),
@@ -75,6 +79,7 @@ impl Contestant {
             Contestant::Haproxy(best),
             Contestant::Haproxy(best * 10),
             Contestant::Envoy,
+            Contestant::EnvoySparing,
             Contestant::Gradient2,
             Contestant::Failsafe,
             Contestant::Codel(best),
@@ -91,6 +96,7 @@ impl fmt::Display for Contestant {
             Contestant::StaticLimit(limit) => write!(f, "static:{limit}"),
             Contestant::Haproxy(maxconn) => write!(f, "haproxy:{maxconn}"),
             Contestant::Envoy => f.write_str("envoy"),
+            Contestant::EnvoySparing => f.write_str("envoy-sparing"),
             Contestant::Gradient2 => f.write_str("gradient2"),
             Contestant::Failsafe => f.write_str("failsafe"),
             Contestant::Codel(slots) => write!(f, "codel:{slots}"),
@@ -99,11 +105,17 @@ impl fmt::Display for Contestant {
     }
 }
 
+/// The classes whose routes the configuration of the real Envoy takes out of its filter.
+fn earners(judge: &Judge) -> ClassSet {
+    let classes = ["checkout", "account", "cart"].map(|name| judge.policy.core.class_named(name));
+    classes.into_iter().flatten().fold(ClassSet::EMPTY, ClassSet::with)
+}
+
 /// Why a word names nobody.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "`{0}` is no contestant: write plimsoll, none, static:20, haproxy:20, envoy, gradient2, failsafe, codel:20, \
-     dagor:20, or all"
+    "`{0}` is no contestant: write plimsoll, none, static:20, haproxy:20, envoy, envoy-sparing, gradient2, \
+     failsafe, codel:20, dagor:20, or all"
 )]
 pub(crate) struct NoContestant(String);
 
@@ -117,6 +129,7 @@ impl FromStr for Contestant {
                 "plimsoll" => Some(Contestant::Plimsoll),
                 "none" => Some(Contestant::NoControl),
                 "envoy" => Some(Contestant::Envoy),
+                "envoy-sparing" => Some(Contestant::EnvoySparing),
                 "gradient2" => Some(Contestant::Gradient2),
                 "failsafe" => Some(Contestant::Failsafe),
                 _ => None,

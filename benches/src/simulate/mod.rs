@@ -60,7 +60,7 @@ pub(crate) struct SimulateArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// Prints a table of contestants instead: `all`, or some of plimsoll, none, static:20, haproxy:20, envoy,
-    /// gradient2, failsafe, codel:20 and dagor:20, between commas
+    /// envoy-sparing, gradient2, failsafe, codel:20 and dagor:20, between commas
     #[arg(long, value_name = "WHO", value_parser = against::field, conflicts_with_all = ["json", "svg"])]
     against: Option<Field>,
     /// Writes the results here

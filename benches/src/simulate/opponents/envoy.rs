@@ -8,10 +8,12 @@
 //! Source: `gradient_controller.cc` and the filter's documentation, Envoy 1.40,
 //! with its defaults. Two intervals have none: that of the updates is its
 //! example's, that of minRTT the one that explains what was measured over sockets
-//! (7 to 16 % refused at 0.8x). It is blind to classes.
+//! (7 to 16 % refused at 0.8x). It is blind to classes, unless its operator takes
+//! some routes out of the filter, as `benches/peers/envoy-adaptive.yaml` does.
 
 use super::inside::Inside;
 use crate::simulate::door::{Answer, Door, Gauge, News};
+use plimsoll_core::policy::ClassSet;
 use plimsoll_core::time::Time;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -21,6 +23,8 @@ const CONCURRENCY_MIN: u32 = 3;
 const CONCURRENCY_MAX: u32 = 1_000;
 const UPDATE_INTERVAL: Duration = Duration::from_millis(100);
 const MIN_RTT_INTERVAL: Duration = Duration::from_secs(10);
+/// That of the configuration that is run over sockets.
+const MIN_RTT_INTERVAL_SPARING: Duration = Duration::from_secs(60);
 /// Each wait for a measurement is up to so much longer.
 const MIN_RTT_JITTER: f64 = 0.15;
 const MIN_RTT_REQUESTS: usize = 50;
@@ -49,6 +53,9 @@ pub(crate) struct Envoy {
     updates_at_min: u32,
     inside: Inside,
     jitter: SmallRng,
+    interval: Duration,
+    /// Classes that the filter does not see.
+    spared: ClassSet,
 }
 
 impl Envoy {
@@ -64,7 +71,14 @@ impl Envoy {
             updates_at_min: 0,
             inside: Inside::default(),
             jitter: SmallRng::seed_from_u64(seed),
+            interval: MIN_RTT_INTERVAL,
+            spared: ClassSet::EMPTY,
         }
+    }
+
+    /// The same, with the routes of `spared` classes taken out of the filter.
+    pub(crate) fn sparing(spared: ClassSet, seed: u64) -> Envoy {
+        Envoy { spared, interval: MIN_RTT_INTERVAL_SPARING, ..Envoy::new(seed) }
     }
 
     fn measure(&mut self, now: Time) {
@@ -84,7 +98,7 @@ impl Envoy {
         if self.samples.len() >= MIN_RTT_REQUESTS {
             self.min_rtt = self.take_median().unwrap_or(self.min_rtt);
             self.limit = limit_before;
-            let wait = MIN_RTT_INTERVAL.mul_f64(1.0 + MIN_RTT_JITTER * self.jitter.random::<f64>());
+            let wait = self.interval.mul_f64(1.0 + MIN_RTT_JITTER * self.jitter.random::<f64>());
             self.phase = Phase::Following { measure_at: now.after(wait) };
             self.update_at = now.after(UPDATE_INTERVAL);
         }
@@ -124,6 +138,7 @@ impl Envoy {
 impl Door for Envoy {
     fn tell(&mut self, news: News, now: Time, answers: &mut Vec<Answer>) {
         match news {
+            News::Arrived(ask) if self.spared.contains(ask.class) => answers.push(Answer::Admit(ask.id)),
             News::Arrived(ask) => answers.push(self.inside.enter_below(self.limit, ask.id, now)),
             News::Finished { id, .. } => {
                 if let Some(stay) = self.inside.leave(id) {
