@@ -33,12 +33,12 @@ def trees(vectors, bought):
 
 
 def beside(name, network, known, measured, heard):
-    """Measures of a perceptron and of trees that hear the same features. `known` and `measured` are vectors
-    and whether their sessions bought."""
-    (vectors, bought), (unseen, truth) = known, measured
+    """Measures of a perceptron and of trees that hear the same features. `known` and `measured` are vectors,
+    whether their sessions bought, and whose they are."""
+    (vectors, bought, _), (unseen, truth, whose) = known, measured
     own = network.predict(unseen)[:, 0]
     other = trees(vectors[:, heard], bought).predict(unseen[:, heard])
-    low, high = auc_gain_interval(truth, other, own, SEED, value_head.CUTS_MEASURED)
+    low, high = auc_gain_interval(truth, other, own, whose, SEED)
     return {
         f"value_auc_{name}": auc(truth, own),
         f"value_auc_{name}_lightgbm": auc(truth, other),
@@ -60,8 +60,8 @@ def compared(features, data, shipped):
         return known, value_head.cut(features, held_back, SEED + 2, value_head.CUTS_MEASURED, funnel)
 
     with_funnel, without = parts(True), parts(False)
-    hearing = value_head.fit(*with_funnel[0], value_head.HIDDEN, SEED)
-    browsing = value_head.fit(*without[0], value_head.HIDDEN, SEED, heard)
+    hearing = value_head.fit(*with_funnel[0][:2], value_head.HIDDEN, SEED)
+    browsing = value_head.fit(*without[0][:2], value_head.HIDDEN, SEED, heard)
     return (
         beside("held_back", shipped, *with_funnel, heard)
         | beside("held_back_of_all_features", hearing, *with_funnel, everything)

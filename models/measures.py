@@ -36,14 +36,17 @@ def auc_interval(truth, score, seed, rounds=400):
     return float(low), float(high)
 
 
-def auc_gain_interval(truth, before, after, seed, together=1, rounds=400):
+def auc_gain_interval(truth, before, after, whose, seed, rounds=400):
     """The 95 % interval of what the AUC gains from one score to another on the same rows, by resampling
-    them; `together` rows that follow one another are drawn as one, for they are of one session."""
+    those `whose` they are: rows of one session are drawn together."""
     truth, before, after = np.asarray(truth, bool), np.asarray(before), np.asarray(after)
     random = np.random.default_rng(seed)
-    groups = np.arange(len(truth)).reshape(-1, together)
-    drawn = (groups[random.integers(0, len(groups), len(groups))].ravel() for _ in range(rounds))
-    gains = [auc(truth[rows], after[rows]) - auc(truth[rows], before[rows]) for rows in drawn]
+    _, begins = np.unique(whose, return_index=True)
+    sessions = np.split(np.arange(len(truth)), begins[1:])
+    gains = []
+    for _ in range(rounds):
+        rows = np.concatenate([sessions[drawn] for drawn in random.integers(0, len(sessions), len(sessions))])
+        gains.append(auc(truth[rows], after[rows]) - auc(truth[rows], before[rows]))
     low, high = np.percentile(gains, [2.5, 97.5])
     return float(low), float(high)
 

@@ -1,10 +1,11 @@
 """Shop sessions for the value head: how likely is this session, so far, to end in a purchase.
 
 The UCI "Online Shoppers Purchasing Intention" set (no. 468, CC BY 4.0) gives totals at a session's
-end and whether it bought. A proxy meets sessions in the middle, so each is cut at random. What the
-set does not tell is simulated without regard to the label (hour, entry, searches, assets), but for
-the funnel: buyers pass cart and checkout, and of the others some do. PageValues, bounce and exit
-rates are left out: no proxy sees them, and the first leaks the purchase.
+end and whether it bought. A proxy meets sessions in the middle, so they are cut there: at a depth that
+is drawn without regard to their length, or the short ones, which hardly ever buy, would be most of what
+a first page is. What the set does not tell is simulated without regard to the label (hour, entry,
+searches, assets), but for the funnel: buyers pass cart and checkout, and of the others some do.
+PageValues, bounce and exit rates are left out: no proxy sees them, and the first leaks the purchase.
 """
 
 import csv
@@ -17,6 +18,8 @@ from random import Random
 # With 15 % of sessions buying, these leave about 7 of 10 carts and 4 of 10 checkouts abandoned,
 # as shops commonly report.
 CART_WITHOUT_PURCHASE, CHECKOUT_WITHOUT_PURCHASE = 0.36, 0.12
+# Cuts are not made after more views than this: one session in a hundred has as many.
+VIEWS_MAX = 200
 # How the other shop calls where a session came from.
 CHANNELS = {
     "Organic Search": "search",
@@ -71,10 +74,16 @@ def starts(known):
     return rows, bought
 
 
-def prefix(session, random, funnel):
-    """What a proxy knows of the session at one of its requests. With `funnel` off, it only browses."""
-    fraction = random.random()
-    views = math.floor(session["pages"] * fraction)
+def depth(random):
+    """After how many views a session is cut: the second view tells more than the fiftieth."""
+    return math.floor(math.exp(random.uniform(0, math.log(VIEWS_MAX + 1)))) - 1
+
+
+def prefix(session, views, random, funnel):
+    """What a proxy knows of the session at a request after so many of its views. With `funnel` off, it
+    only browses."""
+    # Somewhere before the next view; the first begins the session.
+    fraction = (views - random.random()) / session["pages"] if views else 0.0
     age_s = round(session["duration_s"] * fraction)
     cart, checkout = reached(session["bought"], fraction, random) if funnel else (False, False)
     stage = "checkout" if checkout else "cart" if cart else "browsing" if views else "arrived"
@@ -108,12 +117,18 @@ def reached(bought, fraction, random):
 
 
 def prefixes(sessions, seed, copies, funnel=True):
-    """Request rows and labels: `copies` cuts of every session."""
+    """Request rows and labels of sessions that are cut at most `copies` times, and whose each row is:
+    the number of its session."""
     random = Random(seed)
-    cuts = [
-        (prefix(session, random, funnel), session["bought"]) for session in sessions for _ in range(copies)
-    ]
-    return [row for row, _ in cuts], [bought for _, bought in cuts]
+    rows, bought, whose = [], [], []
+    for number, session in enumerate(sessions):
+        for views in [depth(random) for _ in range(copies)]:
+            # Who has left by then makes no such request.
+            if views <= session["pages"]:
+                rows.append(prefix(session, views, random, funnel))
+                bought.append(session["bought"])
+                whose.append(number)
+    return rows, bought, whose
 
 
 def rows(path, delimiter):

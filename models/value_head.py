@@ -24,23 +24,25 @@ HELD_BACK, CALIBRATING = 0.2, 0.15
 DEAF_TO = ("returning", "entry.", "hour.", "weekday.")
 # Parts that the other shop's sessions are cut into, to fit and to measure on different ones.
 OWN_FOLDS = 5
-# Cuts of a session: more than a few repeat what is known of it.
-CUTS_TRAINING, CUTS_MEASURED = 12, 3
+# Cuts of a session, of which those beyond its end fall away, half of all: more than a few repeat what is
+# known of it.
+CUTS_TRAINING, CUTS_MEASURED = 24, 6
 
 
 def train(features, data, seed):
     """The value head, its measures, and the vectors it was trained on."""
     known = list(sessions.online_shoppers(data))
     held_back, calibrating, training = split(known, seed)
-    vectors, bought = cut(features, training, seed, CUTS_TRAINING)
+    vectors, bought, _ = cut(features, training, seed, CUTS_TRAINING)
     heard = is_heard(features)
     network = fit(vectors, bought, HIDDEN, seed, heard)
-    network = calibrated(network, *cut(features, calibrating, seed + 1, CUTS_MEASURED))
+    unfitted, truth, _ = cut(features, calibrating, seed + 1, CUTS_MEASURED)
+    network = calibrated(network, unfitted, truth)
     baseline = fit(vectors, bought, 0, seed, heard)
 
     measures = {"value_sessions": len(training)}
     for name, funnel in (("", True), ("_without_funnel", False)):
-        measured, truth = cut(features, held_back, seed + 2, CUTS_MEASURED, funnel)
+        measured, truth, _ = cut(features, held_back, seed + 2, CUTS_MEASURED, funnel)
         value = network.predict(measured)[:, 0]
         measures |= {
             f"value_auc_held_back{name}": auc(truth, value),
@@ -95,9 +97,9 @@ def split(known, seed):
 
 
 def cut(features, known, seed, copies, funnel=True):
-    """Vectors and labels of sessions cut in the middle."""
-    rows, bought = sessions.prefixes(known, seed, copies, funnel)
-    return features.of(rows)[1], np.array(bought)
+    """Vectors and labels of sessions cut in the middle, and whose they are."""
+    rows, bought, whose = sessions.prefixes(known, seed, copies, funnel)
+    return features.of(rows)[1], np.array(bought), np.array(whose)
 
 
 def fit(vectors, bought, hidden, seed, heard=True, weight=None):
