@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod diff;
 mod includes;
 
 use std::fs;
@@ -121,57 +122,6 @@ fn the_tests_of_an_overlay_take_the_place_of_those_below_it() {
     assert!(text(&output.stderr).contains("expected class `beacon`, got `browse`"), "{output:?}");
     write("50.yaml", "routes: [{ path: /collect, class: browse }]\ntests: []\n");
     assert!(plimsoll(directory.path(), &["policy", "test", "."]).status.success());
-}
-
-#[test]
-fn a_diff_tells_which_requests_of_a_log_change_class_and_fate() {
-    let directory = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-    let line = |second: usize, path: &str| {
-        format!(
-            "c{second} - - [30/Apr/2017:04:{:02}:{:02} +0000] \"GET {path} HTTP/1.1\" 200 1",
-            second / 60,
-            second % 60
-        )
-    };
-    let log: Vec<String> = (0..600)
-        .map(|at| line(at, ["/", "/collect", "/blog/x"][at % 3]))
-        .chain(["junk".to_owned()])
-        .collect();
-    write("access.log", &log.join("\n"));
-    write("old.yaml", POLICY);
-    write("new.yaml", &POLICY.replace("path: /never", "path: /blog/**"));
-    let diff = |new: &str| {
-        let output =
-            plimsoll(directory.path(), &["policy", "diff", "old.yaml", new, "--replay", "access.log"]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout)
-    };
-    let told = diff("new.yaml");
-    for part in [
-        "600 requests of access.log (1 more lines are no requests)",
-        "200 change their class (33.3%)",
-        "      200  browse -> beacon\n             GET /blog/x   fallback -> new.yaml:11\n",
-        "at 2x of what the shop can carry",
-    ] {
-        assert!(told.contains(part), "{part}\n{told}");
-    }
-    // At twice its capacity beacons give way to pages.
-    assert!(told.contains("GET /blog/x   browse served -> beacon "), "{told}");
-    let arguments = ["policy", "diff", "old.yaml", "new.yaml", "--replay", "access.log", "--json"];
-    let json: serde_json::Value =
-        serde_json::from_slice(&plimsoll(directory.path(), &arguments).stdout).unwrap();
-    let change = &json["class_changes"][0];
-    assert_eq!(
-        (&json["requests"], &json["bad_lines"], &change["count"]),
-        (&600.into(), &1.into(), &200.into())
-    );
-    assert_eq!(change["examples"][0]["is"]["by"], "new.yaml:11", "{json}");
-    let lost = &json["served_no_more"];
-    assert!(lost["count"].as_u64().unwrap() > 0 && lost["examples"][0]["is"]["fate"] != "served", "{json}");
-    let same = diff("old.yaml");
-    assert!(same.contains("0 change their class"), "{same}");
-    assert!(same.contains("0 that were served would not be, 0 that were not would be"), "{same}");
 }
 
 #[test]
