@@ -25,6 +25,7 @@
 mod counts;
 pub mod facts;
 mod parts;
+mod words;
 mod numbers;
 mod plain;
 
@@ -259,6 +260,7 @@ fn check_call(call: &CallExpr, nodes: &mut usize) -> Result<(), WhenError> {
     if call.func_name == WITHIN && !matches!(&call.args[..], [network] if is_network(network)) {
         return Err(WhenError::NotANetwork);
     }
+    words::check(call)?;
     call.target.iter().map(|target| &**target).chain(&call.args).try_for_each(|part| check(part, nodes))
 }
 
@@ -336,6 +338,21 @@ mod tests {
         assert!(told("session['vews'] > 1").contains("`vews` is unknown; there are stage, entry, returning"));
         assert!(told("request['pth'] == '/'").contains("`pth` is unknown; there are method, path"));
         assert!(told("request.path + 1 == 'x'").contains("cannot be evaluated"));
+    }
+
+    #[test]
+    fn a_word_that_a_field_can_never_be_is_told() {
+        let told = |source: &str| When::new(source).unwrap_err().to_string();
+        let stages = "`chekout` is unknown; there are none, browsing, cart, checkout";
+        assert_eq!(told("session.stage == 'chekout'"), stages);
+        assert_eq!(told("request.path == '/' || 'chekout' != session.stage"), stages);
+        assert_eq!(
+            told("session.entry in ['search', 'tv']"),
+            "`tv` is unknown; there are direct, search, social, referral, campaign"
+        );
+        assert!(told("request.method == 'post'").contains("in upper case, like POST"));
+        assert!(When::new("session.stage in ['none', 'checkout'] && request.path == 'chekout'").is_ok());
+        assert!(When::new("session.entry != 'campaign' && request.method == 'PURGE'").is_ok());
     }
 
     #[test]
