@@ -77,6 +77,35 @@ fn a_payment_that_goes_before_a_search_is_at_risk() {
 }
 
 #[test]
+fn payments_and_searches_are_known_by_the_names_of_their_classes_too() {
+    let classes = |rest: &str| warnings(&format!("version: 1\nclasses:\n  search: {{}}\n{rest}"));
+    let paths = "  - { path: /x, class: card-payments }\n  - { path: /pay, class: card-payments }\n";
+    let named = format!("  card-payments: {{}}\nroutes:\n  - {{ path: /s, class: search }}\n{paths}");
+    // Once for the class, and not again for each of its routes.
+    assert_eq!(classes(&named), [(4, "payment-at-risk")]);
+    let other = "  shop: {}\nroutes:\n  - { path: /s, class: search }\n  - { path: /pay, class: shop }\n";
+    assert_eq!(classes(other), [(7, "payment-at-risk")]);
+    // Who says which class is that of searches is believed.
+    let stated = "  shop: { visit: search }
+  pay: {}
+routes:
+  - { path: /s, class: search }
+  - { path: /t, class: shop }
+  - { path: /pay, class: pay }
+";
+    assert_eq!(classes(stated), [(5, "payment-at-risk")]);
+}
+
+#[test]
+fn a_method_that_is_nearly_another_is_pointed_out() {
+    assert_eq!(
+        with_routes("  - { methods: [PSOT, GET], path: /cart, class: cart }\n"),
+        [(4, "unknown-name")]
+    );
+    assert_eq!(with_routes("  - { methods: [PURGE, PROPFIND, XYZZY], path: /cart, class: cart }\n"), []);
+}
+
+#[test]
 fn a_payment_that_the_model_may_take_for_less_than_a_search_is_at_risk() {
     let payments =
         |rules: &str| with_routes(&format!("  - {{ path: /payments/**, class: checkout{rules} }}\n"));
