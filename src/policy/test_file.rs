@@ -22,7 +22,8 @@ pub(super) const TESTS_MAX: usize = 20_000;
 /// A test as its file describes it, names of classes not resolved yet.
 pub(super) struct TestEntry<'n> {
     pub(super) field: Field<'n>,
-    pub(super) request: Request<()>,
+    /// Unless there is a mistake in it: the rest is read all the same.
+    pub(super) request: Option<Request<()>>,
     pub(super) client: Option<IpAddr>,
     pub(super) operation: Option<String>,
     pub(super) session: SessionView,
@@ -32,6 +33,7 @@ pub(super) struct TestEntry<'n> {
 }
 
 /// The section `expect:`.
+#[derive(Default)]
 pub(super) struct ExpectEntry<'n> {
     pub(super) class: Option<Named<'n>>,
     pub(super) class_by: Option<ClassBy>,
@@ -101,7 +103,8 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let at = at.and_then(|field| field.read_as(&MOMENT));
     let load = load.and_then(|field| load_entry(&field));
     test.close();
-    Some(TestEntry { field, request: request?, client, operation, session, at, load, expect: expect? })
+    let expect = expect.unwrap_or_default();
+    Some(TestEntry { field, request, client, operation, session, at, load, expect })
 }
 
 /// A stage, or what is known; the rest is as it is with those who have come so far.
