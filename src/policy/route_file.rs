@@ -34,9 +34,9 @@ pub(super) struct RouteEntry<'n> {
 /// Reads a route.
 pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
     let route = field.section()?;
+    let (path_fields, paths) = all_of(&route, "path", &PATH).into_iter().unzip();
     let methods = all_of(&route, "methods", &METHOD);
     methods.iter().for_each(warn_of_slip);
-    let (path_fields, paths) = all_of(&route, "path", &PATH).into_iter().unzip();
     let conditions = Conditions {
         methods: values(methods),
         paths,

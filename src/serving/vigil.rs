@@ -8,6 +8,9 @@
 //! before both, and it is that which is gone back to. While there is a canary the other sessions alone are
 //! looked at: its harm is told apart (`canary`), and is not the generation's in force.
 //!
+//! A window ends early, which is logged, when a schedule begins or is over, when somebody sets the mode or goes back by
+//! hand, and with the process: slices of something else are not compared.
+//!
 //! What would be gone back to is pinned in the history, so that ten edits within one window do not push it out.
 //!
 //! Only what a file brought is watched: whoever goes back or sets a mode by hand looks by themselves.
@@ -188,8 +191,16 @@ impl Vigil {
         } else if self.scene.scheduled != was.scheduled {
             // What gets worse by a schedule is not the file's doing, and neither is what it hides.
             self.courses.values_mut().for_each(Course::turn);
-            self.looks_left = 0;
+            self.end_early(was.generation.number, "other hours hold");
         }
+    }
+
+    /// Looks no longer at what `number` has changed, and says so if it was still on trial.
+    fn end_early(&mut self, number: u64, why: &str) {
+        if self.looks_left > 0 {
+            log::warn!("generation {number} is not taken back by itself any more: {why}");
+        }
+        self.looks_left = 0;
     }
 
     fn turn_generation(&mut self, was: Known, cause: Option<Cause>) {
@@ -215,7 +226,7 @@ impl Vigil {
             // By hand.
             _ => {
                 courses.for_each(Course::turn);
-                self.looks_left = 0;
+                self.end_early(was.number, "somebody has had a look");
             }
         }
     }
@@ -261,6 +272,8 @@ fn counted(meters: &ClassMeters) -> Slice {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_core::policy::Mode;
+
     use super::*;
     use crate::config::Config;
     use crate::history::GENERATIONS_MAX;
@@ -386,6 +399,16 @@ mod tests {
         watched.apply("# bad");
         assert_eq!(watched.vigil.trusted.number, 2);
         assert!(watched.slices(SLICES, BAD).is_some());
+    }
+
+    #[test]
+    fn a_word_by_hand_ends_the_window() {
+        let mut watched = Watched::by("");
+        watched.apply("# bad");
+        assert_eq!(watched.slices(1, BAD), None);
+        watched.serving.set_mode(Mode::Observe);
+        assert_eq!(watched.slices(2 * SLICES, BAD), None);
+        assert_eq!((watched.serving.running().generation.number, watched.vigil.looks_left), (3, 0));
     }
 
     #[test]

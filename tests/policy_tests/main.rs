@@ -311,6 +311,37 @@ fn a_policy_is_laid_out_once_and_a_check_tells_whether_it_is() {
 }
 
 #[test]
+fn an_explanation_names_the_pool_of_its_route() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("shop.yaml"), POLICY).unwrap();
+    let explain = |more: &[&str]| {
+        let stated = ["explain", "--policy", "shop.yaml", "--load", "0.5x", "POST", "/pay"];
+        text(&plimsoll(directory.path(), &[&stated[..], more].concat()).stdout)
+    };
+    assert!(explain(&["-H", "x-app: ios"]).contains("pool      payments\n"));
+    let of_default = explain(&[]);
+    assert!(of_default.contains("class     browse") && !of_default.contains("pool "), "{of_default}");
+    let json: serde_json::Value = serde_json::from_str(&explain(&["--json", "-H", "x-app: ios"])).unwrap();
+    assert_eq!(json["pool"], "payments", "{json}");
+}
+
+#[test]
+fn whoever_means_each_file_of_a_directory_is_told_how_they_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, class) in [("one.yaml", "checkout"), ("two.yaml", "pay")] {
+        let policy = format!("version: 1\nclasses: {{ {class}: {{ rank: 0 }} }}\n");
+        fs::write(directory.path().join(name), policy).unwrap();
+    }
+    for command in [&["check"][..], &["policy", "test"]] {
+        let of_directory = plimsoll(directory.path(), &[command, &["."]].concat());
+        let told = text(&of_directory.stderr);
+        assert!(!of_directory.status.success() && told.contains("laid over each other"), "{told}");
+        let of_files = plimsoll(directory.path(), &[command, &["one.yaml", "two.yaml"]].concat());
+        assert!(of_files.status.success(), "{}", text(&of_files.stderr));
+    }
+}
+
+#[test]
 fn an_explanation_names_the_schedule_of_its_time() {
     let directory = tempfile::tempdir().unwrap();
     let sale = "schedules:\n  sale: { zone: Europe/Berlin, from: 10:00, to: 12:00, classes: { beacon: { mode: observe } } }\n";

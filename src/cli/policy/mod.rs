@@ -56,6 +56,14 @@ pub(super) fn generation(policy: CompiledPolicy, model: Option<&Path>) -> anyhow
     Ok(Generation::new(1, policy, Some(model)))
 }
 
+/// What whoever meant each file of a directory by itself has to know of its mistakes; empty for a file.
+pub(super) fn note_on(path: &Path) -> &'static str {
+    if !path.is_dir() {
+        return "";
+    }
+    "its files are laid over each other, as `serve --policy DIR` has them; name files to look at each by itself\n"
+}
+
 /// A load as a flag: `2` or `2x`, times what the shop can carry.
 pub(super) fn load(text: &str) -> anyhow::Result<f64> {
     match text.trim_end_matches('x').parse::<f64>() {

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::generation;
+use super::{generation, note_on};
 use crate::clock::Clock;
 use crate::policy::check_with_tests;
 use crate::policy::compiled::CompiledPolicy;
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 }
             }
             Err(mistakes) => {
-                eprintln!("{mistakes}");
+                eprint!("{mistakes}\n{}", note_on(path));
                 code = ExitCode::FAILURE;
             }
         }
