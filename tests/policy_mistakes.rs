@@ -154,6 +154,15 @@ fn an_ipv6_address_is_a_host() {
     assert!(mistakes(&good_but("routes: [{ host: '[2001:db8::7]', class: browse }]")).is_empty());
 }
 
+#[test]
+fn a_test_that_cannot_fail_is_a_mistake() {
+    let test = |expect: &str| good_but(&format!("tests:\n  - {{ request: GET /, expect: {expect} }}"));
+    let of =
+        |expect: &str| row(test(expect), (6, 23), "tests[0].expect", "expects nothing", "class: checkout");
+    check_rows([of("{}"), of("")]);
+    assert!(mistakes(&test("{ class: browse }")).is_empty());
+}
+
 fn class(keys: &str) -> String {
     good_but(&format!("  cart: {{ {keys} }}"))
 }

@@ -141,6 +141,34 @@ fn a_condition_that_holds_for_no_request_of_the_tests_is_never_true() {
     assert_eq!(policy("request.query.step == \"pya\"", ""), [], "nothing is known of its requests");
 }
 
+#[test]
+fn a_schedule_during_whose_hours_an_earlier_one_holds_is_shadowed() {
+    let schedules = |one: &str, other: &str| {
+        let classes = "classes: { a: { ceiling: 50% } }";
+        warnings(&format!(
+            "version: 1\nclasses: {{ a: {{}} }}\nschedules:\n  one: {{ zone: UTC, {one}, {classes} }}\n  other: {{ zone: UTC, {other}, {classes} }}\n"
+        ))
+    };
+    let sale = "from: 10:00, to: 12:00";
+    for (one, other) in [
+        (sale, "from: 10:30, to: 12:00"),
+        (sale, "from: 10:00, to: 11:00, days: [fri]"),
+        // A Friday.
+        ("from: 10:00, to: 12:00, days: [fri, sat]", "from: 10:00, to: 12:00, dates: [2026-11-27]"),
+    ] {
+        assert_eq!(schedules(one, other), [(5, "shadowed-schedule")], "{one}, {other}");
+    }
+    for (one, other) in [
+        (sale, "from: 11:59, to: 12:01"),
+        ("from: 10:00, to: 12:00, days: [fri]", sale),
+        ("from: 10:00, to: 12:00, days: [fri]", "from: 10:00, to: 12:00, dates: [2026-11-28]"),
+        // Over midnight.
+        (sale, "from: 11:00, to: 10:00"),
+    ] {
+        assert_eq!(schedules(one, other), [], "{one}, {other}");
+    }
+}
+
 fn with_class(keys: &str) -> Vec<(usize, &'static str)> {
     warnings(&format!("version: 1\nclasses:\n  checkout: {{ {keys} }}\n"))
 }

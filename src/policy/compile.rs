@@ -89,12 +89,14 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
     if mistakes.has_errors() {
         return None;
     }
+    let entries: Vec<&ScheduleEntry<'_>> = schedules.iter().map(|changed| changed.entry).collect();
     lint::warn(&Whole {
         classes: &classes,
         routes: &routes,
         places: &places,
         model: &model,
         carry: &carry,
+        schedules: &entries,
         tests: &tests,
     });
     let (core, classes) = core_and_settings(&root, mode, classes)?;

@@ -8,6 +8,7 @@ use plimsoll_core::policy::{BreakerPolicy, ClassId};
 
 use super::cases::PolicyTest;
 use super::class_file::ClassEntry;
+use super::schedule_file::ScheduleEntry;
 use super::settings::ModelRules;
 use crate::classify::cover::{Covered, covered};
 use crate::classify::glob::Glob;
@@ -33,6 +34,9 @@ const PAYMENT_AT_RISK: Rule =
     Rule { name: "payment-at-risk", means: "What looks like a payment may be shed before a search." };
 /// A breaker that never opens.
 const IDLE_BREAKER: Rule = Rule { name: "idle-breaker", means: "The breaker can never trip." };
+/// A schedule that never holds.
+const SHADOWED_SCHEDULE: Rule =
+    Rule { name: "shadowed-schedule", means: "An earlier schedule holds during all hours of this one." };
 /// A class that no request gets.
 const UNUSED_CLASS: Rule = Rule { name: "unused-class", means: "No request ever gets this class." };
 /// A value that another one always overrides.
@@ -77,6 +81,8 @@ pub(super) struct Whole<'a, 'n> {
     pub(super) places: &'a [RoutePlace<'n>],
     pub(super) model: &'a ModelRules,
     pub(super) carry: &'a [Option<ClassId>],
+    /// In the order in which they are asked.
+    pub(super) schedules: &'a [&'a ScheduleEntry<'n>],
     /// The requests that are known to come.
     pub(super) tests: &'a [PolicyTest],
 }
@@ -87,6 +93,7 @@ pub(super) fn warn(policy: &Whole<'_, '_>) {
     warn_of_payments(policy);
     warn_of_conditions(policy);
     warn_of_leeways(policy);
+    warn_of_hours(policy);
     for (index, entry) in policy.classes.iter().enumerate() {
         warn_of_times(entry);
         warn_of_breaker(entry);
@@ -170,6 +177,26 @@ fn warn_of_payments(policy: &Whole<'_, '_>) {
         if let Some(word) = payment_word(&route.conditions).filter(|_| is_new) {
             let what = format!("`{word}` (class `{}`, rank {})", class.class.name, class.class.rank);
             place.field.warn(at_risk(what));
+        }
+    }
+}
+
+/// Of schedules that hold at the same time the first counts.
+fn warn_of_hours(policy: &Whole<'_, '_>) {
+    for (place, later) in policy.schedules.iter().enumerate() {
+        let covers = |earlier: &ScheduleEntry<'_>| {
+            earlier
+                .hours
+                .as_ref()
+                .zip(later.hours.as_ref())
+                .is_some_and(|(earlier, later)| earlier.cover(later))
+        };
+        if let Some(earlier) = policy.schedules[..place].iter().find(|earlier| covers(earlier)) {
+            let mistake = Mistake::of(SHADOWED_SCHEDULE, "the schedule never holds");
+            let (name, place) = (earlier.name, earlier.field.place());
+            later.field.warn(
+                mistake.hint(format!("`{name}` ({place}) holds during all its hours: move this one up")),
+            );
         }
     }
 }

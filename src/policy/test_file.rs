@@ -92,7 +92,7 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let session = test.get("session").and_then(|field| session(&field)).unwrap_or_default();
     let at = test.get("at");
     let load = test.get("load");
-    let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| field.section());
+    let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| something(&field));
     let expect = expect.map(|section| expected(section, load.is_some()));
     if let Some(schedule) =
         expect.as_ref().and_then(|expect| expect.schedule.as_ref()).filter(|_| at.is_none())
@@ -136,6 +136,17 @@ fn session(field: &Field<'_>) -> Option<SessionView> {
 fn stage(text: &str) -> Result<Stage, Mistake> {
     let names = Stage::ALL.into_iter().map(Stage::name);
     Stage::named(text).ok_or_else(|| Mistake::unknown("stage", text, names))
+}
+
+/// A section in which something is expected: a test that cannot fail says nothing.
+fn something<'n>(field: &Field<'n>) -> Option<Section<'n>> {
+    let section = field.section()?;
+    if section.is_empty() {
+        field.report(
+            Mistake::new("the test expects nothing").hint("for example `expect: { class: checkout }`"),
+        );
+    }
+    Some(section)
 }
 
 fn expected(expect: Section<'_>, has_load: bool) -> ExpectEntry<'_> {
