@@ -61,6 +61,8 @@ async fn a_journal_is_decided_again_and_explains_a_refusal() {
     assert_read_after_an_upgrade(&journal, seats + 1, &id).await;
     let message = complaint(&["explain", "--journal", directory, "--id", "00000000000000aa"]).await;
     assert!(message.contains("no request 00000000000000aa"), "{message}");
+    let message = complaint(&["replay", "/no/such/journal"]).await;
+    assert_eq!(message.matches("No such file").count(), 1, "{message}");
 }
 
 async fn assert_decided_again(journal: &str, decisions: usize) {
