@@ -34,7 +34,7 @@ impl Number {
     }
 
     fn of_call(call: &CallExpr) -> Option<Number> {
-        let both = |one, other| Some(Box::new([Number::of(one)?, Number::of(other)?]));
+        let both = |one: &IdedExpr, other: &IdedExpr| Some(Box::new([Number::of(one)?, Number::of(other)?]));
         match (call.func_name.as_str(), call.target.as_deref(), &call.args[..]) {
             ("size", Some(measured), []) | ("size", None, [measured]) => text(measured).map(Number::Length),
             ("_+_", None, [one, other]) => both(one, other).map(Number::Sum),
