@@ -68,16 +68,16 @@ fn a_diff_decides_each_request_under_the_schedule_of_its_time() {
     };
     write("access.log", &(0..2_400).map(line).collect::<Vec<_>>().join("\n"));
     write("old.yaml", POLICY);
-    let diff = |from: &str| {
+    let diff = |from: &str, more: &[&str]| {
         let hours = format!("zone: Europe/Berlin, from: {from}, to: 12:00");
         let sale = format!("schedules:\n  sale: {{ {hours}, classes: {{ beacon: {{ floor: 80% }} }} }}\n");
         write("new.yaml", &format!("{POLICY}{sale}"));
         let arguments = ["policy", "diff", "old.yaml", "new.yaml", "--replay", "access.log", "--json"];
-        let output = plimsoll(directory.path(), &arguments);
+        let output = plimsoll(directory.path(), &[&arguments[..], more].concat());
         assert!(output.status.success(), "{}", text(&output.stderr));
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };
-    let sale = diff("11:00");
+    let sale = diff("11:00", &[]);
     let of_sale = |is: usize| serde_json::json!([{ "schedule": "sale", "was": null, "is": is }]);
     assert_eq!(sale["schedules"], of_sale(1_200), "{sale}");
     assert_eq!(sale["class_changes"].as_array().map(Vec::len), Some(0), "{sale}");
@@ -86,9 +86,15 @@ fn a_diff_decides_each_request_under_the_schedule_of_its_time() {
     assert!(examples.iter().any(|one| one["target"] == "/collect"), "{sale}");
     assert!(sale["served_no_more"]["count"].as_u64().unwrap() > 0, "{sale}");
     // A sale after the log changes nothing, and says why.
-    let later = diff("11:30");
+    let later = diff("11:30", &[]);
     assert_eq!(later["schedules"], of_sale(0), "{later}");
     assert_eq!((&later["served_now"]["count"], &later["served_no_more"]["count"]), (&0.into(), &0.into()));
+    // A sale of one day is not that of the log, unless the log is taken for one of that day.
+    let of_one_day = "11:00, dates: [2027-11-26]";
+    assert_eq!(diff(of_one_day, &[])["schedules"], of_sale(0));
+    let moved = diff(of_one_day, &["--day", "2027-11-26"]);
+    assert_eq!(moved["schedules"], of_sale(1_200), "{moved}");
+    assert_eq!(diff(of_one_day, &["--day", "2027-11-27"])["schedules"], of_sale(0));
     let arguments = ["policy", "diff", "old.yaml", "new.yaml", "--replay", "access.log"];
     let told = text(&plimsoll(directory.path(), &arguments).stdout);
     assert!(told.contains("schedule sale: - -> 0 of the requests came while it held\n"), "{told}");

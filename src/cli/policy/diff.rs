@@ -3,7 +3,8 @@
 //! The review comment every operator wants: how many requests change their class, from what to
 //! what, with examples and the lines that decided; and what becomes of each class at a stated load.
 //! Each request comes at the time that the log has of it, and under the schedule that either policy has then: how many
-//! came while each schedule held is told, for a log of last week holds nothing of a sale tomorrow.
+//! came while each schedule held is told, for a log of last week holds nothing of a sale tomorrow, unless it is taken for
+//! one of that day.
 //! One request's fate hangs on many others, so fates are told as sums; examples of them are draws, and say
 //! where to look.
 
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::generation;
@@ -32,6 +35,9 @@ pub struct Arguments {
     /// times, under the schedules of then
     #[arg(long, value_name = "ACCESS_LOG")]
     replay: PathBuf,
+    /// Take the first day of the log, in UTC, for this one, like 2026-11-27: the schedules of dates to come show up
+    #[arg(long, value_name = "DATE")]
+    day: Option<Date>,
     /// How many times its capacity the log offers the shop on average
     #[arg(long, default_value = "2", value_parser = super::load)]
     load: f64,
@@ -51,7 +57,10 @@ pub struct Arguments {
 /// # Errors
 /// Policies, a model or a log that cannot be used.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let log = AccessLog::read(&arguments.replay)?;
+    let mut log = AccessLog::read(&arguments.replay)?;
+    if let Some(day) = arguments.day {
+        move_to(&mut log.entries, day)?;
+    }
     let side = |path: &Path| -> anyhow::Result<Side> {
         let policy = check(path).with_context(|| format!("{} cannot be applied", path.display()))?;
         let generation = generation(policy, arguments.model.as_deref())?;
@@ -76,6 +85,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         print!("{}", difference.text(&arguments.replay));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Moves a log by whole days, so that its first one is this.
+fn move_to(entries: &mut [Entry], day: Date) -> anyhow::Result<()> {
+    const DAY_SECONDS: i64 = 86_400;
+    let of_log = entries.first().map_or(0, |entry| entry.second.div_euclid(DAY_SECONDS));
+    let of_day = day.to_zoned(TimeZone::UTC)?.timestamp().as_second().div_euclid(DAY_SECONDS);
+    for entry in entries {
+        entry.second += (of_day - of_log) * DAY_SECONDS;
+    }
+    Ok(())
 }
 
 /// What differs. Tools depend on its keys.
