@@ -52,7 +52,11 @@ pub fn check_with_tests(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
     checked(path, Tests::Beside)
 }
 
-fn checked(path: &Path, tests: Tests) -> Result<CompiledPolicy, Diagnostics> {
+/// The same with or without the tests beside it.
+///
+/// # Errors
+/// Every mistake.
+pub fn checked(path: &Path, tests: Tests) -> Result<CompiledPolicy, Diagnostics> {
     let (source, mut missing) = includes::read(path, tests)?;
     if missing.is_empty() {
         return compile::compile(&source);

@@ -110,6 +110,26 @@ fn tests_may_stand_beside_the_policy_and_change_nothing_in_it() {
 }
 
 #[test]
+fn a_file_of_tests_stands_for_its_policy() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let run = |arguments: &[&str]| plimsoll(directory.path(), arguments);
+    write("shop.yaml", POLICY);
+    write("shop_test.yaml", "tests: [{ request: POST /collect, expect: { class: beacon } }]\n");
+    for command in [&["check"][..], &["policy", "test"]] {
+        let output = run(&[command, &["shop.yaml", "shop_test.yaml"]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout).lines().count(), 1, "{output:?}");
+    }
+    write("shop_test.yaml", "tests: [{ request: POST /collect, expect: { class: becon } }]\n");
+    assert!(text(&run(&["check", "shop_test.yaml"]).stderr).contains("unknown class `becon`"));
+    assert!(run(&["check", "shop.yaml"]).status.success(), "it can be applied");
+    fs::remove_file(directory.path().join("shop.yaml")).unwrap();
+    let output = run(&["check", "shop_test.yaml"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("tests alone are no policy"));
+}
+
+#[test]
 fn the_tests_of_an_overlay_take_the_place_of_those_below_it() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
