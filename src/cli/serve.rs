@@ -80,7 +80,7 @@ pub fn complain(error: &anyhow::Error) -> ExitCode {
 /// An error with its causes, except for those whose words are in it already.
 fn told(error: &anyhow::Error) -> String {
     let mut told = error.to_string();
-    for cause in error.chain().skip(1).map(ToString::to_string) {
+    for cause in error.chain().skip(1).map(|cause| cause.to_string()) {
         if !told.contains(&cause) {
             told.push_str(&format!(": {cause}"));
         }
