@@ -44,6 +44,9 @@ pub struct Explanation {
     pub path: String,
     /// Where the route stands that took it.
     pub route: Option<String>,
+    /// The pool that the route names; left out for the default one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
     /// What is taken to be known of its session.
     pub session: SessionView,
     /// Its class.
@@ -121,6 +124,7 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
     Explanation {
         path: key.clone().into_owned(),
         route: judgement.route.map(|route| route.defined_at.to_string()),
+        pool: judgement.route.and_then(|route| route.pool.as_deref()).map(str::to_owned),
         session,
         class: class.name.clone(),
         class_by: judgement.class_by.name(),

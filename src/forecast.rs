@@ -168,6 +168,12 @@ impl Shop {
         number
     }
 
+    /// Another policy of the same classes decides from `now` on, which is not before what has happened.
+    pub fn change_policy(&mut self, now: Time, policy: &Policy) {
+        self.carry_on_until(now);
+        self.tell(Event::PolicyChanged(Arc::new(policy.in_mode(Mode::Enforce))));
+    }
+
     /// Nobody comes any more: how each request ended.
     pub fn close(mut self) -> Vec<Fate> {
         // Nobody waits longer than the longest patience, and no service takes a minute.

@@ -4,6 +4,9 @@
 //! way. On disk they are kept by content (`store`), and an index names them in order; the index is
 //! replaced by a rename, so a process that dies while it writes leaves the one before.
 //!
+//! The one that an automatic rollback would return to is among the ten however many are applied after it: whoever
+//! watches a window pins it until another takes its place.
+//!
 //! A rollback leaves the file that was rolled back from where it is. So that neither a restart nor a
 //! watcher applies it again, its contents are *held* until another policy has been applied.
 //!
@@ -119,6 +122,8 @@ pub struct History {
     kept: VecDeque<Kept>,
     held: Vec<Contents>,
     reserved: u64,
+    /// The generation that is not forgotten.
+    pinned: Option<u64>,
     store: Option<Store>,
 }
 
@@ -132,7 +137,8 @@ impl History {
         let store = Store::open(directory)?;
         let index = store.read_index()?;
         let kept = index.generations.into_iter().map(|entry| Kept { entry, generation: None });
-        Ok(History { kept: kept.collect(), held: index.held, reserved: index.reserved, store: Some(store) })
+        let (held, reserved) = (index.held, index.reserved);
+        Ok(History { kept: kept.collect(), held, reserved, pinned: None, store: Some(store) })
     }
 
     /// The entries, the latest last.
@@ -225,12 +231,24 @@ impl History {
         }
         self.kept.push_back(Kept { entry: entry(applied), generation: Some(applied.generation.clone()) });
         while self.kept.len() > GENERATIONS_MAX {
-            self.kept.pop_front();
+            self.forget_oldest();
         }
         let Some(store) = &self.store else { return Ok(()) };
         store.keep(applied.generation, applied.bundle)?;
         self.write_index()?;
         store.forget_all_but(self.entries())
+    }
+
+    /// Keeps generation `number` among those that can be brought back, until another is pinned.
+    pub fn pin(&mut self, number: u64) {
+        self.pinned = Some(number);
+    }
+
+    /// Forgets the oldest that is not pinned, which is never the latest: more than one are kept.
+    fn forget_oldest(&mut self) {
+        let is_free = |kept: &Kept| Some(kept.entry.number) != self.pinned;
+        let place = self.kept.iter().position(is_free).unwrap_or_default();
+        self.kept.remove(place);
     }
 
     fn write_index(&self) -> Result<(), HistoryError> {

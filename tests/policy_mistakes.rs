@@ -135,6 +135,34 @@ routes: [{ path: /, class: brows, model: { best_class: chekout } }]",
     assert_eq!(keys, [of_schedule, of_route].concat(), "{found:#?}");
 }
 
+#[test]
+fn names_are_looked_at_beside_other_mistakes() {
+    let text = good_but(
+        "schedules:
+  sale: { zone: Europe/Berln, from: 10:00, to: 12:00, classes: { chekout: { floor: 1% } } }
+tests: [{ request: get /, expect: { class: brows } }]",
+    );
+    let found = mistakes(&text);
+    let keys: Vec<&str> = found.iter().map(|one| one.key.as_str()).collect();
+    let of_schedule = ["schedules.sale.zone", "schedules.sale.classes.chekout"];
+    let of_test = ["tests[0].request", "tests[0].expect.class"];
+    assert_eq!(keys, [of_schedule, of_test].concat(), "{found:#?}");
+}
+
+#[test]
+fn an_ipv6_address_is_a_host() {
+    assert!(mistakes(&good_but("routes: [{ host: '[2001:db8::7]', class: browse }]")).is_empty());
+}
+
+#[test]
+fn a_test_that_cannot_fail_is_a_mistake() {
+    let test = |expect: &str| good_but(&format!("tests:\n  - {{ request: GET /, expect: {expect} }}"));
+    let of =
+        |expect: &str| row(test(expect), (6, 23), "tests[0].expect", "expects nothing", "class: checkout");
+    check_rows([of("{}"), of("")]);
+    assert!(mistakes(&test("{ class: browse }")).is_empty());
+}
+
 fn class(keys: &str) -> String {
     good_but(&format!("  cart: {{ {keys} }}"))
 }
@@ -251,6 +279,27 @@ fn mistakes_in_a_route_are_found() {
             "routes[0].addresses[0]",
             "not a network",
             "the IPv4 network",
+        ),
+        row(
+            route("host: 'http://shop.test', class: browse"),
+            (6, 13),
+            "routes[0].host",
+            "not a host",
+            "like shop.test",
+        ),
+        row(
+            route("host: 'shop.test:8080', class: browse"),
+            (6, 13),
+            "routes[0].host",
+            "not a host",
+            "write shop.test: routes see no ports",
+        ),
+        row(
+            route("when: session.stage == 'crat', class: browse"),
+            (6, 13),
+            "routes[0].when",
+            "`crat` is unknown; there are none, browsing, cart, checkout",
+            "for example",
         ),
         row(route("query: a, class: browse"), (6, 14), "routes[0].query", "expected a mapping", "key: value"),
     ]);

@@ -68,6 +68,15 @@ fn the_committed_schema_is_the_generated_one() {
 }
 
 #[test]
+fn whoever_has_read_enough_of_an_output_is_told_of_no_panic() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    let mut child = command.arg("schema").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
 fn every_shipped_policy_keeps_the_schema_and_names_it() {
     let paths: Vec<PathBuf> = fs::read_dir(policies()).unwrap().map(|entry| entry.unwrap().path()).collect();
     let paths: Vec<PathBuf> = paths

@@ -77,6 +77,35 @@ fn a_payment_that_goes_before_a_search_is_at_risk() {
 }
 
 #[test]
+fn payments_and_searches_are_known_by_the_names_of_their_classes_too() {
+    let classes = |rest: &str| warnings(&format!("version: 1\nclasses:\n  search: {{}}\n{rest}"));
+    let paths = "  - { path: /x, class: card-payments }\n  - { path: /pay, class: card-payments }\n";
+    let named = format!("  card-payments: {{}}\nroutes:\n  - {{ path: /s, class: search }}\n{paths}");
+    // Once for the class, and not again for each of its routes.
+    assert_eq!(classes(&named), [(4, "payment-at-risk")]);
+    let other = "  shop: {}\nroutes:\n  - { path: /s, class: search }\n  - { path: /pay, class: shop }\n";
+    assert_eq!(classes(other), [(7, "payment-at-risk")]);
+    // Who says which class is that of searches is believed.
+    let stated = "  shop: { visit: search }
+  pay: {}
+routes:
+  - { path: /s, class: search }
+  - { path: /t, class: shop }
+  - { path: /pay, class: pay }
+";
+    assert_eq!(classes(stated), [(5, "payment-at-risk")]);
+}
+
+#[test]
+fn a_method_that_is_nearly_another_is_pointed_out() {
+    assert_eq!(
+        with_routes("  - { methods: [PSOT, GET], path: /cart, class: cart }\n"),
+        [(4, "unknown-name")]
+    );
+    assert_eq!(with_routes("  - { methods: [PURGE, PROPFIND, XYZZY], path: /cart, class: cart }\n"), []);
+}
+
+#[test]
 fn a_payment_that_the_model_may_take_for_less_than_a_search_is_at_risk() {
     let payments =
         |rules: &str| with_routes(&format!("  - {{ path: /payments/**, class: checkout{rules} }}\n"));
@@ -110,6 +139,34 @@ fn a_condition_that_holds_for_no_request_of_the_tests_is_never_true() {
     assert_eq!(policy("session.stage == \"checkout\"", tests), [(5, "never-true")]);
     assert_eq!(policy("request.query.step == \"pay\" && session.stage == \"cart\"", tests), []);
     assert_eq!(policy("request.query.step == \"pya\"", ""), [], "nothing is known of its requests");
+}
+
+#[test]
+fn a_schedule_during_whose_hours_an_earlier_one_holds_is_shadowed() {
+    let schedules = |one: &str, other: &str| {
+        let classes = "classes: { a: { ceiling: 50% } }";
+        warnings(&format!(
+            "version: 1\nclasses: {{ a: {{}} }}\nschedules:\n  one: {{ zone: UTC, {one}, {classes} }}\n  other: {{ zone: UTC, {other}, {classes} }}\n"
+        ))
+    };
+    let sale = "from: 10:00, to: 12:00";
+    for (one, other) in [
+        (sale, "from: 10:30, to: 12:00"),
+        (sale, "from: 10:00, to: 11:00, days: [fri]"),
+        // A Friday.
+        ("from: 10:00, to: 12:00, days: [fri, sat]", "from: 10:00, to: 12:00, dates: [2026-11-27]"),
+    ] {
+        assert_eq!(schedules(one, other), [(5, "shadowed-schedule")], "{one}, {other}");
+    }
+    for (one, other) in [
+        (sale, "from: 11:59, to: 12:01"),
+        ("from: 10:00, to: 12:00, days: [fri]", sale),
+        ("from: 10:00, to: 12:00, days: [fri]", "from: 10:00, to: 12:00, dates: [2026-11-28]"),
+        // Over midnight.
+        (sale, "from: 11:00, to: 10:00"),
+    ] {
+        assert_eq!(schedules(one, other), [], "{one}, {other}");
+    }
 }
 
 fn with_class(keys: &str) -> Vec<(usize, &'static str)> {

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Stage {
-    /// Has looked at nothing yet.
+    /// Has looked at nothing yet. Samples of earlier versions call it by its own name.
     #[default]
+    #[serde(rename = "none", alias = "arrived")]
     Arrived = 0,
     /// Looks at pages or searches.
     Browsing = 1,
@@ -182,5 +183,20 @@ mod whole_seconds {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         u64::deserialize(deserializer).map(Duration::from_secs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_are_called_in_json_as_in_policies() {
+        for stage in Stage::ALL {
+            assert_eq!(serde_json::to_value(stage).unwrap(), stage.name());
+            assert_eq!(serde_json::from_value::<Stage>(stage.name().into()).unwrap(), stage);
+        }
+        // Samples of earlier versions.
+        assert_eq!(serde_json::from_str::<Stage>(r#""arrived""#).unwrap(), Stage::Arrived);
     }
 }

@@ -13,9 +13,9 @@
 //!   first request and `idle_s` since the last. A visit ends after half an hour; then all begins anew. Who has no
 //!   session cookie that is settled yet has what the address has, which many may share ([`super::sessions`]).
 //!
-//! What only compares texts, or such a number with one that is stated, is answered without the
-//! interpreter (see `plain`), and of the objects only those parts are made that an expression
-//! asks for.
+//! What compares texts, or such numbers, lengths of texts and their sums with others, is answered without the
+//! interpreter (see `plain`), which is left what is none of that; and of the objects only those parts are made that an
+//! expression asks for.
 //!
 //! What cannot be evaluated does not hold: `request.query.step == "pay"` is false without a `step`.
 //!
@@ -24,6 +24,9 @@
 
 mod counts;
 pub mod facts;
+mod parts;
+mod words;
+mod numbers;
 mod plain;
 
 use std::net::IpAddr;
@@ -87,15 +90,9 @@ static FUNCTIONS_OF_CEL: LazyLock<Arc<Env>> = LazyLock::new(|| {
 #[derive(Debug)]
 pub struct When {
     source: Box<str>,
-    form: Form,
+    test: Plain,
     /// The fields of `request` and of `session` that it asks for: no two are called alike.
     fields: Vec<&'static str>,
-}
-
-#[derive(Debug)]
-enum Form {
-    Plain(Plain),
-    Interpreted(Program),
 }
 
 /// Why a text is not a condition, in words for an operator.
@@ -151,17 +148,12 @@ impl When {
         }
         let mut fields = Vec::new();
         note_fields(program.expression(), &mut fields);
-        let plain = Plain::of(program.expression());
-        let form = plain.map_or_else(|| Form::Interpreted(program), Form::Plain);
-        Ok(When { source: source.into(), form, fields })
+        Ok(When { source: source.into(), test: Plain::of(program.expression()), fields })
     }
 
     /// Whether it holds for a request.
     pub fn holds(&self, facts: &Facts<'_>) -> bool {
-        match &self.form {
-            Form::Plain(plain) => plain.truth(facts) == Some(true),
-            Form::Interpreted(program) => matches!(evaluate(program, facts), Ok(Value::Bool(true))),
-        }
+        self.test.truth(facts) == Some(true)
     }
 
     /// Whether it asks a request and its session for nothing but these fields.
@@ -175,17 +167,17 @@ impl When {
     }
 }
 
-/// What the interpreter says.
-fn evaluate(program: &Program, facts: &Facts<'_>) -> Result<Value, ExecutionError> {
+/// What the interpreter says of an expression, or of a part of one.
+fn evaluate(node: &IdedExpr, facts: &Facts<'_>) -> Result<Value, ExecutionError> {
     let mut context = Context::with_env(FUNCTIONS_OF_CEL.clone());
     context.set_variable_resolver(facts);
-    program.execute(&context)
+    Value::resolve(node, &context)
 }
 
 /// What it says of a request with nothing in it, to try an expression on.
 fn example(program: &Program) -> Result<Value, ExecutionError> {
     let (parts, ()) = http::Request::new(()).into_parts();
-    evaluate(program, &Facts::of(Head::of(&parts), Method::GET, "/", SessionView::default()))
+    evaluate(program.expression(), &Facts::of(Head::of(&parts), Method::GET, "/", SessionView::default()))
 }
 
 fn within(address: &CelString<'_>, network: &CelString<'_>) -> CelBool {
@@ -268,6 +260,7 @@ fn check_call(call: &CallExpr, nodes: &mut usize) -> Result<(), WhenError> {
     if call.func_name == WITHIN && !matches!(&call.args[..], [network] if is_network(network)) {
         return Err(WhenError::NotANetwork);
     }
+    words::check(call)?;
     call.target.iter().map(|target| &**target).chain(&call.args).try_for_each(|part| check(part, nodes))
 }
 
@@ -345,6 +338,21 @@ mod tests {
         assert!(told("session['vews'] > 1").contains("`vews` is unknown; there are stage, entry, returning"));
         assert!(told("request['pth'] == '/'").contains("`pth` is unknown; there are method, path"));
         assert!(told("request.path + 1 == 'x'").contains("cannot be evaluated"));
+    }
+
+    #[test]
+    fn a_word_that_a_field_can_never_be_is_told() {
+        let told = |source: &str| When::new(source).unwrap_err().to_string();
+        let stages = "`chekout` is unknown; there are none, browsing, cart, checkout";
+        assert_eq!(told("session.stage == 'chekout'"), stages);
+        assert_eq!(told("request.path == '/' || 'chekout' != session.stage"), stages);
+        assert_eq!(
+            told("session.entry in ['search', 'tv']"),
+            "`tv` is unknown; there are direct, search, social, referral, campaign"
+        );
+        assert!(told("request.method == 'post'").contains("in upper case, like POST"));
+        assert!(When::new("session.stage in ['none', 'checkout'] && request.path == 'chekout'").is_ok());
+        assert!(When::new("session.entry != 'campaign' && request.method == 'PURGE'").is_ok());
     }
 
     #[test]

@@ -153,6 +153,9 @@ fn text(explanation: &Explanation) -> String {
         explanation.value,
         explanation.standing,
     );
+    if let Some(pool) = &explanation.pool {
+        text.push_str(&format!("pool      {pool}\n"));
+    }
     if let Some(Bounds { best_class, worst_class, min_confidence }) = &explanation.model_may {
         let sure = min_confidence * 100.0;
         text.push_str(&format!(

@@ -73,8 +73,19 @@ pub fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 
 /// Prints an error as every command does.
 pub fn complain(error: &anyhow::Error) -> ExitCode {
-    eprintln!("plimsoll: {error:#}");
+    eprintln!("plimsoll: {}", told(error));
     ExitCode::FAILURE
+}
+
+/// An error with its causes, except for those whose words are in it already.
+fn told(error: &anyhow::Error) -> String {
+    let mut told = error.to_string();
+    for cause in error.chain().skip(1).map(|cause| cause.to_string()) {
+        if !told.contains(&cause) {
+            told.push_str(&format!(": {cause}"));
+        }
+    }
+    told
 }
 
 /// Serves until it is told to end, or until a successor serves.

@@ -38,6 +38,24 @@ fn the_last_ten_are_kept_and_one_more_is_forgotten() {
 }
 
 #[test]
+fn a_pinned_generation_is_one_of_the_last_ten_until_another_is_pinned() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut history = History::open(Some(directory.path())).unwrap();
+    let kept = |history: &History| history.entries().map(|entry| entry.number).collect::<Vec<_>>();
+    record(&mut history, "trusted", Cause::Reload, None);
+    history.pin(1);
+    for number in 2..=15 {
+        record(&mut history, &format!("class-{number}"), Cause::Reload, None);
+    }
+    assert_eq!(kept(&history), [1_u64, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    let found = History::open(Some(directory.path())).unwrap();
+    assert_eq!(found.restore(1).unwrap().contents(), contents("trusted"), "on disk, too");
+    history.pin(15);
+    record(&mut history, "one-more", Cause::Reload, None);
+    assert_eq!(kept(&history), (7..=16_u64).collect::<Vec<_>>());
+}
+
+#[test]
 fn going_back_twice_goes_back_two_generations() {
     let mut history = History::default();
     assert_eq!(history.previous(), None);

@@ -22,7 +22,7 @@ use super::test_file::{LoadEntry, TestEntry};
 use crate::classify::leeway::Leeway;
 use crate::classify::routes::{Route, RouteTable};
 use crate::classify::session::Stage;
-use crate::yaml::diagnostic::{Diagnostics, Mistake, Mistakes};
+use crate::yaml::diagnostic::{Diagnostic, Diagnostics, MISSING_KEY, Mistake, Mistakes, Severity};
 use crate::yaml::document;
 use crate::yaml::field::{Field, Named};
 use crate::yaml::source::Source;
@@ -40,6 +40,21 @@ pub fn compile(source: &Source) -> Result<CompiledPolicy, Diagnostics> {
         Some(policy) => Ok(CompiledPolicy { warnings: found, ..policy }),
         None => Err(found),
     }
+}
+
+/// What is wrong with the values of `source`, whatever else belongs to its policy: keys that another file may have, and
+/// what the files say of each other, are left alone.
+pub(super) fn mistakes_of_values(source: &Source) -> Vec<Diagnostic> {
+    if source.files.is_empty() {
+        return Vec::new();
+    }
+    let mistakes = Mistakes::new(source);
+    if let Some(root) = document::read(source, &mistakes) {
+        file::read(Field::root(&root, &mistakes));
+    }
+    let may_be_elsewhere = |one: &Diagnostic| one.rule == MISSING_KEY && one.key.is_empty();
+    let found = mistakes.into_diagnostics().0.into_iter();
+    found.filter(|one| one.severity == Severity::Error && !may_be_elsewhere(one)).collect()
 }
 
 /// The policy below `root`, unless a mistake is on record by the end.
@@ -70,16 +85,18 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
     let schedules: Vec<_> = schedules.iter().map(|entry| changed(entry, &classes, &names)).collect();
     let rollback = rollback_rules(rollback, &classes, &names);
     let tests: Vec<PolicyTest> =
-        tests.into_iter().map(|entry| test(entry, &names, &schedule_names)).collect();
+        tests.into_iter().filter_map(|entry| test(entry, &names, &schedule_names)).collect();
     if mistakes.has_errors() {
         return None;
     }
+    let entries: Vec<&ScheduleEntry<'_>> = schedules.iter().map(|changed| changed.entry).collect();
     lint::warn(&Whole {
         classes: &classes,
         routes: &routes,
         places: &places,
         model: &model,
         carry: &carry,
+        schedules: &entries,
         tests: &tests,
     });
     let (core, classes) = core_and_settings(&root, mode, classes)?;
@@ -168,7 +185,7 @@ fn changed<'e, 'n>(
 fn schedule(changed: Changed<'_, '_>, mode: Mode) -> Option<Schedule> {
     let Changed { entry, classes, observed } = changed;
     let core = Policy::new(mode, classes).ok()?.observing(observed);
-    let (name, hours, defined_at) = (entry.name.into(), entry.hours.clone(), entry.field.place().into());
+    let (name, hours, defined_at) = (entry.name.into(), entry.hours.clone()?, entry.field.place().into());
     Some(Schedule { name, hours, core: Arc::new(core), defined_at })
 }
 
@@ -311,7 +328,8 @@ fn route<'n>(
     Some((route, RoutePlace { field, paths: path_fields, model: model.map(|model| model.field) }))
 }
 
-fn test(entry: TestEntry<'_>, names: &[&str], schedules: &[&str]) -> PolicyTest {
+/// The test, unless its request is none; the names that it uses are looked at all the same.
+fn test(entry: TestEntry<'_>, names: &[&str], schedules: &[&str]) -> Option<PolicyTest> {
     let class_of = |named: &Named<'_>| class_named(named, names);
     let load = match &entry.load {
         None => Vec::new(),
@@ -323,21 +341,23 @@ fn test(entry: TestEntry<'_>, names: &[&str], schedules: &[&str]) -> PolicyTest 
             loads.iter().filter_map(|(named, load)| Some((class_of(named)?, *load))).collect()
         }
     };
-    PolicyTest {
+    let class = entry.expect.class.as_ref().and_then(class_of);
+    let schedule = entry.expect.schedule.and_then(|named| schedule_named(&named, schedules));
+    Some(PolicyTest {
         defined_at: entry.field.place().into(),
-        request: entry.request,
+        request: entry.request?,
         client: entry.client,
         operation: entry.operation,
         session: entry.session,
         at: entry.at,
         load,
-        class: entry.expect.class.as_ref().and_then(class_of),
+        class,
         class_by: entry.expect.class_by,
         value: entry.expect.value,
         pool: entry.expect.pool,
-        schedule: entry.expect.schedule.and_then(|named| schedule_named(&named, schedules)),
+        schedule,
         decision: entry.expect.decision,
-    }
+    })
 }
 
 fn schedule_named(Named { field, name }: &Named<'_>, schedules: &[&str]) -> Option<String> {

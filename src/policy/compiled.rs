@@ -65,7 +65,12 @@ impl CompiledPolicy {
 
     /// What the core decides under at this time, since 1970 in UTC.
     pub fn core_at(&self, wall: Duration) -> &Arc<Policy> {
-        let schedule = self.scheduled_at(wall).and_then(|place| self.schedules.get(place));
+        self.core_under(self.scheduled_at(wall))
+    }
+
+    /// What the core decides under while the schedule of this place holds, or none.
+    pub fn core_under(&self, scheduled: Option<usize>) -> &Arc<Policy> {
+        let schedule = scheduled.and_then(|place| self.schedules.get(place));
         schedule.map_or(&self.base, |schedule| &schedule.core)
     }
 

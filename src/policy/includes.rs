@@ -30,17 +30,14 @@ pub enum Tests {
     Beside,
 }
 
-/// Reads the policy at `path`, a file or a directory of overlays, with all that it includes.
+/// Reads the policy at `path`, a file or a directory of overlays, with all that it includes, and tells of every file
+/// that cannot be had, at the line that includes it: without those the others are no policy.
 ///
 /// # Errors
-/// Every file that cannot be had, at the line that includes it.
-pub fn read(path: &Path, tests: Tests) -> Result<Source, Diagnostics> {
+/// The directory cannot be read.
+pub fn read(path: &Path, tests: Tests) -> Result<(Source, Vec<Diagnostic>), Diagnostics> {
     let gathered = Gathered::from(path, tests)?;
-    if gathered.mistakes.is_empty() {
-        Ok(Source { name: path.display().to_string(), files: gathered.files })
-    } else {
-        Err(Diagnostics(gathered.mistakes))
-    }
+    Ok((Source { name: path.display().to_string(), files: gathered.files }, gathered.mistakes))
 }
 
 /// Every file that the policy at `path` consists of, those included that cannot be read.

@@ -8,6 +8,7 @@ use plimsoll_core::policy::{BreakerPolicy, ClassId};
 
 use super::cases::PolicyTest;
 use super::class_file::ClassEntry;
+use super::schedule_file::ScheduleEntry;
 use super::settings::ModelRules;
 use crate::classify::cover::{Covered, covered};
 use crate::classify::glob::Glob;
@@ -33,6 +34,9 @@ const PAYMENT_AT_RISK: Rule =
     Rule { name: "payment-at-risk", means: "What looks like a payment may be shed before a search." };
 /// A breaker that never opens.
 const IDLE_BREAKER: Rule = Rule { name: "idle-breaker", means: "The breaker can never trip." };
+/// A schedule that never holds.
+const SHADOWED_SCHEDULE: Rule =
+    Rule { name: "shadowed-schedule", means: "An earlier schedule holds during all hours of this one." };
 /// A class that no request gets.
 const UNUSED_CLASS: Rule = Rule { name: "unused-class", means: "No request ever gets this class." };
 /// A value that another one always overrides.
@@ -77,6 +81,8 @@ pub(super) struct Whole<'a, 'n> {
     pub(super) places: &'a [RoutePlace<'n>],
     pub(super) model: &'a ModelRules,
     pub(super) carry: &'a [Option<ClassId>],
+    /// In the order in which they are asked.
+    pub(super) schedules: &'a [&'a ScheduleEntry<'n>],
     /// The requests that are known to come.
     pub(super) tests: &'a [PolicyTest],
 }
@@ -87,6 +93,7 @@ pub(super) fn warn(policy: &Whole<'_, '_>) {
     warn_of_payments(policy);
     warn_of_conditions(policy);
     warn_of_leeways(policy);
+    warn_of_hours(policy);
     for (index, entry) in policy.classes.iter().enumerate() {
         warn_of_times(entry);
         warn_of_breaker(entry);
@@ -132,28 +139,64 @@ fn holds_for(when: &When, test: &PolicyTest) -> bool {
     when.holds(&Facts::of(head, head.method.clone(), &path::key(head.path()), test.session))
 }
 
+/// The class of searches: the one that says so, or else the one that is called so.
+fn search_class<'p, 'n>(policy: &'p Whole<'_, 'n>) -> Option<&'p ClassEntry<'n>> {
+    let visits_a_search = |entry: &&ClassEntry<'_>| entry.settings.visit == Visit::Search;
+    let is_called_so = |entry: &&ClassEntry<'_>| words_of(&entry.class.name).any(|word| word == "search");
+    policy.classes.iter().find(visits_a_search).or_else(|| policy.classes.iter().find(is_called_so))
+}
+
+/// Whether a class is that of payments: it says so, or is called so.
+fn is_of_payments(entry: &ClassEntry<'_>) -> bool {
+    let is_called_so = || words_of(&entry.class.name).any(|word| PAYMENT_WORDS.contains(&word));
+    entry.settings.visit == Visit::Checkout || is_called_so()
+}
+
+fn words_of(name: &str) -> impl Iterator<Item = &str> {
+    name.split(['-', '_'])
+}
+
 fn warn_of_payments(policy: &Whole<'_, '_>) {
-    let Some(search) = policy.classes.iter().find(|entry| entry.settings.visit == Visit::Search) else {
-        return;
-    };
+    let Some(search) = search_class(policy) else { return };
     let (name, rank) = (&search.class.name, search.class.rank);
     let at_risk = |what: String| {
         let mistake =
             Mistake::of(PAYMENT_AT_RISK, format!("{what} may be shed before `{name}` (rank {rank})"));
         mistake.hint(format!("rank 0 is shed last: it needs a rank below {rank}"))
     };
-    for entry in policy.classes.iter().filter(|entry| entry.settings.visit == Visit::Checkout) {
+    for entry in policy.classes.iter().filter(|entry| is_of_payments(entry)) {
         if entry.class.rank > rank {
             let place = entry.rank.as_ref().unwrap_or(&entry.field);
-            place.warn(at_risk(format!("the checkout (rank {})", entry.class.rank)));
+            place.warn(at_risk(format!("the class `{}` (rank {})", entry.class.name, entry.class.rank)));
         }
     }
     for (route, place) in policy.routes.iter().zip(policy.places) {
         let class = &policy.classes[route.class.index()];
-        let is_named = class.settings.visit == Visit::Checkout;
-        if let Some(word) = payment_word(&route.conditions).filter(|_| !is_named && class.class.rank > rank) {
+        // Of those that are known to be payments' it is said once, at the class.
+        let is_new = class.class.rank > rank && !is_of_payments(class);
+        if let Some(word) = payment_word(&route.conditions).filter(|_| is_new) {
             let what = format!("`{word}` (class `{}`, rank {})", class.class.name, class.class.rank);
             place.field.warn(at_risk(what));
+        }
+    }
+}
+
+/// Of schedules that hold at the same time the first counts.
+fn warn_of_hours(policy: &Whole<'_, '_>) {
+    for (place, later) in policy.schedules.iter().enumerate() {
+        let covers = |earlier: &ScheduleEntry<'_>| {
+            earlier
+                .hours
+                .as_ref()
+                .zip(later.hours.as_ref())
+                .is_some_and(|(earlier, later)| earlier.cover(later))
+        };
+        if let Some(earlier) = policy.schedules[..place].iter().find(|earlier| covers(earlier)) {
+            let mistake = Mistake::of(SHADOWED_SCHEDULE, "the schedule never holds");
+            let (name, place) = (earlier.name, earlier.field.place());
+            later.field.warn(
+                mistake.hint(format!("`{name}` ({place}) holds during all its hours: move this one up")),
+            );
         }
     }
 }
@@ -177,11 +220,9 @@ fn warn_of_leeways(policy: &Whole<'_, '_>) {
 
 /// A payment that the model may take for something that goes before a search.
 fn warn_of_demotion(policy: &Whole<'_, '_>, route: &Route, leeway: &Leeway, field: &Field<'_>) {
-    let Some(search) = policy.classes.iter().find(|entry| entry.settings.visit == Visit::Search) else {
-        return;
-    };
+    let Some(search) = search_class(policy) else { return };
     let (own, worst) = (&policy.classes[route.class.index()], &policy.classes[leeway.worst.index()]);
-    let is_payment = own.settings.visit == Visit::Checkout || payment_word(&route.conditions).is_some();
+    let is_payment = is_of_payments(own) || payment_word(&route.conditions).is_some();
     let (name, rank) = (&search.class.name, search.class.rank);
     if is_payment && own.class.rank <= rank && worst.class.rank > rank {
         let worst = &worst.class.name;

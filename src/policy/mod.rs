@@ -41,7 +41,7 @@ pub const STOREFRONT: &str = include_str!("../../policies/storefront.yaml");
 /// # Errors
 /// Every mistake, each with its file, line, column and, where it can be told, a hint.
 pub fn check(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
-    compile::compile(&includes::read(path, Tests::Without)?)
+    checked(path, Tests::Without)
 }
 
 /// The same with the tests beside it: `*_test.yaml` in a directory, `shop_test.yaml` for `shop.yaml`.
@@ -49,7 +49,22 @@ pub fn check(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
 /// # Errors
 /// Every mistake, those of the tests included.
 pub fn check_with_tests(path: &Path) -> Result<CompiledPolicy, Diagnostics> {
-    compile::compile(&includes::read(path, Tests::Beside)?)
+    checked(path, Tests::Beside)
+}
+
+/// The same with or without the tests beside it.
+///
+/// # Errors
+/// Every mistake.
+pub fn checked(path: &Path, tests: Tests) -> Result<CompiledPolicy, Diagnostics> {
+    let (source, mut missing) = includes::read(path, tests)?;
+    if missing.is_empty() {
+        return compile::compile(&source);
+    }
+    let others = compile::mistakes_of_values(&source);
+    let others = others.into_iter().filter(|one| !missing.contains(one)).collect::<Vec<_>>();
+    missing.extend(others);
+    Err(Diagnostics(missing))
 }
 
 /// The built-in storefront policy.

@@ -13,7 +13,7 @@ use super::leeway_file::{self, RouteLeeway};
 use crate::classify::glob::{Case, Glob, PathGlob};
 use crate::classify::routes::Conditions;
 use crate::classify::when::When;
-use crate::yaml::diagnostic::Mistake;
+use crate::yaml::diagnostic::{Mistake, UNKNOWN_NAME, nearest};
 use crate::yaml::field::{Field, Named, Section};
 use crate::yaml::units::Kind;
 
@@ -35,10 +35,12 @@ pub(super) struct RouteEntry<'n> {
 pub(super) fn read(field: Field<'_>) -> Option<RouteEntry<'_>> {
     let route = field.section()?;
     let (path_fields, paths) = all_of(&route, "path", &PATH).into_iter().unzip();
+    let methods = all_of(&route, "methods", &METHOD);
+    methods.iter().for_each(warn_of_slip);
     let conditions = Conditions {
-        methods: values(all_of(&route, "methods", &METHOD)),
+        methods: values(methods),
         paths,
-        host: route.get("host").and_then(|field| field.text()).map(|host| Glob::new(host, Case::Ignored)),
+        host: route.get("host").and_then(|field| field.read_as(&HOST)),
         headers: route.get("headers").map(|field| headers(&field)).unwrap_or_default(),
         query: route.get("query").map(|field| query(&field)).unwrap_or_default(),
         when: route.get("when").and_then(|field| field.read_as(&WHEN)).map(Arc::new),
@@ -67,11 +69,51 @@ fn values<T>(items: Vec<(Field<'_>, T)>) -> Vec<T> {
     items.into_iter().map(|(_, value)| value).collect()
 }
 
+/// Methods that are asked for: those of HTTP and WebDAV in IANA's registry, and those by which caches are emptied.
+const METHODS: [&str; 24] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "OPTIONS",
+    "PATCH",
+    "QUERY",
+    "TRACE",
+    "CONNECT",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "MERGE",
+    "LINK",
+    "UNLINK",
+    "PURGE",
+    "BAN",
+];
+
+/// There may be any method, but one that is nearly another is a slip of the pen, and its route takes nothing.
+fn warn_of_slip((field, method): &(Field<'_>, Method)) {
+    let name = method.as_str();
+    if let Some(near) = nearest(name, &METHODS).filter(|_| !METHODS.contains(&name)) {
+        let mistake = Mistake::of(UNKNOWN_NAME, format!("`{name}` is no usual method"));
+        field.warn(mistake.hint(format!("did you mean `{near}`?")));
+    }
+}
+
 const METHOD: Kind<Method> = Kind { pattern: "^[!-`{-~]+$", read: method };
 pub(super) const PATH: Kind<PathGlob> = Kind { pattern: "^/[^?]*$", read: path };
 /// An expression; only its compilation tells whether it is one.
 const WHEN: Kind<When> = Kind { pattern: "", read: when };
 const OPERATION: Kind<Glob> = Kind { pattern: "", read: operation };
+
+/// The name of a host, with stars.
+const HOST: Kind<Glob> = Kind { pattern: "", read: host };
 
 /// The name of a cookie, with stars.
 const COOKIE: Kind<Glob> = Kind { pattern: "", read: operation };
@@ -98,6 +140,20 @@ fn network(text: &str) -> Result<IpNet, Mistake> {
             Err(not_one().hint("write the IPv4 network that it holds"))
         }
         network => Ok(network),
+    }
+}
+
+fn host(text: &str) -> Result<Glob, Mistake> {
+    let not_one = || Mistake::new(format!("`{text}` is not a host"));
+    if text.contains('/') {
+        return Err(not_one().hint("its name alone, like shop.test or *.shop.test"));
+    }
+    // The colons of an IPv6 address stand in brackets.
+    match text.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => {
+            Err(not_one().hint(format!("write {name}: routes see no ports")))
+        }
+        _ => Ok(Glob::new(text, Case::Ignored)),
     }
 }
 

@@ -62,6 +62,26 @@ impl Hours {
         minute >= start && self.is_day(today) || minute < end && began_yesterday()
     }
 
+    /// Whether they hold whenever `other` does. Told only of hours within a day and on the same clock.
+    pub(super) fn cover(&self, other: &Hours) -> bool {
+        let are_within_a_day = |hours: &Hours| hours.minutes.0 < hours.minutes.1;
+        let ((start, end), (begins, ends)) = (self.minutes, other.minutes);
+        are_within_a_day(self)
+            && are_within_a_day(other)
+            && self.zone == other.zone
+            && (start <= begins && ends <= end)
+            && self.has_days_of(other)
+    }
+
+    fn has_days_of(&self, other: &Hours) -> bool {
+        let are_of_every_day = |hours: &Hours| hours.days.is_empty() && hours.dates.is_empty();
+        let has_each = || {
+            other.days.iter().all(|day| self.days.contains(day))
+                && other.dates.iter().all(|date| self.is_day(*date))
+        };
+        are_of_every_day(self) || !are_of_every_day(other) && has_each()
+    }
+
     fn is_day(&self, date: Date) -> bool {
         self.days.is_empty() && self.dates.is_empty()
             || self.days.contains(&date.weekday())

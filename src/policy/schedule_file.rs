@@ -18,7 +18,8 @@ pub(super) const SCHEDULES_MAX: usize = 32;
 pub(super) struct ScheduleEntry<'n> {
     pub(super) field: Field<'n>,
     pub(super) name: &'n str,
-    pub(super) hours: Hours,
+    /// Unless there is a mistake in them: what its classes are is read all the same.
+    pub(super) hours: Option<Hours>,
     pub(super) changes: Vec<ClassChange<'n>>,
 }
 
@@ -61,7 +62,8 @@ pub(super) fn read<'n>(name: &'n str, field: Field<'n>) -> Option<ScheduleEntry<
     if from.is_some() && from == to {
         field.report(Mistake::new("the schedule ends when it begins").hint("`from` and `to` are two times"));
     }
-    let hours = Hours { zone: zone?, minutes: (from?, to?), days, dates };
+    let minutes = from.zip(to);
+    let hours = zone.zip(minutes).map(|(zone, minutes)| Hours { zone, minutes, days, dates });
     Some(ScheduleEntry { field, name, hours, changes })
 }
 

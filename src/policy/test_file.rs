@@ -22,7 +22,8 @@ pub(super) const TESTS_MAX: usize = 20_000;
 /// A test as its file describes it, names of classes not resolved yet.
 pub(super) struct TestEntry<'n> {
     pub(super) field: Field<'n>,
-    pub(super) request: Request<()>,
+    /// Unless there is a mistake in it: the rest is read all the same.
+    pub(super) request: Option<Request<()>>,
     pub(super) client: Option<IpAddr>,
     pub(super) operation: Option<String>,
     pub(super) session: SessionView,
@@ -32,6 +33,7 @@ pub(super) struct TestEntry<'n> {
 }
 
 /// The section `expect:`.
+#[derive(Default)]
 pub(super) struct ExpectEntry<'n> {
     pub(super) class: Option<Named<'n>>,
     pub(super) class_by: Option<ClassBy>,
@@ -90,7 +92,7 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let session = test.get("session").and_then(|field| session(&field)).unwrap_or_default();
     let at = test.get("at");
     let load = test.get("load");
-    let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| field.section());
+    let expect = test.require("expect", "`expect: { class: checkout }`").and_then(|field| something(&field));
     let expect = expect.map(|section| expected(section, load.is_some()));
     if let Some(schedule) =
         expect.as_ref().and_then(|expect| expect.schedule.as_ref()).filter(|_| at.is_none())
@@ -101,7 +103,8 @@ pub(super) fn read(field: Field<'_>) -> Option<TestEntry<'_>> {
     let at = at.and_then(|field| field.read_as(&MOMENT));
     let load = load.and_then(|field| load_entry(&field));
     test.close();
-    Some(TestEntry { field, request: request?, client, operation, session, at, load, expect: expect? })
+    let expect = expect.unwrap_or_default();
+    Some(TestEntry { field, request, client, operation, session, at, load, expect })
 }
 
 /// A stage, or what is known; the rest is as it is with those who have come so far.
@@ -133,6 +136,17 @@ fn session(field: &Field<'_>) -> Option<SessionView> {
 fn stage(text: &str) -> Result<Stage, Mistake> {
     let names = Stage::ALL.into_iter().map(Stage::name);
     Stage::named(text).ok_or_else(|| Mistake::unknown("stage", text, names))
+}
+
+/// A section in which something is expected: a test that cannot fail says nothing.
+fn something<'n>(field: &Field<'n>) -> Option<Section<'n>> {
+    let section = field.section()?;
+    if section.is_empty() {
+        field.report(
+            Mistake::new("the test expects nothing").hint("for example `expect: { class: checkout }`"),
+        );
+    }
+    Some(section)
 }
 
 fn expected(expect: Section<'_>, has_load: bool) -> ExpectEntry<'_> {

@@ -190,6 +190,11 @@ impl Serving {
         self.history().entries().cloned().collect()
     }
 
+    /// Keeps generation `number` for an automatic rollback, however many are applied, until told of another.
+    pub fn pin(&self, number: u64) {
+        self.history().pin(number);
+    }
+
     /// What was applied last, and why.
     pub fn latest_cause(&self) -> Option<Cause> {
         self.history().latest().map(|entry| entry.cause)

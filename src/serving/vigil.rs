@@ -8,6 +8,11 @@
 //! before both, and it is that which is gone back to. While there is a canary the other sessions alone are
 //! looked at: its harm is told apart (`canary`), and is not the generation's in force.
 //!
+//! A window ends early, which is logged, when a schedule begins or is over, when somebody sets the mode or goes back by
+//! hand, and with the process: slices of something else are not compared.
+//!
+//! What would be gone back to is pinned in the history, so that ten edits within one window do not push it out.
+//!
 //! Only what a file brought is watched: whoever goes back or sets a mode by hand looks by themselves.
 
 use std::collections::HashMap;
@@ -94,11 +99,13 @@ struct Vigil {
     trusted: Known,
     /// Slices until the present generation is trusted.
     looks_left: usize,
+    /// The generation that the history keeps for this.
+    pinned: u64,
 }
 
 /// Watches until the process ends.
 pub async fn keep(serving: Arc<Serving>) {
-    let mut vigil = Vigil::begin(&serving.running());
+    let mut vigil = Vigil::begin(&serving);
     loop {
         let slice = slice(&serving.running().generation.policy);
         tokio::time::sleep(slice).await;
@@ -129,16 +136,34 @@ fn announce(number: u64, class: &str, worse: Worsened) {
 }
 
 impl Vigil {
-    fn begin(running: &Running) -> Vigil {
-        let scene = Scene::of(running);
+    fn begin(serving: &Serving) -> Vigil {
+        let running = serving.running();
+        let scene = Scene::of(&running);
         let trusted = scene.generation.clone();
-        let mut vigil = Vigil { courses: HashMap::new(), scene, trusted, looks_left: 0 };
-        vigil.each_course(running, |course, counted| course.seen = counted);
+        let pinned = trusted.number;
+        serving.pin(pinned);
+        let mut vigil = Vigil { courses: HashMap::new(), scene, trusted, looks_left: 0, pinned };
+        vigil.each_course(&running, |course, counted| course.seen = counted);
         vigil
     }
 
     /// Takes a sample; the first protected class that is worse than before, if there is one.
     fn look(&mut self, serving: &Serving) -> Option<(String, Worsened)> {
+        let worse = self.sample(serving);
+        let number = self.refuge().number;
+        if worse.is_none() && number != self.pinned {
+            serving.pin(number);
+            self.pinned = number;
+        }
+        worse
+    }
+
+    /// What would be gone back to if an edit that comes now were worse: what is in force, once it is trusted.
+    fn refuge(&self) -> &Known {
+        if self.looks_left == 0 { &self.scene.generation } else { &self.trusted }
+    }
+
+    fn sample(&mut self, serving: &Serving) -> Option<(String, Worsened)> {
         let running = serving.running();
         let scene = Scene::of(&running);
         if scene != self.scene {
@@ -166,8 +191,16 @@ impl Vigil {
         } else if self.scene.scheduled != was.scheduled {
             // What gets worse by a schedule is not the file's doing, and neither is what it hides.
             self.courses.values_mut().for_each(Course::turn);
-            self.looks_left = 0;
+            self.end_early(was.generation.number, "other hours hold");
         }
+    }
+
+    /// Looks no longer at what `number` has changed, and says so if it was still on trial.
+    fn end_early(&mut self, number: u64, why: &str) {
+        if self.looks_left > 0 {
+            log::warn!("generation {number} is not taken back by itself any more: {why}");
+        }
+        self.looks_left = 0;
     }
 
     fn turn_generation(&mut self, was: Known, cause: Option<Cause>) {
@@ -193,7 +226,7 @@ impl Vigil {
             // By hand.
             _ => {
                 courses.for_each(Course::turn);
-                self.looks_left = 0;
+                self.end_early(was.number, "somebody has had a look");
             }
         }
     }
@@ -239,8 +272,11 @@ fn counted(meters: &ClassMeters) -> Slice {
 
 #[cfg(test)]
 mod tests {
+    use plimsoll_core::policy::Mode;
+
     use super::*;
     use crate::config::Config;
+    use crate::history::GENERATIONS_MAX;
     use crate::serving::Applying;
 
     /// A process without sockets, whose requests are counted by hand.
@@ -257,17 +293,25 @@ mod tests {
             let path = files.path().join("policy.yaml");
             std::fs::write(&path, policy(more)).unwrap();
             let serving = Serving::start(Config { policy: Some(path), ..Config::default() }).unwrap();
-            let vigil = Vigil::begin(&serving.running());
+            let vigil = Vigil::begin(&serving);
             let mut watched = Watched { serving, vigil, files };
             assert_eq!(watched.slices(SLICES, Slice { kept: 20, missed: 0 }), None);
             watched
         }
 
-        fn apply(&mut self, more: &str) {
+        fn edit(&self, more: &str) {
             std::fs::write(self.files.path().join("policy.yaml"), policy(more)).unwrap();
             self.serving.reload(Applying::Changed).unwrap();
+        }
+
+        fn apply(&mut self, more: &str) {
+            self.edit(more);
             // The slice in which it came.
             assert_eq!(self.slices(1, Slice { kept: 0, missed: 20 }), None);
+        }
+
+        fn keeps(&self, number: u64) -> bool {
+            self.serving.generations().iter().any(|entry| entry.number == number)
         }
 
         /// The class that is found worse within so many slices like this one.
@@ -307,6 +351,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_gone_back_to_is_kept_however_many_edits_come_before() {
+        let mut watched = Watched::by("");
+        let first = watched.serving.running().generation.contents();
+        watched.apply("# bad");
+        // Some are seen by a look of their own, and more than are kept come between two looks.
+        watched.apply("# as bad");
+        (0..GENERATIONS_MAX).for_each(|number| watched.edit(&format!("# edit {number}")));
+        assert_eq!(watched.slices(1, BAD), None, "the slice in which they came");
+        assert_eq!(watched.slices(SLICES, BAD).as_deref(), Some("shop"));
+        let (number, before) = (watched.vigil.scene.generation.number, watched.vigil.trusted.number);
+        assert_eq!(before, 1);
+        let rolled_back = watched.serving.roll_back_from(number, before).unwrap();
+        assert_eq!(rolled_back, Some(number + 1));
+        assert_eq!(watched.serving.running().generation.contents(), first);
+    }
+
+    #[test]
+    fn what_was_gone_back_to_within_a_window_is_not_kept_after_it() {
+        let mut watched = Watched::by("");
+        // From a trusted generation on, more edits than are kept between two looks.
+        (0..GENERATIONS_MAX).for_each(|number| watched.edit(&format!("# edit {number}")));
+        assert!(watched.keeps(1));
+        assert_eq!(watched.slices(1 + SLICES, Slice { kept: 20, missed: 0 }), None);
+        assert_eq!(watched.vigil.looks_left, 0);
+        watched.edit("# another");
+        assert!(!watched.keeps(1));
+        assert_eq!(watched.vigil.pinned, watched.vigil.scene.generation.number);
+    }
+
+    #[test]
     fn an_edit_that_is_taken_back_is_trusted_again() {
         let mut watched = Watched::by("");
         watched.apply("# bad");
@@ -325,6 +399,16 @@ mod tests {
         watched.apply("# bad");
         assert_eq!(watched.vigil.trusted.number, 2);
         assert!(watched.slices(SLICES, BAD).is_some());
+    }
+
+    #[test]
+    fn a_word_by_hand_ends_the_window() {
+        let mut watched = Watched::by("");
+        watched.apply("# bad");
+        assert_eq!(watched.slices(1, BAD), None);
+        watched.serving.set_mode(Mode::Observe);
+        assert_eq!(watched.slices(2 * SLICES, BAD), None);
+        assert_eq!((watched.serving.running().generation.number, watched.vigil.looks_left), (3, 0));
     }
 
     #[test]

@@ -135,6 +135,10 @@ pub(crate) fn read(source: &Source, mistakes: &Mistakes<'_>) -> Option<Node> {
     let roots = roots.into_iter().collect::<Option<Vec<Node>>>()?;
     let (tests, policies): (Vec<Node>, Vec<Node>) =
         roots.into_iter().partition(|root| source.files[root.mark.file].is_test);
+    if let (Some(first), true) = (tests.first(), policies.is_empty()) {
+        let mistake = Mistake::new("tests alone are no policy");
+        mistakes.report(first.mark, "", mistake.hint("name the policy: its tests are read from beside it"));
+    }
     let policy = policies.into_iter().reduce(|below, above| below.overlaid_with(above, mistakes))?;
     Some(tests.into_iter().fold(policy, Node::joined_by_tests))
 }

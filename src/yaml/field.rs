@@ -317,6 +317,11 @@ impl<'n> Section<'n> {
         found
     }
 
+    /// Whether no key stands in it.
+    pub fn is_empty(&self) -> bool {
+        self.field.outline.is_none() && self.entries.is_empty()
+    }
+
     /// Reports the keys that nobody asked for: those the schema does not have.
     pub fn close(self) {
         let asked = self.asked.into_inner();

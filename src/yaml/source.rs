@@ -98,6 +98,13 @@ pub(crate) fn tests(path: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     Ok(path.file_stem().map(beside).filter(|beside| beside.exists()).into_iter().collect())
 }
 
+/// The policy beside a file of tests, if it is one of those and there is such a policy.
+pub(crate) fn tested_by(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy();
+    let policy = path.with_file_name(format!("{}.yaml", name.strip_suffix(TEST_SUFFIX)?));
+    policy.exists().then_some(policy)
+}
+
 fn overlays(directory: &Path) -> Result<Vec<PathBuf>, Diagnostics> {
     let mut paths = files(directory)?;
     paths.retain(|path| !is_test(path));

@@ -48,6 +48,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Mistake> {
             let mistake = Mistake::new(format!("`{text}` has no unit"));
             return Err(mistake.hint(format!("write {number}ms or {number}s")));
         }
+        _ if unit.starts_with('.') => {
+            return Err(not_one().hint("whole numbers only: write 1500ms for one and a half seconds"));
+        }
         _ => {
             let mistake = Mistake::new(format!("unknown unit `{unit}` of time"));
             return Err(mistake.hint("one of: ms, s, m, h"));
@@ -170,6 +173,8 @@ mod tests {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("1h"), Ok(Duration::from_secs(3_600)));
         assert_eq!(duration("800").unwrap_err().hint.as_deref(), Some("write 800ms or 800s"));
+        let hint = duration("0.8s").unwrap_err().hint.unwrap();
+        assert!(hint.contains("write 1500ms"), "{hint}");
         assert!(["", "s", "1.5s", "-1s", "2 weeks"].iter().all(|text| duration(text).is_err()));
     }
 

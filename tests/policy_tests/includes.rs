@@ -156,6 +156,20 @@ fn what_cannot_be_included_is_told_where_it_is_named() {
 }
 
 #[test]
+fn a_file_that_is_missing_hides_no_mistake_of_the_others() {
+    // What a base may have is not missed, and names that it may have are not unknown.
+    let site = "include: no/such.yaml
+mod: observe
+classes: { cart: { patience: 800, rank: 0 } }
+routes: [{ path: cart, class: checkout }]
+";
+    let directory = files(&[("site.yaml", site)]);
+    let told = check(&directory.path().join("site.yaml")).unwrap_err();
+    let keys: Vec<&str> = told.0.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(keys, ["include", "mod", "classes.cart.patience", "routes[0].path"], "{told}");
+}
+
+#[test]
 fn a_circle_is_told_where_it_closes() {
     let directory = files(&[
         ("a.yaml", &format!("include: b.yaml\n{BASE}")),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod diff;
 mod includes;
 
 use std::fs;
@@ -109,6 +110,26 @@ fn tests_may_stand_beside_the_policy_and_change_nothing_in_it() {
 }
 
 #[test]
+fn a_file_of_tests_stands_for_its_policy() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let run = |arguments: &[&str]| plimsoll(directory.path(), arguments);
+    write("shop.yaml", POLICY);
+    write("shop_test.yaml", "tests: [{ request: POST /collect, expect: { class: beacon } }]\n");
+    for command in [&["check"][..], &["policy", "test"]] {
+        let output = run(&[command, &["shop.yaml", "shop_test.yaml"]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout).lines().count(), 1, "{output:?}");
+    }
+    write("shop_test.yaml", "tests: [{ request: POST /collect, expect: { class: becon } }]\n");
+    assert!(text(&run(&["check", "shop_test.yaml"]).stderr).contains("unknown class `becon`"));
+    assert!(run(&["check", "shop.yaml"]).status.success(), "it can be applied");
+    fs::remove_file(directory.path().join("shop.yaml")).unwrap();
+    let output = run(&["check", "shop_test.yaml"]);
+    assert!(!output.status.success() && text(&output.stderr).contains("tests alone are no policy"));
+}
+
+#[test]
 fn the_tests_of_an_overlay_take_the_place_of_those_below_it() {
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
@@ -121,57 +142,6 @@ fn the_tests_of_an_overlay_take_the_place_of_those_below_it() {
     assert!(text(&output.stderr).contains("expected class `beacon`, got `browse`"), "{output:?}");
     write("50.yaml", "routes: [{ path: /collect, class: browse }]\ntests: []\n");
     assert!(plimsoll(directory.path(), &["policy", "test", "."]).status.success());
-}
-
-#[test]
-fn a_diff_tells_which_requests_of_a_log_change_class_and_fate() {
-    let directory = tempfile::tempdir().unwrap();
-    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-    let line = |second: usize, path: &str| {
-        format!(
-            "c{second} - - [30/Apr/2017:04:{:02}:{:02} +0000] \"GET {path} HTTP/1.1\" 200 1",
-            second / 60,
-            second % 60
-        )
-    };
-    let log: Vec<String> = (0..600)
-        .map(|at| line(at, ["/", "/collect", "/blog/x"][at % 3]))
-        .chain(["junk".to_owned()])
-        .collect();
-    write("access.log", &log.join("\n"));
-    write("old.yaml", POLICY);
-    write("new.yaml", &POLICY.replace("path: /never", "path: /blog/**"));
-    let diff = |new: &str| {
-        let output =
-            plimsoll(directory.path(), &["policy", "diff", "old.yaml", new, "--replay", "access.log"]);
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        text(&output.stdout)
-    };
-    let told = diff("new.yaml");
-    for part in [
-        "600 requests of access.log (1 more lines are no requests)",
-        "200 change their class (33.3%)",
-        "      200  browse -> beacon\n             GET /blog/x   fallback -> new.yaml:11\n",
-        "at 2x of what the shop can carry",
-    ] {
-        assert!(told.contains(part), "{part}\n{told}");
-    }
-    // At twice its capacity beacons give way to pages.
-    assert!(told.contains("GET /blog/x   browse served -> beacon "), "{told}");
-    let arguments = ["policy", "diff", "old.yaml", "new.yaml", "--replay", "access.log", "--json"];
-    let json: serde_json::Value =
-        serde_json::from_slice(&plimsoll(directory.path(), &arguments).stdout).unwrap();
-    let change = &json["class_changes"][0];
-    assert_eq!(
-        (&json["requests"], &json["bad_lines"], &change["count"]),
-        (&600.into(), &1.into(), &200.into())
-    );
-    assert_eq!(change["examples"][0]["is"]["by"], "new.yaml:11", "{json}");
-    let lost = &json["served_no_more"];
-    assert!(lost["count"].as_u64().unwrap() > 0 && lost["examples"][0]["is"]["fate"] != "served", "{json}");
-    let same = diff("old.yaml");
-    assert!(same.contains("0 change their class"), "{same}");
-    assert!(same.contains("0 that were served would not be, 0 that were not would be"), "{same}");
 }
 
 #[test]
@@ -358,6 +328,37 @@ fn a_policy_is_laid_out_once_and_a_check_tells_whether_it_is() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("not YAML"), "{refused:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "version: [1\n");
+}
+
+#[test]
+fn an_explanation_names_the_pool_of_its_route() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("shop.yaml"), POLICY).unwrap();
+    let explain = |more: &[&str]| {
+        let stated = ["explain", "--policy", "shop.yaml", "--load", "0.5x", "POST", "/pay"];
+        text(&plimsoll(directory.path(), &[&stated[..], more].concat()).stdout)
+    };
+    assert!(explain(&["-H", "x-app: ios"]).contains("pool      payments\n"));
+    let of_default = explain(&[]);
+    assert!(of_default.contains("class     browse") && !of_default.contains("pool "), "{of_default}");
+    let json: serde_json::Value = serde_json::from_str(&explain(&["--json", "-H", "x-app: ios"])).unwrap();
+    assert_eq!(json["pool"], "payments", "{json}");
+}
+
+#[test]
+fn whoever_means_each_file_of_a_directory_is_told_how_they_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    for (name, class) in [("one.yaml", "checkout"), ("two.yaml", "pay")] {
+        let policy = format!("version: 1\nclasses: {{ {class}: {{ rank: 0 }} }}\n");
+        fs::write(directory.path().join(name), policy).unwrap();
+    }
+    for command in [&["check"][..], &["policy", "test"]] {
+        let of_directory = plimsoll(directory.path(), &[command, &["."]].concat());
+        let told = text(&of_directory.stderr);
+        assert!(!of_directory.status.success() && told.contains("laid over each other"), "{told}");
+        let of_files = plimsoll(directory.path(), &[command, &["one.yaml", "two.yaml"]].concat());
+        assert!(of_files.status.success(), "{}", text(&of_files.stderr));
+    }
 }
 
 #[test]

@@ -61,6 +61,8 @@ async fn a_journal_is_decided_again_and_explains_a_refusal() {
     assert_read_after_an_upgrade(&journal, seats + 1, &id).await;
     let message = complaint(&["explain", "--journal", directory, "--id", "00000000000000aa"]).await;
     assert!(message.contains("no request 00000000000000aa"), "{message}");
+    let message = complaint(&["replay", "/no/such/journal"]).await;
+    assert_eq!(message.matches("No such file").count(), 1, "{message}");
 }
 
 async fn assert_decided_again(journal: &str, decisions: usize) {
@@ -109,10 +111,43 @@ async fn assert_decided_under_another_policy(journal: &str, files: &Path, reques
     fs::write(&observed, POLICY.replace("{ queue:", "{ mode: observe, queue:")).unwrap();
     let report = answer_of(&["replay", "--json", "--policy", observed.to_str().unwrap(), journal]).await;
     assert_eq!(report["pools"][0]["classes"]["shop"]["new"]["shed"], 0, "{report}");
+    assert_untold_is_named(journal, files, requests).await;
     let broken = files.join("broken.yaml");
     fs::write(&broken, "version: 1\n").unwrap();
     let message = complaint(&["replay", "--policy", broken.to_str().unwrap(), journal]).await;
     assert!(message.contains("`classes` is missing"), "{message}");
+}
+
+/// What a journal cannot tell, for it has no paths, is said with the lines of the routes concerned.
+async fn assert_untold_is_named(journal: &str, files: &Path, requests: usize) {
+    let route = "{ path: /cart, class: shop }";
+    let routes = "{ path: /cart, class: shop, model: on },\n  { path: /new, class: shop }";
+    let moved = files.join("moved.yaml");
+    fs::write(&moved, format!("{}model: {{ may_decide: [routed] }}\n", POLICY.replace(route, routes)))
+        .unwrap();
+    let moved = moved.to_str().unwrap();
+    let report = answer_of(&["replay", "--json", "--policy", moved, journal]).await;
+    let untold = &report["pools"][0]["untold"];
+    assert_eq!(untold["routes"], serde_json::json!([{ "route": format!("{moved}:3"), "requests": 1 }]));
+    assert_eq!(untold["unrouted"], requests - 1, "{report}");
+    assert_eq!(untold["new_routes"], serde_json::json!([format!("{moved}:4")]));
+    let output =
+        bounded("an answer", plimsoll(&["replay", "--policy", moved, journal]).output()).await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    for part in [
+        "not told, for a journal has no paths",
+        format!("1 came by {moved}:3, ").as_str(),
+        "1 routes are new: ",
+    ] {
+        assert!(told.contains(part), "{part}\n{told}");
+    }
+    // Where nothing of that kind differs, nothing is said.
+    let same = files.join("same.yaml");
+    fs::write(&same, POLICY).unwrap();
+    let arguments = ["replay", "--policy", same.to_str().unwrap(), journal];
+    let output = bounded("an answer", plimsoll(&arguments).output()).await.unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("value kept") && !told.contains("not told"), "{told}");
 }
 
 async fn assert_explained(journal: &str, id: &str) {

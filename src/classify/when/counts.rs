@@ -1,4 +1,4 @@
-//! The numbers that expressions see of a session, and how they are compared with one that is stated.
+//! The numbers that expressions see of a session, and how two numbers are compared.
 
 use super::super::session::SessionView;
 

@@ -1,20 +1,25 @@
-//! Expressions that the interpreter is not needed for: texts and numbers compared with those that the
-//! expression states, and whatever `&&`, `||` and `!` make of that.
+//! What an expression asks, answered without the interpreter as far as it is plain: texts and whole numbers compared
+//! with others, and whatever `&&`, `||` and `!` make of that.
 //!
-//! Nearly all expressions of routes are such. What one costs is then what its comparisons
+//! Nearly all expressions of routes are plain. What one costs is then what its comparisons
 //! cost, without a value made or a name looked up; twenty on a request's way are not felt.
 //! It means what the interpreter would say, to the point of what cannot be evaluated: a
 //! comparison with a key that is absent is neither true nor false, and so is what hangs on it.
 //!
-//! An expression with anything else in it is the interpreter's as a whole.
+//! What is not plain is the interpreter's, as small a part as there is between two operators. It is asked last, and only
+//! where the plain parts leave the answer open: in CEL, too, neither side of `&&` and `||` comes before the other.
 
 use std::net::IpAddr;
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
+use cel::Value;
+use cel::common::ast::{CallExpr, Expr, IdedExpr};
 use ipnet::IpNet;
 
-use super::counts::{Count, Relation};
+use super::counts::Relation;
+use super::evaluate;
 use super::facts::{Facts, Name};
+use super::numbers::Number;
+use super::parts::{Text, entry, field_of_session, literal, object, text};
 
 /// A test of a request and its session.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,14 +31,14 @@ pub(super) enum Plain {
     Has(Text),
     HasCookie(Box<str>),
     Compare(Text, Comparison),
-    Count(Count, Relation, i64),
+    /// Whether the first number is so to the second.
+    Numbers(Box<[Number; 2]>, Relation),
     /// Whether the session brought its cookie along.
     Returning,
     Within(IpNet),
+    /// What only the interpreter can say.
+    Interpreted(Box<IdedExpr>),
 }
-
-/// A text that an expression compares.
-type Text = Name<Box<str>>;
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Comparison {
@@ -45,25 +50,46 @@ pub(super) enum Comparison {
 }
 
 impl Plain {
-    /// What `node` says, if it is plain.
-    pub(super) fn of(node: &IdedExpr) -> Option<Plain> {
-        match &node.expr {
-            Expr::Call(call) => Plain::of_call(call),
+    /// What `node` asks.
+    pub(super) fn of(node: &IdedExpr) -> Plain {
+        let found = match &node.expr {
+            Expr::Call(call) => Plain::of_operator(call).or_else(|| Plain::of_call(call)),
             Expr::Select(_) if field_of_session(node) == Some("returning") => Some(Plain::Returning),
             Expr::Select(select) if select.test => entry(&select.operand, &select.field).map(Plain::Has),
+            _ => None,
+        };
+        found.unwrap_or_else(|| Plain::Interpreted(Box::new(node.clone())))
+    }
+
+    /// What `&&`, `||` and `!` make of other tests.
+    fn of_operator(call: &CallExpr) -> Option<Plain> {
+        let cheap_first = |one: &IdedExpr, other: &IdedExpr| {
+            let (one, other) = (Plain::of(one), Plain::of(other));
+            Box::new(if one.is_interpreted() { [other, one] } else { [one, other] })
+        };
+        match (call.func_name.as_str(), &call.args[..]) {
+            ("_&&_", [one, other]) => Some(Plain::All(cheap_first(one, other))),
+            ("_||_", [one, other]) => Some(Plain::Any(cheap_first(one, other))),
+            ("!_", [inner]) => Some(Plain::Not(Box::new(Plain::of(inner)))),
             _ => None,
         }
     }
 
-    fn of_call(call: &CallExpr) -> Option<Plain> {
-        if let Some(count) = Plain::of_count(call) {
-            return Some(count);
+    /// Whether anything in it is the interpreter's.
+    fn is_interpreted(&self) -> bool {
+        match self {
+            Plain::Interpreted(_) => true,
+            Plain::All(both) | Plain::Any(both) => both.iter().any(Plain::is_interpreted),
+            Plain::Not(inner) => inner.is_interpreted(),
+            _ => false,
         }
-        let both = || Some(Box::new([Plain::of(&call.args[0])?, Plain::of(&call.args[1])?]));
+    }
+
+    fn of_call(call: &CallExpr) -> Option<Plain> {
+        if let Some(compared) = Plain::of_numbers(call) {
+            return Some(compared);
+        }
         match (call.func_name.as_str(), &call.target, &call.args[..]) {
-            ("_&&_", None, [_, _]) => both().map(Plain::All),
-            ("_||_", None, [_, _]) => both().map(Plain::Any),
-            ("!_", None, [inner]) => Plain::of(inner).map(|inner| Plain::Not(Box::new(inner))),
             ("_==_", None, [one, other]) => {
                 let (text, literal) = text_and_literal(one, other)?;
                 Some(Plain::Compare(text, Comparison::IsOneOf([literal].into())))
@@ -74,29 +100,29 @@ impl Plain {
             }
             ("@in", None, [item, container]) => Plain::of_in(item, container),
             (function, Some(target), [argument]) => {
-                Plain::of_method(function, text(target)?, literal(argument)?)
+                Plain::of_method(function, text(target)?, literal(argument)?.into())
             }
             _ => None,
         }
     }
 
-    fn of_count(call: &CallExpr) -> Option<Plain> {
+    fn of_numbers(call: &CallExpr) -> Option<Plain> {
         let relation = Relation::of(&call.func_name)?;
         let ([one, other], None) = (&call.args[..], &call.target) else { return None };
-        let Expr::Literal(LiteralValue::Int(number)) = &other.expr else { return None };
-        Some(Plain::Count(field_of_session(one).and_then(Count::named)?, relation, *number.inner()))
+        Some(Plain::Numbers(Box::new([Number::of(one)?, Number::of(other)?]), relation))
     }
 
     fn of_in(item: &IdedExpr, container: &IdedExpr) -> Option<Plain> {
         if let Expr::List(list) = &container.expr {
-            let literals = list.elements.iter().map(literal).collect::<Option<_>>()?;
+            let literals = list.elements.iter().map(|item| literal(item).map(Box::<str>::from));
+            let literals = literals.collect::<Option<_>>()?;
             let is_plain = list.optional_indices.is_empty();
             return is_plain.then_some(Plain::Compare(text(item)?, Comparison::IsOneOf(literals)));
         }
         let name = literal(item)?;
         match object(container)? {
-            "cookies" => Some(Plain::HasCookie(name)),
-            _ => entry(container, &name).map(Plain::Has),
+            "cookies" => Some(Plain::HasCookie(name.into())),
+            _ => entry(container, name).map(Plain::Has),
         }
     }
 
@@ -132,9 +158,16 @@ impl Plain {
             Plain::Has(text) => Some(facts.text(text).is_some()),
             Plain::HasCookie(name) => Some(facts.has_cookie(name)),
             Plain::Compare(text, comparison) => facts.text(text).map(|text| comparison.is_true_of(text)),
-            Plain::Count(count, relation, number) => Some(relation.holds(count.of(facts.session()), *number)),
+            Plain::Numbers(numbers, relation) => {
+                let [one, other] = &**numbers;
+                Some(relation.holds(one.value(facts)?, other.value(facts)?))
+            }
             Plain::Returning => Some(facts.session().returning),
             Plain::Within(network) => facts.client().map(|client: IpAddr| network.contains(&client)),
+            Plain::Interpreted(node) => match evaluate(node, facts) {
+                Ok(Value::Bool(truth)) => Some(truth),
+                _ => None,
+            },
         }
     }
 }
@@ -151,54 +184,10 @@ impl Comparison {
     }
 }
 
-/// The object that `node` names as a field of `request`.
-fn object(node: &IdedExpr) -> Option<&str> {
-    let Expr::Select(select) = &node.expr else { return None };
-    let is_of_request = matches!(&select.operand.expr, Expr::Ident(name) if name == "request");
-    (is_of_request && !select.test).then_some(&*select.field)
-}
-
-/// The field of `session` that `node` names.
-fn field_of_session(node: &IdedExpr) -> Option<&str> {
-    let Expr::Select(select) = &node.expr else { return None };
-    let is_of_session = matches!(&select.operand.expr, Expr::Ident(name) if name == "session");
-    (is_of_session && !select.test).then_some(&*select.field)
-}
-
-/// The entry of an object that `operand` names.
-fn entry(operand: &IdedExpr, name: &str) -> Option<Text> {
-    match object(operand)? {
-        "query" => Some(Name::Query(name.into())),
-        "headers" => Some(Name::Header(name.into())),
-        _ => None,
-    }
-}
-
-fn text(node: &IdedExpr) -> Option<Text> {
-    match &node.expr {
-        Expr::Select(select) if !select.test => match &select.operand.expr {
-            Expr::Ident(object) if object == "request" => Name::field(&select.field),
-            Expr::Ident(object) if object == "session" => Name::of_session(&select.field),
-            _ => entry(&select.operand, &select.field),
-        },
-        Expr::Call(call) if call.func_name == "_[_]" => match &call.args[..] {
-            [object, name] => entry(object, &literal(name)?),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn literal(node: &IdedExpr) -> Option<Box<str>> {
-    match &node.expr {
-        Expr::Literal(LiteralValue::String(text)) => Some(text.inner().into()),
-        _ => None,
-    }
-}
-
 /// A text and what it is compared with, in either order.
 fn text_and_literal(one: &IdedExpr, other: &IdedExpr) -> Option<(Text, Box<str>)> {
-    text(one).zip(literal(other)).or_else(|| text(other).zip(literal(one)))
+    let pair = |one: &IdedExpr, other: &IdedExpr| text(one).zip(literal(other).map(Box::<str>::from));
+    pair(one, other).or_else(|| pair(other, one))
 }
 
 #[cfg(test)]
@@ -210,8 +199,37 @@ mod tests {
 
     use super::super::super::head::Head;
     use super::super::super::session::Stage;
-    use super::super::evaluate;
     use super::*;
+
+    /// A whole number that is made of others.
+    fn number() -> impl Strategy<Value = String> {
+        let leaf = select(vec![
+            "0",
+            "5",
+            "-3",
+            "9223372036854775807",
+            "session.requests",
+            "session.carts",
+            "session.idle_s",
+            "size(request.path)",
+            "request.host.size()",
+            "size(request.query.a)",
+            "request.headers['x-a'].size()",
+            "request.address.size()",
+        ]);
+        leaf.prop_map(str::to_owned).prop_recursive(2, 4, 2, |inner| {
+            let operator = select(vec!["+", "-", "*"]);
+            prop_oneof![
+                (inner.clone(), operator, inner.clone())
+                    .prop_map(|(one, operator, other)| format!("({one} {operator} {other})")),
+                inner.prop_map(|inner| format!("-({inner})")),
+            ]
+        })
+    }
+
+    fn relation() -> impl Strategy<Value = &'static str> {
+        select(vec!["==", "!=", "<", "<=", ">", ">="])
+    }
 
     fn expression() -> impl Strategy<Value = String> {
         let text = select(vec![
@@ -252,8 +270,15 @@ mod tests {
             "session.searches != 0",
             "session.age_s <= 299",
             "session.idle_s < 10",
+            // What is left to the interpreter, within what is not.
+            "size(request.cookies) > 1",
+            "int(request.query.a) > 1",
+            "request.query.a == request.query.b",
+            "request.query.a",
         ]);
-        let leaf = prop_oneof![comparison, other.prop_map(str::to_owned)];
+        let numbers = (number(), relation(), number());
+        let numbers = numbers.prop_map(|(one, relation, other)| format!("{one} {relation} {other}"));
+        let leaf = prop_oneof![comparison, other.prop_map(str::to_owned), numbers];
         leaf.prop_recursive(3, 8, 2, |inner| {
             prop_oneof![
                 (inner.clone(), inner.clone()).prop_map(|(one, other)| format!("({one} && {other})")),
@@ -295,13 +320,17 @@ mod tests {
             let head = Head::of_request(&request).sent_by(client);
             let facts = Facts::of(head, Method::GET, head.path(), stage);
             let program = Program::compile(&source).unwrap();
-            let plain = Plain::of(program.expression()).unwrap();
-            let interpreted = match evaluate(&program, &facts) {
+            let plain = Plain::of(program.expression());
+            let interpreted = match evaluate(program.expression(), &facts) {
                 Ok(Value::Bool(truth)) => Some(truth),
                 _ => None,
             };
             prop_assert_eq!(plain.truth(&facts), interpreted, "{}", source);
         }
+    }
+
+    fn is_interpreted(source: &str) -> bool {
+        Plain::of(Program::compile(source).unwrap().expression()).is_interpreted()
     }
 
     #[test]
@@ -313,11 +342,37 @@ mod tests {
             "request['path'] == '/'",
             "request.path == '/' || size(request.cookies) > 1",
             "request.cookies.contains('a')",
-            "session.carts > session.views",
             "session.carts > 1.5",
-            "1 < session.carts",
+            "request.path + 'a' == '/a'",
         ] {
-            assert_eq!(Plain::of(Program::compile(source).unwrap().expression()), None, "{source}");
+            assert!(is_interpreted(source), "{source}");
         }
+    }
+
+    #[test]
+    fn what_counts_and_compares_is_not() {
+        for source in [
+            "session.requests > 10",
+            "1 < session.carts",
+            "session.carts > session.views",
+            "session.carts * 10 == session.requests - 1",
+            "request.path.size() > 200 + 7 && session.stage == 'cart'",
+            "size(request.query.a) <= -session.views || !(session.age_s >= 60)",
+        ] {
+            assert!(!is_interpreted(source), "{source}");
+        }
+    }
+
+    #[test]
+    fn the_interpreter_is_asked_last() {
+        let of = |source: &str| Plain::of(Program::compile(source).unwrap().expression());
+        let (Plain::All(both), Plain::Any(either)) = (
+            of("int(request.query.a) > 1 && session.stage == 'cart'"),
+            of("(int(request.query.a) > 1 || session.returning) || session.carts > 1"),
+        ) else {
+            panic!("an operator is the interpreter's");
+        };
+        assert_eq!([both[0].is_interpreted(), both[1].is_interpreted()], [false, true]);
+        assert_eq!([either[0].is_interpreted(), either[1].is_interpreted()], [false, true]);
     }
 }

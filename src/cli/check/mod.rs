@@ -13,8 +13,10 @@ use std::process::ExitCode;
 
 use crate::access_log::AccessLog;
 use crate::cli::check::corpus::Coverage;
+use crate::cli::policy::meant;
 use crate::policy;
 use crate::policy::compiled::CompiledPolicy;
+use crate::policy::includes::Tests;
 use crate::yaml::diagnostic::{Diagnostic, Diagnostics, Severity};
 
 /// What to check, and how to tell.
@@ -57,7 +59,8 @@ struct Checked {
 /// A log or a model that cannot be used; mistakes are printed.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let log = arguments.corpus.as_deref().map(AccessLog::read).transpose()?;
-    let checked = arguments.files.iter().map(|path| check(path, log.as_ref()));
+    let meant = meant(&arguments.files);
+    let checked = meant.iter().map(|(path, tests)| check(path, *tests, log.as_ref()));
     let checked = checked.collect::<anyhow::Result<Vec<Checked>>>()?;
     match arguments.format {
         Format::Text => text::print(&checked),
@@ -69,9 +72,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if fails { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn check(path: &Path, log: Option<&AccessLog>) -> anyhow::Result<Checked> {
+fn check(path: &Path, tests: Tests, log: Option<&AccessLog>) -> anyhow::Result<Checked> {
     let name = path.display().to_string();
-    let policy = match policy::check(path) {
+    let policy = match policy::checked(path, tests) {
         Ok(policy) => policy,
         Err(Diagnostics(found)) => return Ok(Checked { name, policy: None, found, coverage: None }),
     };

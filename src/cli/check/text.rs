@@ -3,8 +3,11 @@
 //! The first line of each is `file:line:column: error: ...`, which editors and terminals make a
 //! link of.
 
+use std::path::Path;
+
 use super::corpus::Coverage;
 use super::{Checked, count};
+use crate::cli::policy::note_on;
 use crate::yaml::diagnostic::{Diagnostic, Severity};
 
 /// Prints what was found to standard error and what is good to standard output.
@@ -21,7 +24,10 @@ pub(super) fn print(checked: &[Checked]) {
                 policy.routes.routes().len(),
                 if warnings == 0 { String::new() } else { format!(", {}", counted(warnings, "warning")) },
             ),
-            (None, _) => eprintln!("{}: {}", file.name, counted(count(file, Severity::Error), "error")),
+            (None, _) => {
+                let errors = counted(count(file, Severity::Error), "error");
+                eprint!("{}: {errors}\n{}", file.name, note_on(Path::new(&file.name)));
+            }
         }
         if let Some(coverage) = &file.coverage {
             println!("{}", reached(coverage));

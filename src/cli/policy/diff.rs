@@ -2,6 +2,9 @@
 //!
 //! The review comment every operator wants: how many requests change their class, from what to
 //! what, with examples and the lines that decided; and what becomes of each class at a stated load.
+//! Each request comes at the time that the log has of it, and under the schedule that either policy has then: how many
+//! came while each schedule held is told, for a log of last week holds nothing of a sale tomorrow, unless it is taken for
+//! one of that day.
 //! One request's fate hangs on many others, so fates are told as sums; examples of them are draws, and say
 //! where to look.
 
@@ -10,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::generation;
@@ -26,9 +31,13 @@ pub struct Arguments {
     old: PathBuf,
     /// The policy to be
     new: PathBuf,
-    /// An access log in the common or combined format, plain or gzip
+    /// An access log in the common or combined format or in JSON, plain or gzip; its lines are judged at their own
+    /// times, under the schedules of then
     #[arg(long, value_name = "ACCESS_LOG")]
     replay: PathBuf,
+    /// Take the first day of the log, in UTC, for this one, like 2026-11-27: the schedules of dates to come show up
+    #[arg(long, value_name = "DATE")]
+    day: Option<Date>,
     /// How many times its capacity the log offers the shop on average
     #[arg(long, default_value = "2", value_parser = super::load)]
     load: f64,
@@ -48,7 +57,10 @@ pub struct Arguments {
 /// # Errors
 /// Policies, a model or a log that cannot be used.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let log = AccessLog::read(&arguments.replay)?;
+    let mut log = AccessLog::read(&arguments.replay)?;
+    if let Some(day) = arguments.day {
+        move_to(&mut log.entries, day)?;
+    }
     let side = |path: &Path| -> anyhow::Result<Side> {
         let policy = check(path).with_context(|| format!("{} cannot be applied", path.display()))?;
         let generation = generation(policy, arguments.model.as_deref())?;
@@ -62,6 +74,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         bad_lines: log.bad_lines.count,
         load: arguments.load,
         class_changes: pair.class_changes(),
+        schedules: pair.schedules(),
         classes: pair.classes(),
         served_no_more: pair.moved(|was, is| was == Fate::Served && is != Fate::Served),
         served_now: pair.moved(|was, is| was != Fate::Served && is == Fate::Served),
@@ -74,6 +87,17 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Moves a log by whole days, so that its first one is this.
+fn move_to(entries: &mut [Entry], day: Date) -> anyhow::Result<()> {
+    const DAY_SECONDS: i64 = 86_400;
+    let of_log = entries.first().map_or(0, |entry| entry.second.div_euclid(DAY_SECONDS));
+    let of_day = day.to_zoned(TimeZone::UTC)?.timestamp().as_second().div_euclid(DAY_SECONDS);
+    for entry in entries {
+        entry.second += (of_day - of_log) * DAY_SECONDS;
+    }
+    Ok(())
+}
+
 /// What differs. Tools depend on its keys.
 #[derive(Serialize)]
 struct Difference {
@@ -83,6 +107,8 @@ struct Difference {
     load: f64,
     /// The most frequent first.
     class_changes: Vec<ClassChange>,
+    /// By name.
+    schedules: Vec<Scheduled>,
     classes: Vec<ClassFates>,
     served_no_more: Moved,
     served_now: Moved,
@@ -95,6 +121,14 @@ struct ClassChange {
     to: String,
     count: usize,
     examples: Vec<Example>,
+}
+
+/// How many requests came while a schedule held; nothing where a policy has no such schedule.
+#[derive(Serialize)]
+struct Scheduled {
+    schedule: String,
+    was: Option<usize>,
+    is: Option<usize>,
 }
 
 /// Requests that end otherwise.
@@ -187,6 +221,19 @@ impl Pair<'_> {
         changes
     }
 
+    fn schedules(&self) -> Vec<Scheduled> {
+        let mut rows: BTreeMap<&str, [Option<usize>; 2]> = BTreeMap::new();
+        for (column, side) in [&self.old, &self.new].into_iter().enumerate() {
+            for (place, schedule) in side.generation.policy.schedules.iter().enumerate() {
+                let while_it_held = side.rehearsed.iter().filter(|one| one.scheduled == Some(place));
+                rows.entry(&*schedule.name).or_default()[column] = Some(while_it_held.count());
+            }
+        }
+        let row =
+            |(name, [was, is]): (&str, [Option<usize>; 2])| Scheduled { schedule: name.to_owned(), was, is };
+        rows.into_iter().map(row).collect()
+    }
+
     /// What becomes of each class, the most important first.
     fn classes(&self) -> Vec<ClassFates> {
         let mut rows: BTreeMap<(u8, &str), [Served; 2]> = BTreeMap::new();
@@ -246,6 +293,14 @@ impl Difference {
             }
         }
         text.push('\n');
+        for Scheduled { schedule, was, is } in &self.schedules {
+            let told =
+                |count: &Option<usize>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+            let (was, is) = (told(was), told(is));
+            text.push_str(&format!(
+                "schedule {schedule}: {was} -> {is} of the requests came while it held\n"
+            ));
+        }
         text.push_str(&self.fates());
         text
     }

@@ -14,7 +14,9 @@ use anyhow::bail;
 use crate::config::Config;
 use crate::generation::Generation;
 use crate::policy::compiled::CompiledPolicy;
+use crate::policy::includes::Tests;
 use crate::serving::load_model;
+use crate::yaml::source::tested_by;
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
@@ -54,6 +56,31 @@ pub(super) fn generation(policy: CompiledPolicy, model: Option<&Path>) -> anyhow
     let config = Config { model: model.map(PathBuf::from), ..Config::default() };
     let model = load_model(&policy, &config)?;
     Ok(Generation::new(1, policy, Some(model)))
+}
+
+/// The policies that are meant by these paths, each once: a file of tests stands for the policy beside it, with them.
+pub(super) fn meant(paths: &[PathBuf]) -> Vec<(PathBuf, Tests)> {
+    let mut meant: Vec<(PathBuf, Tests)> = Vec::new();
+    for path in paths {
+        let (policy, tests) = match tested_by(path) {
+            Some(policy) => (policy, Tests::Beside),
+            None => (path.clone(), Tests::Without),
+        };
+        match meant.iter_mut().find(|(known, _)| *known == policy) {
+            Some((_, known)) if tests == Tests::Beside => *known = tests,
+            Some(_) => {}
+            None => meant.push((policy, tests)),
+        }
+    }
+    meant
+}
+
+/// What whoever meant each file of a directory by itself has to know of its mistakes; empty for a file.
+pub(super) fn note_on(path: &Path) -> &'static str {
+    if !path.is_dir() {
+        return "";
+    }
+    "its files are laid over each other, as `serve --policy DIR` has them; name files to look at each by itself\n"
 }
 
 /// A load as a flag: `2` or `2x`, times what the shop can carry.

@@ -1,13 +1,13 @@
 //! `plimsoll policy test PATH...`: whether policies keep what they promise.
 //!
 //! A file is tested with its own `tests:` and those of `NAME_test.yaml` beside it; a directory as
-//! `serve --policy DIR` would run it, with every `*_test.yaml` in it. Routes that no test takes are
-//! listed: what is not tested changes unnoticed.
+//! `serve --policy DIR` would run it, with every `*_test.yaml` in it; a file of tests stands for its policy. Routes that
+//! no test takes are listed: what is not tested changes unnoticed.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::generation;
+use super::{generation, meant, note_on};
 use crate::clock::Clock;
 use crate::policy::check_with_tests;
 use crate::policy::compiled::CompiledPolicy;
@@ -33,7 +33,7 @@ pub struct Arguments {
 /// A model that cannot be used.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
-    for path in &arguments.paths {
+    for (path, _) in &meant(&arguments.paths) {
         match check_with_tests(path) {
             Ok(policy) => {
                 let generation = generation(policy, arguments.model.as_deref())?;
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
                 }
             }
             Err(mistakes) => {
-                eprintln!("{mistakes}");
+                eprint!("{mistakes}\n{}", note_on(path));
                 code = ExitCode::FAILURE;
             }
         }

@@ -3,6 +3,9 @@
 //! The requests are asked three times: as the journal has it, again under the policies of then, and under the
 //! new one. The second tells how much of a difference is the method's (`journal/rerun.rs` says what it assumes):
 //! compare the third with the second.
+//!
+//! What a journal cannot tell, for it has no paths, is said and named: where the new policy leaves something else to the
+//! model, and which of its routes are new.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,6 +26,8 @@ use crate::policy::compiled::CompiledPolicy;
 
 /// As the journal has it, again under the policies of then, under the new one.
 const SIDES: [&str; 3] = ["then", "again", "new"];
+/// New routes that are named in a text: who writes more of them at once knows which.
+const NEW_ROUTES_NAMED: usize = 10;
 
 /// Tells it.
 pub(super) fn run(journal: &Path, policy: &Path, as_json: bool) -> anyhow::Result<ExitCode> {
@@ -92,10 +97,14 @@ struct Answer<'p> {
     won: u64,
     without_route: u64,
     without_class: u64,
+    /// What leaves something else to the model, and so may have another class, and how many requests came by it.
+    moved: Vec<(&'p str, u64)>,
+    unrouted_moved: u64,
+    new_routes: Vec<&'p str>,
 }
 
 impl<'p> Answer<'p> {
-    fn of(pool: &'p str, past: &Recollection, new: &CompiledPolicy) -> Answer<'p> {
+    fn of(pool: &'p str, past: &Recollection, new: &'p CompiledPolicy) -> Answer<'p> {
         let mut answer = Answer {
             pool,
             all: Default::default(),
@@ -104,6 +113,9 @@ impl<'p> Answer<'p> {
             won: 0,
             without_route: 0,
             without_class: 0,
+            moved: Vec::new(),
+            unrouted_moved: 0,
+            new_routes: Vec::new(),
         };
         let translation = Translation::new(past, new);
         // The question is what it would do; what a class observes by itself it would observe then, too.
@@ -120,6 +132,9 @@ impl<'p> Answer<'p> {
         }
         answer.without_route = translation.without_route.get();
         answer.without_class = translation.without_class.get();
+        answer.moved = translation.moved();
+        answer.unrouted_moved = translation.unrouted_moved.get();
+        answer.new_routes = translation.new_routes();
         answer
     }
 
@@ -144,6 +159,7 @@ impl<'p> Answer<'p> {
             SIDES.iter().zip(sums).map(|(side, sum)| ((*side).to_owned(), one(sum))).collect()
         };
         let classes = self.classes.iter().map(|(name, of)| (name.clone(), Value::Object(sums(of))));
+        let moved = |(route, requests): &(&str, u64)| json!({ "route": route, "requests": requests });
         json!({
             "pool": self.pool,
             "all": sums(&self.all),
@@ -152,6 +168,11 @@ impl<'p> Answer<'p> {
             "served_now": self.won,
             "without_route": self.without_route,
             "without_class": self.without_class,
+            "untold": {
+                "routes": self.moved.iter().map(moved).collect::<Vec<_>>(),
+                "unrouted": self.unrouted_moved,
+                "new_routes": self.new_routes,
+            },
         })
     }
 
@@ -185,7 +206,31 @@ impl<'p> Answer<'p> {
                 text.push_str(&format!("  {count} {what}\n"));
             }
         }
+        text.push_str(&self.untold());
         text
+    }
+
+    /// What is not in the answer, for a journal has no paths.
+    fn untold(&self) -> String {
+        let by_route = self.moved.iter().map(|(route, count)| (*count, format!("by {route}")));
+        let unrouted = (self.unrouted_moved > 0).then(|| (self.unrouted_moved, "by no route".to_owned()));
+        let by_model = by_route.chain(unrouted).map(|(count, came)| {
+            format!("  {count} came {came}, where the new policy leaves something else to the model\n")
+        });
+        let named = self.new_routes.iter().take(NEW_ROUTES_NAMED).copied().collect::<Vec<_>>().join(", ");
+        let new_routes = (!self.new_routes.is_empty()).then(|| {
+            let count = self.new_routes.len();
+            let rest = if count > NEW_ROUTES_NAMED { ", ..." } else { "" };
+            format!("  {count} routes are new: {named}{rest}\n")
+        });
+        let untold: String = by_model.chain(new_routes).collect();
+        if untold.is_empty() {
+            return untold;
+        }
+        format!(
+            "not told, for a journal has no paths (`plimsoll policy diff` on an access log tells it); what the model said \
+             then stands:\n{untold}"
+        )
     }
 }
 
