@@ -25,6 +25,7 @@ mod gauges;
 mod plan;
 mod shoppers;
 mod open_loop;
+mod ending;
 mod dashboard;
 mod progress;
 mod report;

@@ -7,6 +7,7 @@
 use super::chart::{Axis, BACKDROP, COLOURS, Chart, Line, Stroke};
 use super::record::{ClassLatency, ClassSeconds, Course, Outcome, Record};
 use super::{ClassReport, PhaseReport, Report, optional_ms, percent, ratio};
+use crate::client::failure::Failure;
 use crate::crowd::Survival;
 use crate::gauges::Gauge;
 use crate::origin::Stats;
@@ -75,8 +76,15 @@ pub(super) fn verdict(record: &Record) -> Markup {
             @else if !outcome.thresholds.is_empty() { span.badge.good { "thresholds held" } }
             @if let Some(punctuality) = report.punctuality() { span.quiet { (punctuality) } }
         }
-        @for (failure, number) in &outcome.failures { p.bad { (number) " requests failed: " (failure) } }
+        @for (kind, number) in &outcome.failures { p.bad { (number) " requests failed: " (meaning(kind)) } }
+        @for remark in &outcome.remarks { p.bad { (remark) } }
     }
+}
+
+/// What a kind of failure means; one that only a newer plimsoll-bench knows stands as it is.
+fn meaning(kind: &str) -> String {
+    let known = serde_json::from_value::<Failure>(kind.into());
+    known.map_or(kind.into(), |failure| failure.means().into())
 }
 
 fn thresholds(outcome: &Outcome) -> Markup {

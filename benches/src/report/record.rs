@@ -49,6 +49,8 @@ pub(crate) struct Outcome {
     pub(crate) thresholds: Vec<Verdict>,
     /// Why requests failed, and how many did.
     pub(crate) failures: BTreeMap<String, u64>,
+    /// What else is wrong with it, in words.
+    pub(crate) remarks: Vec<String>,
     /// Sessions of funnels.
     pub(crate) sessions: Survival,
     /// What the origin has done, if it was asked.
