@@ -37,6 +37,7 @@ pub(crate) fn html(record: &Record) -> String {
             (business(outcome))
             @if !course.seconds.is_empty() {
                 h2 { "Course" }
+                (beginnings(course))
                 div.charts { (charts(course)) }
             }
             h2 { "Scoreboard" }
@@ -203,6 +204,16 @@ fn charts(course: &Course) -> Markup {
         (by_class("Latency of what was served, p99", "ms, over the seconds of the run", |series| series.p99_ms.clone()))
         @if !course.gauges.is_empty() { (limit_figure(course)) }
         (figure("Latency distribution", "share served within so many ms", &legend, &distribution(&course.latency)))
+    }
+}
+
+/// What the marks of charts over time are.
+pub(super) fn beginnings(course: &Course) -> Markup {
+    let later = course.spans.iter().skip(1);
+    let told = later.map(|span| format!("{} ({} s)", span.name, span.start_s.round()));
+    let told = told.collect::<Vec<_>>().join(", ");
+    html! {
+        @if !told.is_empty() { p.quiet { "A line from bottom to top is where a phase begins: " (told) "." } }
     }
 }
 
