@@ -6,6 +6,7 @@
 use crate::client::failure::Failure;
 use crate::crowd::Survival;
 use crate::ending::{Cut, Reason};
+use crate::funnels::{self, FunnelReport};
 use crate::interruption::PARTIAL;
 use crate::load::Harvest;
 use crate::open_files;
@@ -54,6 +55,8 @@ pub(crate) struct Findings {
     thresholds: Vec<Verdict>,
     /// Sessions of funnels that began in what is no warm-up.
     sessions: Survival,
+    /// How far these sessions came.
+    funnels: Vec<FunnelReport>,
     /// What the origin has counted, if it was asked.
     origin: Option<Stats>,
     #[serde(skip)]
@@ -87,6 +90,7 @@ impl Findings {
             remarks: silence.into_iter().chain(own_limits(tally)).collect(),
             thresholds,
             sessions,
+            funnels: harvest.funnels.clone(),
             origin: harvest.origin.clone(),
             cut,
             is_unanswered: tally.answers().is_none(),
@@ -127,6 +131,7 @@ impl Findings {
     fn sections(&self) -> Vec<String> {
         let sections = [
             self.sessions_line(),
+            Some(funnels::table(&self.funnels)).filter(|table| !table.is_empty()),
             self.origin.as_ref().map(|stats| {
                 format!("\nthe origin completed {} orders, worth {}", stats.orders, stats.order_value)
             }),
@@ -228,7 +233,15 @@ mod tests {
             phases: Vec::new(),
         };
         let timeline = Timeline::new(1);
-        let harvest = Harvest { tally, survival: Vec::new(), origin: None, cut, connections: 2, timeline };
+        let harvest = Harvest {
+            tally,
+            survival: Vec::new(),
+            funnels: Vec::new(),
+            origin: None,
+            cut,
+            connections: 2,
+            timeline,
+        };
         Findings::new(report, &harvest, Survival::default(), Vec::new(), RUN)
     }
 

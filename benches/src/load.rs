@@ -9,6 +9,7 @@ use crate::crowd::Survival;
 use crate::director::Director;
 use crate::ending::{Cut, before_its_time};
 use crate::findings::Findings;
+use crate::funnels::{self, FunnelReport};
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
 use crate::open_loop::Run;
@@ -55,6 +56,8 @@ pub(crate) struct Harvest {
     pub(crate) tally: Tally,
     /// The sessions of funnels that began in each phase.
     pub(crate) survival: Vec<Survival>,
+    /// How far they came.
+    pub(crate) funnels: Vec<FunnelReport>,
     /// What the origin says it has done in the run, if it was asked.
     pub(crate) origin: Option<Stats>,
     /// When and why the run was cut short.
@@ -133,7 +136,8 @@ pub(crate) async fn conduct(
         tally.cut(cut.at);
     }
     let connections = run.connections();
-    Ok(Harvest { tally, survival: shoppers.survival(), origin, cut, connections, timeline })
+    let funnels = funnels::reports(scenario, shoppers.passages());
+    Ok(Harvest { tally, survival: shoppers.survival(), funnels, origin, cut, connections, timeline })
 }
 
 /// What the shop has done since `before`. One that is gone or hangs when the run is over takes no report with it.

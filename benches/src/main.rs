@@ -14,6 +14,7 @@ mod scenario;
 mod stretches;
 mod arrivals;
 mod begins;
+mod funnels;
 mod crowd;
 mod cookies;
 mod client;

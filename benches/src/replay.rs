@@ -155,7 +155,15 @@ async fn run(
     let cut = progress::while_showing(&run, &watched, label, fire).await;
     let timeline = run.whole_timeline();
     let connections = run.connections();
-    Ok(Harvest { tally: run.tally(), survival: Vec::new(), origin: None, cut, connections, timeline })
+    Ok(Harvest {
+        tally: run.tally(),
+        survival: Vec::new(),
+        funnels: Vec::new(),
+        origin: None,
+        cut,
+        connections,
+        timeline,
+    })
 }
 
 fn shot(

@@ -9,6 +9,7 @@ use super::record::{ClassLatency, ClassSeconds, Course, Outcome, Record};
 use super::{ClassReport, PhaseReport, Report, optional_ms, percent, ratio};
 use crate::client::failure::Failure;
 use crate::crowd::Survival;
+use crate::funnels::{FunnelReport, StepReport};
 use crate::gauges::Gauge;
 use crate::origin::Stats;
 use crate::timeline::Series;
@@ -35,6 +36,7 @@ pub(crate) fn html(record: &Record) -> String {
             h2 { "In time, by class" }
             div.tiles { @for (index, class) in class_totals(report).iter().enumerate() { (tile(index, class)) } }
             (business(outcome))
+            @for funnel in &outcome.funnels { (steps(funnel)) }
             @if !course.seconds.is_empty() {
                 h2 { "Course" }
                 (beginnings(course))
@@ -152,6 +154,21 @@ fn business(outcome: &Outcome) -> Markup {
             p {
                 "Of " (begun) " sessions, " (admitted) " were let in; of those, "
                 b { (completed) " got to the end" } " and " (lost) " were lost."
+            }
+        }
+    }
+}
+
+/// Where the sessions of a funnel were lost.
+fn steps(funnel: &FunnelReport) -> Markup {
+    html! {
+        h3 { "Funnel " (funnel.name) }
+        div.scroll {
+            table.narrow {
+                tr { th { "step" } th { "served" } th { "" } th { "lost" } }
+                @for StepReport { step, served, lost } in &funnel.steps {
+                    tr { td { (step) } td { (served) } td { (ratio(*served, served + lost)) } td { (lost) } }
+                }
             }
         }
     }
@@ -314,6 +331,7 @@ pub(super) fn provenance(record: &Record) -> Markup {
         ("began", course.started.clone()),
         ("machine", machine),
         ("made by", version),
+        ("command", course.command.clone()),
     ];
     html! {
         dl { @for (name, fact) in facts { @if let Some(fact) = fact { dt { (name) } dd { (fact) } } } }
