@@ -12,6 +12,8 @@
 //! A run whose load was late says nothing of the contestant. A few such are a machine that
 //! was busy for a moment: each is run again, once, with its seed, and the second stands
 //! whatever it shows. Whoever is late again takes so much of the machine, and is marked.
+//!
+//! Ctrl-C ends it with the table of the runs that are over.
 
 mod estimate;
 mod sweep;
@@ -21,6 +23,7 @@ mod example;
 
 use crate::contestant::{Contestant, Peer};
 use crate::findings::INVALID_RUN;
+use crate::interruption::{PARTIAL, interruptions};
 use crate::peers::{OwnProxy, Places, Program};
 use crate::play::play;
 use crate::results;
@@ -29,9 +32,10 @@ use crate::stage::ProxyArgs;
 use crate::terminal;
 use clap::Args;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
 use sweep::Sweep;
-use table::{Comparison, Entry};
+use table::{Comparison, Entry, Partial};
 
 /// Runs that are tried again: two take less than a minute of the twenty that `make bench` has. Where more are late, the
 /// machine is too busy for all of them, and nobody gets another chance.
@@ -74,20 +78,25 @@ pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
     let mut scenario = Scenario::read_for_sockets(&args.scenario)?;
     scenario.shorten(args.shorten);
     results::check_places([&args.json, &args.markdown])?;
-    let Field { contestants, sweep } = field(&args, &scenario).await?;
-    let mut entries: Vec<Entry> = contestants.into_iter().map(Entry::new).collect();
+    let mut asked_to_end = pin!(interruptions(1));
+    let field = tokio::select! {
+        field = field(&args, &scenario) => field?,
+        () = &mut asked_to_end => return nobody_yet(),
+    };
+    let mut entries: Vec<Entry> = field.contestants.into_iter().map(Entry::new).collect();
     let seeds: Vec<u64> = (scenario.seed..).take(args.repeats as usize).collect();
-    for (repeat, seed) in seeds.iter().enumerate() {
-        // Whoever always came first would always meet the machine in the same mood.
-        let first = repeat % entries.len();
-        let (later, earlier) = entries.split_at_mut(first);
-        for entry in earlier.iter_mut().chain(later) {
-            terminal::line(&format!("repeat {} of {}: {}", repeat + 1, args.repeats, entry.contestant));
-            entry.runs.push(play(&scenario, *seed, &entry.contestant).await?.tally);
-        }
+    tokio::select! {
+        played = play_all(&scenario, &seeds, &mut entries) => played?,
+        () = asked_to_end => {}
     }
-    try_again(&scenario, &seeds, &mut entries).await?;
-    let comparison = Comparison::of(&scenario, seeds, sweep, &entries);
+    let runs = entries.iter().map(|entry| entry.runs.len()).sum::<usize>();
+    let of = entries.len() * seeds.len();
+    entries.retain(|entry| !entry.runs.is_empty());
+    if entries.is_empty() {
+        return nobody_yet();
+    }
+    let partial = (runs < of).then_some(Partial { runs, of });
+    let comparison = Comparison::of(&scenario, seeds, field.sweep, &entries, partial);
     terminal::line(&comparison.text());
     if let Some(path) = &args.json {
         results::write_json(path, &comparison)?;
@@ -95,7 +104,31 @@ pub(crate) async fn compare(args: CompareArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = &args.markdown {
         results::write(path, &comparison.markdown())?;
     }
-    Ok(if comparison.is_valid() { ExitCode::SUCCESS } else { ExitCode::from(INVALID_RUN) })
+    Ok(match (partial, comparison.is_valid()) {
+        (Some(_), _) => ExitCode::from(PARTIAL),
+        (None, true) => ExitCode::SUCCESS,
+        (None, false) => ExitCode::from(INVALID_RUN),
+    })
+}
+
+/// The user did not wait for the first run to end.
+fn nobody_yet() -> anyhow::Result<ExitCode> {
+    terminal::line("\nPARTIAL: ended before the first run was over");
+    Ok(ExitCode::from(PARTIAL))
+}
+
+/// Runs everybody with every seed; what is over stands in the entries even if this is not awaited to its end.
+async fn play_all(scenario: &Scenario, seeds: &[u64], entries: &mut [Entry]) -> anyhow::Result<()> {
+    for (repeat, seed) in seeds.iter().enumerate() {
+        // Whoever always came first would always meet the machine in the same mood.
+        let first = repeat % entries.len();
+        let (later, earlier) = entries.split_at_mut(first);
+        for entry in earlier.iter_mut().chain(later) {
+            terminal::line(&format!("repeat {} of {}: {}", repeat + 1, seeds.len(), entry.contestant));
+            entry.runs.push(play(scenario, *seed, &entry.contestant).await?.tally);
+        }
+    }
+    try_again(scenario, seeds, entries).await
 }
 
 /// Runs what was late once more, if that is little.

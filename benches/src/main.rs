@@ -98,7 +98,7 @@ enum Command {
 impl Command {
     /// How often a user must ask for an end: once, unless a command reports first what it has measured.
     fn interruptions(&self) -> u32 {
-        if matches!(self, Command::Load(_) | Command::Replay(_)) { 2 } else { 1 }
+        if matches!(self, Command::Load(_) | Command::Replay(_) | Command::Compare(_)) { 2 } else { 1 }
     }
 }
 

@@ -40,10 +40,19 @@ pub(crate) struct Comparison {
     /// The class that shows what those wait who are let in: the one with the most requests.
     largest_class: String,
     rows: Vec<Row>,
+    /// Whether it was ended early, and then how early.
+    partial: Option<Partial>,
     /// What was run a second time, for the load was late.
     repeated: Vec<Repeated>,
     /// Whose load could not be sent on time, so that their figures mean nothing.
     invalid: Vec<Late>,
+}
+
+/// A comparison that its user has ended: so many of its runs were over.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Partial {
+    pub(crate) runs: usize,
+    pub(crate) of: usize,
 }
 
 /// Runs of a contestant that are a second try.
@@ -141,6 +150,7 @@ impl Comparison {
         seeds: Vec<u64>,
         sweep: Option<Sweep>,
         entries: &[Entry],
+        partial: Option<Partial>,
     ) -> Comparison {
         let classes = scenario.classes();
         let share = |class: &&str| {
@@ -161,6 +171,7 @@ impl Comparison {
             first_class: classes[0].into(),
             largest_class: classes[largest].into(),
             rows: rows.collect(),
+            partial,
             repeated: entries.iter().filter_map(Entry::repeated).collect(),
             invalid: entries.iter().filter_map(|entry| entry.late(scenario)).collect(),
         }
@@ -235,7 +246,9 @@ impl Comparison {
         let late = joined(self.invalid.iter().map(Late::told).collect());
         let warning = late
             .map(|told| format!("\nINVALID, this machine was too busy to send the load on time: {told}\n"));
-        sweep.into_iter().chain(repeated).chain(warning).collect()
+        let partial =
+            self.partial.map(|Partial { runs, of }| format!("\nPARTIAL: ended after {runs} of {of} runs\n"));
+        sweep.into_iter().chain(repeated).chain(warning).chain(partial).collect()
     }
 }
 
@@ -306,7 +319,7 @@ mod tests {
         let (scenario, mut entries) = entries(&[[Duration::ZERO, lag]]);
         entries[0].repeated.push(2);
         let sweep = sweep::example(&[(16, 0.96, true), (20, 0.98, true)]);
-        Comparison::of(&scenario, vec![1, 2], Some(sweep), &entries)
+        Comparison::of(&scenario, vec![1, 2], Some(sweep), &entries, Some(Partial { runs: 2, of: 6 }))
     }
 
     #[test]
@@ -324,11 +337,12 @@ mod tests {
     }
 
     #[test]
-    fn notes_say_what_is_a_second_try() {
+    fn notes_say_what_is_a_second_try_and_what_was_not_run() {
         let comparison = comparison(LAG_P99_MAX / 2);
         let told = "Run again, once, for the load was late: no proxy (seed 2)\n";
         assert!(comparison.markdown().contains(told), "{}", comparison.markdown());
         assert!(!comparison.markdown().contains("INVALID"), "it was on time then");
+        assert!(comparison.text().ends_with("PARTIAL: ended after 2 of 6 runs\n"), "{}", comparison.text());
     }
 
     #[test]
