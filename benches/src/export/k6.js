@@ -4,13 +4,17 @@
 //
 // On several machines each sends its share, and holds that alone to the thresholds.
 //
-// Arrivals are evenly spaced: k6 knows no Poisson process, so queues are shorter than
-// in `plimsoll-bench load`. Latency counts from when k6 begins a request; when it can
-// not begin one on time it drops it, and the threshold on dropped_iterations fails the run.
-// A k6 user is busy until its last retry is over, or its way through a funnel: preAllocatedVUs
-// and maxVUs leave room for that. Outside of funnels it stays one shopper of one class, however
-// long a visit is in the scenario, and k6 draws anew in each run, whatever the seed. Its cookies
-// heed path, domain and Secure, as a browser's do.
+// Arrivals are evenly spaced: k6 knows no Poisson process, so queues are shorter than in
+// `plimsoll-bench load`. Latency counts from when k6 begins a request; when it can not begin one on
+// time it drops it, and the threshold on dropped_iterations fails the run.
+//
+// A k6 user is busy until its last retry is over, or its way through a funnel: maxVUs leaves room
+// for that, and preAllocatedVUs for a shop that answers soon. More users are made during the test,
+// which takes k6 a while: if dropped_iterations fails, raise preAllocatedVUs.
+//
+// Outside of funnels a user stays one shopper of one class, however long a visit is in the
+// scenario, and k6 draws anew in each run, whatever the seed. Its cookies heed path, domain and
+// Secure, as a browser's do.
 import { sleep } from 'k6';
 import exec from 'k6/execution';
 import http from 'k6/http';
