@@ -25,7 +25,7 @@ async fn read_request(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn connection_is_kept_and_used_again() {
+async fn connection_is_kept_and_used_again_and_counts_once() {
     let (listener, client) = server().await;
     let serve = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -37,6 +37,7 @@ async fn connection_is_kept_and_used_again() {
     let ask = async {
         assert_eq!(client.get("/1").await.unwrap().body, "ok");
         assert_eq!(client.get("/2").await.unwrap().body, "ok");
+        assert_eq!(client.accepted(), 1);
     };
     tokio::join!(serve, ask);
 }
@@ -54,6 +55,7 @@ async fn server_that_closes_after_each_answer_gets_new_connections() {
     let ask = async {
         assert_eq!(client.get("/1").await.unwrap().body, "ok");
         assert_eq!(client.get("/2").await.unwrap().body, "ok");
+        assert_eq!(client.accepted(), 2);
     };
     tokio::join!(serve, ask);
 }
@@ -274,24 +276,4 @@ async fn first_connection_that_comes_to_nothing_in_time_says_what_is_missing() {
         }
     };
     assert!(error.to_string().contains("did not take a connection within 500ms"), "{error}");
-}
-
-#[tokio::test]
-async fn accepted_connections_are_counted_and_kept_ones_not_again() {
-    let (listener, client) = server().await;
-    let serve = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        for _ in 0..2 {
-            read_request(&mut stream).await;
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
-        }
-    };
-    let ask = async {
-        assert_eq!(client.accepted(), 0);
-        for path in ["/1", "/2"] {
-            client.get(path).await.unwrap();
-            assert_eq!(client.accepted(), 1, "{path}");
-        }
-    };
-    tokio::join!(serve, ask);
 }

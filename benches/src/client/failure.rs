@@ -46,7 +46,8 @@ impl Failure {
         }
     }
 
-    pub(super) fn of_io(error: &io::Error) -> Failure {
+    /// What an error of the system is.
+    pub(crate) fn of_io(error: &io::Error) -> Failure {
         /// Linux: too many open files, in this process and in all.
         const EMFILE: i32 = 24;
         const ENFILE: i32 = 23;

@@ -1,15 +1,15 @@
 //! Targets that are in trouble, and machines that are: counted, named, and never quietly wrong.
 
-use super::{Origin, SCENARIO, bench, file, stderr, stdout};
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::process::Command;
+use super::{Origin, SCENARIO, bench, file, free_address, stderr, stdout};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 /// A server on a port of its own that treats its connections, counted from zero, as it likes.
-fn server(mut treat: impl FnMut(usize, std::net::TcpStream) -> bool + Send + 'static) -> String {
+fn server(mut treat: impl FnMut(usize, TcpStream) -> bool + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -22,7 +22,7 @@ fn server(mut treat: impl FnMut(usize, std::net::TcpStream) -> bool + Send + 'st
     url
 }
 
-fn answer(mut stream: std::net::TcpStream) {
+fn answer(mut stream: TcpStream) {
     // The request fits into one packet; what the client does with the answer is its own affair.
     if stream.read(&mut [0; 4_096]).is_ok_and(|length| length > 0) {
         let _ = stream.write_all(ANSWER);
@@ -130,6 +130,30 @@ fn run_without_enough_open_files_is_invalid_and_says_how_to_get_more() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let text = stdout(&output);
     assert!(text.contains("may open 30 files") && text.contains("ulimit"), "{text}");
+}
+
+#[test]
+fn origin_without_enough_open_files_says_so_and_how_to_get_more() {
+    let address = free_address();
+    let program = env!("CARGO_BIN_EXE_plimsoll-bench");
+    let mut process = Command::new("sh")
+        .args(["-c", &format!("ulimit -n 30; exec {program} origin --listen {address}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (stdout, stderr) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
+    // It ends with the test.
+    let origin = Origin { process, address };
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert!(line.starts_with("origin on"), "{line}");
+    // The system takes those that it cannot accept.
+    let held: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(origin.address).unwrap()).collect();
+    let mut told = String::new();
+    BufReader::new(stderr).read_line(&mut told).unwrap();
+    assert!(told.contains("may open 30 files") && told.contains("ulimit"), "{told}");
+    drop(held);
 }
 
 #[test]
