@@ -30,6 +30,10 @@ const PORTS_ADVICE: &str = "this machine ran out of ports: let the target keep c
 const SILENCE_ADVICE: &str = "it hangs (see its log), nobody accepts what the system has taken for it \
                               (`ss -ltn`: Recv-Q above 0), or this is no port for HTTP";
 
+/// And when it takes them and breaks them.
+const BROKEN_ADVICE: &str = "it speaks no HTTP there, or not this version (`--http`), or breaks every connection \
+                             (see its log)";
+
 /// The results of a run, as written to a JSON file.
 #[derive(Debug, Serialize)]
 pub(crate) struct Findings {
@@ -176,9 +180,11 @@ fn silence(tally: &Tally, connections: u64, end: Duration) -> Option<String> {
     let unanswered = answers.unanswered();
     if answers.is_none() {
         let plural = if connections == 1 { "" } else { "s" };
+        let has_broken = tally.failures().keys().any(|failure| !failure.is_ours());
+        let advice = if has_broken { BROKEN_ADVICE } else { SILENCE_ADVICE };
         return Some(format!(
             "the target accepted {connections} connection{plural} and answered none of {unanswered} requests: \
-             {SILENCE_ADVICE}"
+             {advice}"
         ));
     }
     let last = answers.last().filter(|_| answers.has_stopped_at(end))?;
@@ -253,6 +259,10 @@ mod tests {
             deaf.remarks[0]
                 .starts_with("the target accepted 2 connections and answered none of 3 requests: ")
         );
+        assert!(deaf.remarks[0].ends_with(SILENCE_ADVICE), "{:?}", deaf.remarks);
+        let broken = found(&[Outcome::Failed(Failure::Protocol); 3], None);
+        assert_eq!(broken.exit_code(), ExitCode::FAILURE);
+        assert!(broken.remarks[0].ends_with(BROKEN_ADVICE), "{:?}", broken.remarks);
         let failing = found(&[Outcome::Answered(StatusCode::BAD_GATEWAY); 3], None);
         assert_eq!((failing.exit_code(), failing.remarks.len()), (ExitCode::SUCCESS, 0));
     }
