@@ -9,7 +9,7 @@ use super::record::{ClassLatency, ClassSeconds, Course, Outcome, Record};
 use super::{ClassReport, PhaseReport, Report, optional_ms, percent, ratio};
 use crate::client::failure::Failure;
 use crate::crowd::Survival;
-use crate::funnels::{FunnelReport, StepReport};
+use crate::funnels::FunnelReport;
 use crate::gauges::Gauge;
 use crate::origin::Stats;
 use crate::timeline::Series;
@@ -166,8 +166,13 @@ fn steps(funnel: &FunnelReport) -> Markup {
         div.scroll {
             table.narrow {
                 tr { th { "step" } th { "served" } th { "" } th { "lost" } }
-                @for StepReport { step, served, lost } in &funnel.steps {
-                    tr { td { (step) } td { (served) } td { (ratio(*served, served + lost)) } td { (lost) } }
+                @for step in &funnel.steps {
+                    tr {
+                        td { (step.step) }
+                        td { (step.served) }
+                        td { (ratio(step.served, step.served + step.lost)) }
+                        td { (step.lost) }
+                    }
                 }
             }
         }
