@@ -110,7 +110,8 @@ skipped:
 	    echo "skipped: policies against their schema (Python has no jsonschema)"
 	@[ -e ../shared/data/logs/woocommerce-store.log.gz ] || echo "skipped: the log of a real shop (there is none at hand)"
 
-# Nineteen minutes at most: three in overload, ten with the peers, six for the cost of a request.
+# Nineteen minutes: three in overload, ten with the peers (and one more where runs were late and are tried again), six
+# for the cost of a request.
 bench: measure generator compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md
 	$(RELEASE)/plimsoll-bench claims $(BENCH) --criterion $(TARGET)/criterion
 
@@ -126,7 +127,7 @@ overhead: build ## What a request, a refusal and an idle connection cost, here a
 	@mkdir -p $(BENCH)
 	$(RELEASE)/plimsoll-bench overhead --peers $(PEERS) --seconds 3 --rounds 3 --json $(BENCH)/overhead.json
 
-# A peer may take so much of this machine that the load is late; its row says so (2), and the others stand.
+# A peer may take so much of this machine that the load is late twice; its row says so (2), and the others stand.
 compare: build ## The same spike through plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy
 	@mkdir -p $(BENCH)
 	$(RELEASE)/plimsoll-bench compare benches/scenarios/spike.yaml --peers $(PEERS) --shorten 2 \

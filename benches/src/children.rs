@@ -69,8 +69,10 @@ impl Server {
     pub(crate) async fn ready(&mut self, address: SocketAddr, path: &str) -> Result<(), ChildError> {
         let client = Client::new(address);
         let clock = Clock::start();
-        while clock.elapsed() < READY_WITHIN {
-            if client.get(path).await.is_ok_and(|answer| answer.status.is_success()) {
+        while let Some(left) = READY_WITHIN.checked_sub(clock.elapsed()) {
+            // One that takes the connection and hangs is not ready either.
+            let answer = tokio::time::timeout(left, client.get(path)).await;
+            if answer.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status.is_success())) {
                 return Ok(());
             }
             self.check()?;

@@ -10,6 +10,7 @@
 
 use crate::arrivals::{Arrival, ShopperId};
 use crate::begins::Begins;
+use crate::funnels::Passage;
 use crate::scenario::clients::Jitter;
 use crate::scenario::{Process, Scenario};
 use crate::tally::Verdict;
@@ -95,6 +96,8 @@ pub(crate) struct Crowd<'a> {
     sessions: Vec<Session>,
     /// By phase, all funnels together.
     pub(crate) survival: Vec<Survival>,
+    /// By funnel and step, of sessions that began in what is no warm-up.
+    pub(crate) passages: Vec<Vec<Passage>>,
     random: SmallRng,
 }
 
@@ -106,6 +109,11 @@ impl<'a> Crowd<'a> {
             begins,
             sessions: Vec::new(),
             survival: vec![Survival::default(); scenario.phases.len()],
+            passages: scenario
+                .funnels
+                .iter()
+                .map(|funnel| vec![Passage::default(); funnel.steps.len()])
+                .collect(),
             random: SmallRng::seed_from_u64(seed),
         }
     }
@@ -190,14 +198,16 @@ impl<'a> Crowd<'a> {
     }
 
     fn lose(&mut self, index: usize) {
-        let Session { step, phase, .. } = self.sessions[index];
+        let Session { funnel, step, phase } = self.sessions[index];
         self.survival[phase].lost += u64::from(step > 0);
+        self.passages[funnel][step].lost += u64::from(!self.scenario.phases[phase].warm_up);
     }
 
     fn go_on(&mut self, index: usize) -> Option<(Duration, Move)> {
         let Session { funnel, step, phase } = &mut self.sessions[index];
         let survival = &mut self.survival[*phase];
         survival.admitted += u64::from(*step == 0);
+        self.passages[*funnel][*step].served += u64::from(!self.scenario.phases[*phase].warm_up);
         *step += 1;
         let funnel = &self.scenario.funnels[*funnel];
         if *step == funnel.steps.len() {

@@ -4,7 +4,7 @@
 //! phase begins, its workers, its pace and its faults become the phase's. So what is
 //! simulated can be played over sockets from the same file.
 
-use crate::client::{Client, ClientError};
+use crate::client::{Answer, Client, ClientError};
 use crate::clock::Clock;
 use crate::origin::Stats;
 use crate::origin::settings::Settings;
@@ -14,6 +14,10 @@ use bytes::Bytes;
 use http::{Request, StatusCode, header};
 use http_body_util::Full;
 use std::net::SocketAddr;
+use std::time::Duration;
+
+/// How long an origin has to do as it is told. Its control port answers at once while the shop is overloaded.
+const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// One who can change the shop.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub(crate) enum DirectorError {
     Endpoint,
     #[error("the origin's control port does not answer")]
     Client(#[from] ClientError),
+    #[error("the origin's control port at {address} says nothing for {TOLD_WITHIN:?}: it hangs")]
+    Silent { address: SocketAddr },
     #[error("the origin at {address} does not become like the scenario: {answer}")]
     Refused { address: SocketAddr, answer: String },
     #[error("the origin's statistics make no sense")]
@@ -74,8 +80,18 @@ impl Director {
 
     /// What the origin has done so far.
     pub(crate) async fn stats(&self) -> Result<Stats, DirectorError> {
-        let answer = Client::new(self.address).get("/stats").await?;
+        let client = Client::new(self.address);
+        let answer = self.told(client.get("/stats")).await?;
         Ok(serde_json::from_slice(&answer.body)?)
+    }
+
+    /// A shop that hangs may not make a run wait, nor stay as it was without a word.
+    async fn told(
+        &self,
+        answer: impl Future<Output = Result<Answer, ClientError>>,
+    ) -> Result<Answer, DirectorError> {
+        let answer = tokio::time::timeout(TOLD_WITHIN, answer).await;
+        Ok(answer.map_err(|_| DirectorError::Silent { address: self.address })??)
     }
 
     async fn set(&self, settings: &Settings) -> Result<(), DirectorError> {
@@ -85,7 +101,8 @@ impl Director {
             .header(header::HOST, address.to_string())
             .body(Full::new(Bytes::from(body)))
             .expect("the path is one of ours");
-        let answer = Client::new(address).exchange(request).await?;
+        let client = Client::new(address);
+        let answer = self.told(client.exchange(request)).await?;
         match answer.status {
             StatusCode::OK => Ok(()),
             _ => {

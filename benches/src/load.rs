@@ -2,12 +2,14 @@
 //!
 //! Exit code 0 means that the scenario's thresholds are held, 1 that one is missed or
 //! the command failed, 2 that requests could not be sent on time, so that the numbers
-//! mean nothing, and 105 that Ctrl-C made the result partial. It starts no servers:
-//! see `demo` and `measure`.
+//! mean nothing, and 105 that Ctrl-C made the result partial. A target that answers
+//! nothing at all is a failure, too. It starts no servers: see `demo` and `measure`.
 
 use crate::crowd::Survival;
 use crate::director::Director;
+use crate::ending::{Cut, before_its_time};
 use crate::findings::Findings;
+use crate::funnels::{self, FunnelReport};
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
 use crate::open_loop::Run;
@@ -30,9 +32,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How long an origin has to tell what it has done. Its control port answers at once while the shop is overloaded.
-const TOLD_WITHIN: Duration = Duration::from_secs(5);
 
 /// Puts a target under the load of a scenario.
 #[derive(Debug, Args)]
@@ -57,10 +56,14 @@ pub(crate) struct Harvest {
     pub(crate) tally: Tally,
     /// The sessions of funnels that began in each phase.
     pub(crate) survival: Vec<Survival>,
+    /// How far they came.
+    pub(crate) funnels: Vec<FunnelReport>,
     /// What the origin says it has done in the run, if it was asked.
     pub(crate) origin: Option<Stats>,
-    /// When the run was cut short.
-    pub(crate) cut_at: Option<Duration>,
+    /// When and why the run was cut short.
+    pub(crate) cut: Option<Cut>,
+    /// Connections that the target has accepted.
+    pub(crate) connections: u64,
     /// The counts of each second.
     pub(crate) timeline: Timeline,
 }
@@ -92,7 +95,8 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     Ok(findings.exit_code())
 }
 
-/// Runs `scenario` against `target` until its end or that of `stop`, while `director` changes the shop.
+/// Runs `scenario` against `target` until its end, that of `stop` or that of all hope for an answer, while `director`
+/// changes the shop.
 pub(crate) async fn conduct(
     scenario: &Scenario,
     seed: u64,
@@ -116,27 +120,29 @@ pub(crate) async fn conduct(
     let fire = async {
         tokio::select! {
             () = run.fire(&mut shoppers) => Ok(None),
-            () = stop => Ok(Some(run.clock.elapsed())),
+            cut = before_its_time(&run, stop) => Ok(Some(cut)),
             Err(error) = direct(director, scenario, &run) => Err(error),
         }
     };
     let watched = Watched { title: &scenario.name, classes: &classes, gauges };
-    let cut_at = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
+    let cut = progress::while_showing(&run, &watched, |time| phase_label(scenario, time), fire).await?;
     // An origin that is there for several runs counts on.
     let origin = match before {
         Some((director, before)) => done_since(director, &before).await,
         None => None,
     };
     let (mut tally, timeline) = (run.tally(), run.whole_timeline());
-    if let Some(time) = cut_at {
-        tally.cut(time);
+    if let Some(cut) = cut {
+        tally.cut(cut.at);
     }
-    Ok(Harvest { tally, survival: shoppers.survival(), origin, cut_at, timeline })
+    let connections = run.connections();
+    let funnels = funnels::reports(scenario, shoppers.passages());
+    Ok(Harvest { tally, survival: shoppers.survival(), funnels, origin, cut, connections, timeline })
 }
 
 /// What the shop has done since `before`. One that is gone or hangs when the run is over takes no report with it.
 async fn done_since(director: &Director, before: &Stats) -> Option<Stats> {
-    if let Ok(Ok(now)) = tokio::time::timeout(TOLD_WITHIN, director.stats()).await {
+    if let Ok(now) = director.stats().await {
         return Some(now.since(before));
     }
     terminal::error("the origin's control port does not tell what the shop has done");

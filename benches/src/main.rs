@@ -14,6 +14,7 @@ mod scenario;
 mod stretches;
 mod arrivals;
 mod begins;
+mod funnels;
 mod crowd;
 mod cookies;
 mod client;
@@ -25,6 +26,7 @@ mod gauges;
 mod plan;
 mod shoppers;
 mod open_loop;
+mod ending;
 mod dashboard;
 mod progress;
 mod report;
@@ -96,7 +98,7 @@ enum Command {
 impl Command {
     /// How often a user must ask for an end: once, unless a command reports first what it has measured.
     fn interruptions(&self) -> u32 {
-        if matches!(self, Command::Load(_) | Command::Replay(_)) { 2 } else { 1 }
+        if matches!(self, Command::Load(_) | Command::Replay(_) | Command::Compare(_)) { 2 } else { 1 }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::clock::{self, Clock};
 use crate::cookies::CookieJar;
 use crate::crowd::Wish;
 use crate::plan::{Plan, Shot};
+use crate::tally::answers::Answers;
 use crate::tally::lag::Departure;
 use crate::tally::{Account, Outcome, Tally, Verdict};
 use crate::timeline::Timeline;
@@ -116,6 +117,16 @@ impl Run {
     /// The counts so far.
     pub(crate) fn tally(&self) -> Tally {
         self.counts().tally.clone()
+    }
+
+    /// Whether the target answers at all, as far as is known.
+    pub(crate) fn answers(&self) -> Answers {
+        self.counts().tally.answers()
+    }
+
+    /// How many connections the target has accepted.
+    pub(crate) fn connections(&self) -> u64 {
+        self.client.accepted()
     }
 
     async fn send(&self, shot: Shot) -> End {

@@ -21,6 +21,7 @@ pub(crate) async fn play(scenario: &Scenario, seed: u64, guard: &Contestant) -> 
     let target = Target::local(proxy.as_ref().map_or(origin.address, |proxy| proxy.address));
     let (gauges, never) = (Gauges::default(), std::future::pending());
     let harvest = load::conduct(scenario, seed, &target, director.as_ref(), &gauges, never).await?;
+    anyhow::ensure!(harvest.cut.is_none(), "{guard} takes connections and answers nothing");
     if let Some(proxy) = proxy {
         proxy.stop().await?;
     }

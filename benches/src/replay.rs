@@ -15,6 +15,7 @@ use crate::classes::Classifier;
 use crate::cookies::CookieJar;
 use crate::copies::{Scaling, Sending, sendings};
 use crate::crowd::Survival;
+use crate::ending::before_its_time;
 use crate::findings::Findings;
 use crate::gauges::Gauges;
 use crate::interruption::interruptions;
@@ -147,13 +148,22 @@ async fn run(
     let fire = async {
         tokio::select! {
             () = run.fire(&mut plan) => None,
-            () = asked_to_end => Some(run.clock.elapsed()),
+            cut = before_its_time(&run, asked_to_end) => Some(cut),
         }
     };
     let watched = Watched { title: "replay", classes: &classes, gauges };
-    let cut_at = progress::while_showing(&run, &watched, label, fire).await;
+    let cut = progress::while_showing(&run, &watched, label, fire).await;
     let timeline = run.whole_timeline();
-    Ok(Harvest { tally: run.tally(), survival: Vec::new(), origin: None, cut_at, timeline })
+    let connections = run.connections();
+    Ok(Harvest {
+        tally: run.tally(),
+        survival: Vec::new(),
+        funnels: Vec::new(),
+        origin: None,
+        cut,
+        connections,
+        timeline,
+    })
 }
 
 fn shot(

@@ -12,6 +12,7 @@ use crate::arrivals::Schedule;
 use crate::begins::Begins;
 use crate::cookies::CookieJar;
 use crate::crowd::{Crowd, Move, Survival, Wish};
+use crate::funnels::Passage;
 use crate::plan::{Plan, Shot};
 use crate::scenario::Scenario;
 use crate::scenario::template::{ShopperKind, Template};
@@ -108,6 +109,11 @@ impl<'a> Shoppers<'a> {
             shoppers.plan_begin(funnel, 0, Duration::ZERO);
         }
         shoppers
+    }
+
+    /// Who passed the steps of funnels, by funnel and step.
+    pub(crate) fn passages(&self) -> &[Vec<Passage>] {
+        &self.crowd.passages
     }
 
     /// What became of the sessions that began in each phase.

@@ -31,6 +31,12 @@ fn target() -> Target {
 
 /// Sends everything, each answered after 10 ms as `judge` says; returns what was sent, and the sessions.
 fn play(text: &str, judge: impl Fn(&Shot) -> Verdict) -> (Vec<Shot>, Vec<Survival>) {
+    let (sent, survival, _) = played(text, judge);
+    (sent, survival)
+}
+
+/// The same, and who passed the steps of its funnel.
+fn played(text: &str, judge: impl Fn(&Shot) -> Verdict) -> (Vec<Shot>, Vec<Survival>, Vec<Passage>) {
     let scenario = Scenario::parse(Path::new("s.yaml"), text).unwrap();
     let target = target();
     let mut plan = Shoppers::new(&scenario, 1, &target, Arc::default());
@@ -42,7 +48,21 @@ fn play(text: &str, judge: impl Fn(&Shot) -> Verdict) -> (Vec<Shot>, Vec<Surviva
         plan.hear(shot.wish.unwrap(), judge(&shot), at + Duration::from_millis(10));
         sent.push(shot);
     }
-    (sent, plan.survival())
+    let passages = plan.passages().first().cloned().unwrap_or_default();
+    (sent, plan.survival(), passages)
+}
+
+#[test]
+fn steps_tell_where_sessions_are_lost_and_leave_the_warm_up_out() {
+    let orders_fail = |shot: &Shot| match shot.request.uri().path() {
+        "/checkout" => Verdict::Unserved,
+        _ => Verdict::Good,
+    };
+    let (_, survival, passages) = played(SCENARIO, orders_fail);
+    assert_eq!(passages[1], Passage { served: 0, lost: survival[0].lost });
+    assert!(passages[0].lost == 0 && passages[0].served == survival[0].admitted, "{passages:?}");
+    let (_, _, passages) = played(&SCENARIO.replace("load: 20/s", "load: 20/s, warm_up: true"), orders_fail);
+    assert_eq!(passages, [Passage::default(); 2]);
 }
 
 fn count(sent: &[Shot], path: &str) -> usize {

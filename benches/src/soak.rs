@@ -92,6 +92,7 @@ pub(crate) async fn soak(args: SoakArgs) -> anyhow::Result<ExitCode> {
         harvest = load::conduct(&scenario, scenario.seed, &target, director.as_ref(), &gauges, never) => harvest?,
         Err(error) = watch(id, &mut vitals) => return Err(error.into()),
     };
+    anyhow::ensure!(harvest.cut.is_none(), "plimsoll takes connections and answers nothing");
     proxy.stop().await?;
     origin.stop().await?;
     let total = harvest.timeline.total();

@@ -7,10 +7,12 @@
 //!
 //! It prints nothing: see `report`.
 
+pub(crate) mod answers;
 pub(crate) mod cell;
 pub(crate) mod lag;
 
 use crate::client::failure::Failure;
+use answers::Answers;
 use cell::Cell;
 use http::StatusCode;
 use lag::{Departure, Lags, PhaseLag};
@@ -112,8 +114,7 @@ pub(crate) struct Tally {
     lags: Vec<Lags>,
     /// Why requests failed, over all phases.
     failures: BTreeMap<Failure, u64>,
-    /// When the last answer came.
-    answered_last: Duration,
+    answers: Answers,
     /// Requests that were not sent, so as not to exceed a bound.
     withheld: u64,
     runs: u32,
@@ -129,7 +130,7 @@ impl Tally {
             useful_cost: vec![0.0; spans.len()],
             lags: spans.iter().map(|span| Lags::over(span.end - span.start)).collect(),
             failures: BTreeMap::new(),
-            answered_last: Duration::ZERO,
+            answers: Answers::default(),
             withheld: 0,
             spans,
             runs: 1,
@@ -139,6 +140,7 @@ impl Tally {
     /// Counts a request that is being sent.
     pub(crate) fn offer(&mut self, account: Account, departure: Departure) {
         self.cell_mut(account).offered += 1;
+        self.answers.ask(departure.due.saturating_add(departure.lag));
         self.lags[account.phase].record(departure);
     }
 
@@ -151,11 +153,10 @@ impl Tally {
         time: Duration,
     ) -> Verdict {
         let verdict = self.judge(account, outcome, latency);
-        match outcome {
-            Outcome::Failed(failure) => *self.failures.entry(failure).or_default() += 1,
-            Outcome::Answered(_) => self.answered_last = self.answered_last.max(time),
-            Outcome::TimedOut => {}
+        if let Outcome::Failed(failure) = outcome {
+            *self.failures.entry(failure).or_default() += 1;
         }
+        self.answers.end(outcome, time.saturating_sub(latency), time);
         self.cell_mut(account).record(outcome, verdict, latency);
         if verdict == Verdict::Good && self.spans[account.phase].is_settled_at(time) {
             self.useful_cost[account.phase] += account.cost;
@@ -242,9 +243,9 @@ impl Tally {
         &self.failures
     }
 
-    /// When the last answer came.
-    pub(crate) fn answered_last(&self) -> Duration {
-        self.answered_last
+    /// Whether the target answers at all.
+    pub(crate) fn answers(&self) -> Answers {
+        self.answers
     }
 
     /// Several runs of the same phases and classes, added up; `None` if there are none.
@@ -269,7 +270,7 @@ impl Tally {
         for (failure, number) in &other.failures {
             *self.failures.entry(*failure).or_default() += number;
         }
-        self.answered_last = self.answered_last.max(other.answered_last);
+        self.answers.add(other.answers);
         self.withheld += other.withheld;
         self.runs += other.runs;
     }

@@ -12,6 +12,10 @@ use http::{HeaderValue, Uri};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long the first connection may take: TCP has asked four times by then, the last time after seven seconds.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where to send requests.
 #[derive(Clone, Debug, Args)]
@@ -103,7 +107,7 @@ impl Target {
 
     /// A client of it, with a first connection open.
     pub(crate) async fn connect(&self) -> Result<Client, ClientError> {
-        Client::connect(self.address, self.tls.clone(), &self.host, self.version).await
+        Client::connect(self.address, self.tls.clone(), &self.host, self.version, CONNECTED_WITHIN).await
     }
 
     /// A server that this process has started on this machine, as the edge before it.

@@ -6,7 +6,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+/// More than any first connection here takes.
+const LONG: Duration = Duration::from_secs(60);
 
 async fn server() -> (TcpListener, Client) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -22,7 +25,7 @@ async fn read_request(stream: &mut TcpStream) {
 }
 
 #[tokio::test]
-async fn connection_is_kept_and_used_again() {
+async fn connection_is_kept_and_used_again_and_counts_once() {
     let (listener, client) = server().await;
     let serve = async {
         let (mut stream, _) = listener.accept().await.unwrap();
@@ -34,6 +37,7 @@ async fn connection_is_kept_and_used_again() {
     let ask = async {
         assert_eq!(client.get("/1").await.unwrap().body, "ok");
         assert_eq!(client.get("/2").await.unwrap().body, "ok");
+        assert_eq!(client.accepted(), 1);
     };
     tokio::join!(serve, ask);
 }
@@ -51,6 +55,7 @@ async fn server_that_closes_after_each_answer_gets_new_connections() {
     let ask = async {
         assert_eq!(client.get("/1").await.unwrap().body, "ok");
         assert_eq!(client.get("/2").await.unwrap().body, "ok");
+        assert_eq!(client.accepted(), 2);
     };
     tokio::join!(serve, ask);
 }
@@ -116,7 +121,8 @@ where
             tokio::spawn(serve(stream));
         }
     });
-    let client = Client::connect(address, None, &address.to_string(), Some(Version::Http2)).await.unwrap();
+    let client =
+        Client::connect(address, None, &address.to_string(), Some(Version::Http2), LONG).await.unwrap();
     (client, connections)
 }
 
@@ -225,7 +231,7 @@ async fn over_tls_the_server_chooses_the_version_unless_one_is_asked_for() {
     ] {
         let (address, _) = tls_server(versions).await;
         let tls = Tls::new("localhost", &Trust::Anybody, wanted).unwrap();
-        let client = Client::connect(address, Some(tls), "localhost", wanted).await.unwrap();
+        let client = Client::connect(address, Some(tls), "localhost", wanted, LONG).await.unwrap();
         assert_eq!(client.get("/a").await.unwrap().body, chosen, "{versions:?}");
     }
 }
@@ -238,11 +244,36 @@ async fn server_of_another_name_or_of_no_known_authority_is_not_believed() {
     let trust = Trust::File(file.path().to_owned());
     let connect = async |name: &str, trust: &Trust| {
         let tls = Tls::new(name, trust, None).unwrap();
-        Client::connect(address, Some(tls), name, None).await
+        Client::connect(address, Some(tls), name, None, LONG).await
     };
     assert!(connect("localhost", &trust).await.is_ok());
     let error = connect("other.example", &trust).await.unwrap_err();
     assert_eq!(error.failure(), Failure::Tls, "{error}");
     std::fs::write(file.path(), "no certificate").unwrap();
     assert!(Tls::new("localhost", &trust, None).unwrap_err().to_string().contains("there is none in it"));
+}
+
+#[tokio::test]
+async fn first_connection_that_comes_to_nothing_in_time_says_what_is_missing() {
+    const SOON: Duration = Duration::from_millis(500);
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    // The system takes two connections, and nobody accepts them.
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let tls = Tls::new("localhost", &Trust::Anybody, None).unwrap();
+    let error = Client::connect(address, Some(tls), "localhost", None, SOON).await.unwrap_err();
+    assert!(
+        error.to_string().contains("took a connection, and there was no TLS handshake within 500ms"),
+        "{error}"
+    );
+    let mut kept = Vec::new();
+    let error = loop {
+        assert!(kept.len() < 10, "there is no room for so many");
+        match Client::connect(address, None, "localhost", None, SOON).await {
+            Ok(client) => kept.push(client),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("did not take a connection within 500ms"), "{error}");
 }

@@ -1,11 +1,11 @@
 //! Why requests came to nothing, in kinds that a load tester can act upon.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::error::Error;
 use std::io;
 
 /// A kind of failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Failure {
     /// Nobody listens.
@@ -46,7 +46,8 @@ impl Failure {
         }
     }
 
-    pub(super) fn of_io(error: &io::Error) -> Failure {
+    /// What an error of the system is.
+    pub(crate) fn of_io(error: &io::Error) -> Failure {
         /// Linux: too many open files, in this process and in all.
         const EMFILE: i32 = 24;
         const ENFILE: i32 = 23;

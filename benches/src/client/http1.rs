@@ -39,6 +39,10 @@ impl Pool {
         self.connector.address
     }
 
+    pub(super) fn accepted(&self) -> u64 {
+        self.connector.accepted()
+    }
+
     pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
         let request = match self.idle_connection() {
             Some(connection) => match self.exchange_on(connection, request).await {

@@ -71,6 +71,10 @@ impl Pool {
         self.connector.address
     }
 
+    pub(super) fn accepted(&self) -> u64 {
+        self.connector.accepted()
+    }
+
     pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
         let mut request = self.addressed(request);
         let known = self.lanes().len();

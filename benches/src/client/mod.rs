@@ -5,7 +5,7 @@
 //! Dropping the future of [`Client::exchange`], as a client who has lost patience
 //! does, really ends the request: HTTP/1.1 closes the socket, HTTP/2 resets the stream.
 //!
-//! It follows no redirects, keeps no cookies and sets no time limits.
+//! It follows no redirects, keeps no cookies and sets no time limits, but for the first connection.
 
 pub(crate) mod failure;
 pub(crate) mod tls;
@@ -19,6 +19,7 @@ use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::net::SocketAddr;
+use std::time::Duration;
 use stream::Connector;
 use tls::Tls;
 
@@ -42,6 +43,16 @@ pub(crate) enum ClientError {
     Exchange { address: SocketAddr, source: hyper::Error },
     #[error("{address} and this client cannot agree on TLS")]
     Tls { address: SocketAddr, source: std::io::Error },
+    #[error(
+        "{address} did not take a connection within {waited:?}: it is down, packets to it get lost, or more \
+         connections wait there than it has room for (`ss -ltn` on that machine shows how many)"
+    )]
+    NotAccepted { address: SocketAddr, waited: Duration },
+    #[error(
+        "{address} took a connection, and there was no TLS handshake within {waited:?}: it hangs, or this is no port \
+         for https"
+    )]
+    NoHandshake { address: SocketAddr, waited: Duration },
 }
 
 impl ClientError {
@@ -50,7 +61,8 @@ impl ClientError {
         match self {
             ClientError::Connect { source, .. } => Failure::of_io(source),
             ClientError::Exchange { source, .. } => Failure::of_exchange(source),
-            ClientError::Tls { .. } => Failure::Tls,
+            ClientError::NotAccepted { .. } => Failure::Network,
+            ClientError::Tls { .. } | ClientError::NoHandshake { .. } => Failure::Tls,
         }
     }
 }
@@ -76,19 +88,24 @@ pub(crate) enum Client {
 impl Client {
     /// A client of the server at `address`, over plain HTTP/1.1.
     pub(crate) fn new(address: SocketAddr) -> Client {
-        Client::Http1(http1::Pool::new(Connector { address, tls: None }))
+        Client::Http1(http1::Pool::new(Connector::new(address, None)))
     }
 
-    /// Opens a first connection: a target that is down is told apart from one that fails, and over
-    /// TLS the server says which version it speaks.
+    /// Opens a first connection, which has to be there `within` a while: a target that is down or hangs is told
+    /// apart from one that fails, and over TLS the server says which version it speaks.
     pub(crate) async fn connect(
         address: SocketAddr,
         tls: Option<Tls>,
         host: &str,
         version: Option<Version>,
+        within: Duration,
     ) -> Result<Client, ClientError> {
-        let connector = Connector { address, tls };
-        let stream = connector.connect().await?;
+        let connector = Connector::new(address, tls);
+        let opened = tokio::time::timeout(within, connector.connect()).await;
+        let stream = opened.map_err(|_| match connector.accepted() {
+            0 => ClientError::NotAccepted { address, waited: within },
+            _ => ClientError::NoHandshake { address, waited: within },
+        })??;
         let version = version.unwrap_or(stream.agreed_version());
         Ok(match version {
             Version::Http1 => Client::Http1(http1::Pool::starting_with(connector, stream).await?),
@@ -111,6 +128,14 @@ impl Client {
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, ClientError> {
         let request = Request::get(path).header(header::HOST, self.address().to_string());
         self.exchange(request.body(Full::default()).expect("the path is one of ours")).await
+    }
+
+    /// How many connections the server has accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        match self {
+            Client::Http1(pool) => pool.accepted(),
+            Client::Http2(pool) => pool.accepted(),
+        }
     }
 
     fn address(&self) -> SocketAddr {

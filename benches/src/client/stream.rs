@@ -5,18 +5,30 @@ use super::{ClientError, Version};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// Opens connections to one server.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Connector {
     pub(super) address: SocketAddr,
     pub(super) tls: Option<Tls>,
+    /// Connections that the server, or the system before it, has accepted.
+    accepted: AtomicU64,
 }
 
 impl Connector {
+    pub(super) fn new(address: SocketAddr, tls: Option<Tls>) -> Connector {
+        Connector { address, tls, accepted: AtomicU64::new(0) }
+    }
+
+    /// How many connections were accepted, whatever became of them.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
+    }
+
     pub(super) async fn connect(&self) -> Result<Stream, ClientError> {
         let address = self.address;
         let connect = async {
@@ -25,6 +37,7 @@ impl Connector {
             Ok(stream)
         };
         let stream = connect.await.map_err(|source| ClientError::Connect { address, source })?;
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         match &self.tls {
             None => Ok(Stream::Plain(stream)),
             Some(tls) => {

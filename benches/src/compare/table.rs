@@ -18,7 +18,10 @@ use serde::Serialize;
 /// Who was put through a scenario, and what came of it each time.
 pub(crate) struct Entry {
     pub(crate) contestant: Contestant,
+    /// One for each seed.
     pub(crate) runs: Vec<Tally>,
+    /// The seeds of those that are a second try, for the load of the first was late.
+    pub(crate) repeated: Vec<u64>,
 }
 
 /// The results of a comparison.
@@ -37,8 +40,34 @@ pub(crate) struct Comparison {
     /// The class that shows what those wait who are let in: the one with the most requests.
     largest_class: String,
     rows: Vec<Row>,
+    /// Whether it was ended early, and then how early.
+    partial: Option<Partial>,
+    /// What was run a second time, for the load was late.
+    repeated: Vec<Repeated>,
     /// Whose load could not be sent on time, so that their figures mean nothing.
-    invalid: Vec<String>,
+    invalid: Vec<Late>,
+}
+
+/// A comparison that its user has ended: so many of its runs were over.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Partial {
+    pub(crate) runs: usize,
+    pub(crate) of: usize,
+}
+
+/// Runs of a contestant that are a second try.
+#[derive(Debug, Serialize)]
+struct Repeated {
+    contestant: String,
+    seeds: Vec<u64>,
+}
+
+/// A contestant whose load was late, and where most.
+#[derive(Debug, Serialize)]
+struct Late {
+    contestant: String,
+    phase: String,
+    send_lag_p99_ms: f64,
 }
 
 /// One contestant in one phase.
@@ -69,7 +98,7 @@ struct Share {
 impl Entry {
     /// Somebody who has not run yet.
     pub(crate) fn new(contestant: Contestant) -> Entry {
-        Entry { contestant, runs: Vec::new() }
+        Entry { contestant, runs: Vec::new(), repeated: Vec::new() }
     }
 
     fn pooled(&self) -> Tally {
@@ -83,6 +112,35 @@ impl Entry {
     fn is_valid(&self, scenario: &Scenario) -> bool {
         self.runs.iter().all(|run| run.is_valid(scenario.told_phases()))
     }
+
+    fn repeated(&self) -> Option<Repeated> {
+        let (contestant, seeds) = (self.contestant.to_string(), self.repeated.clone());
+        (!seeds.is_empty()).then_some(Repeated { contestant, seeds })
+    }
+
+    fn late(&self, scenario: &Scenario) -> Option<Late> {
+        if self.is_valid(scenario) {
+            return None;
+        }
+        let lag = self.pooled().worst_lag(scenario.told_phases());
+        Some(Late {
+            contestant: self.contestant.to_string(),
+            phase: lag.map(|lag| scenario.phases[lag.phase].name.clone()).unwrap_or_default(),
+            send_lag_p99_ms: lag.map(|lag| millis(lag.p99)).unwrap_or_default(),
+        })
+    }
+}
+
+impl Repeated {
+    fn told(&self) -> String {
+        format!("{} ({})", self.contestant, told_seeds(&self.seeds))
+    }
+}
+
+impl Late {
+    fn told(&self) -> String {
+        format!("{} (p99 {:.0} ms late, in {})", self.contestant, self.send_lag_p99_ms, self.phase)
+    }
 }
 
 impl Comparison {
@@ -92,6 +150,7 @@ impl Comparison {
         seeds: Vec<u64>,
         sweep: Option<Sweep>,
         entries: &[Entry],
+        partial: Option<Partial>,
     ) -> Comparison {
         let classes = scenario.classes();
         let share = |class: &&str| {
@@ -112,11 +171,9 @@ impl Comparison {
             first_class: classes[0].into(),
             largest_class: classes[largest].into(),
             rows: rows.collect(),
-            invalid: entries
-                .iter()
-                .filter(|entry| !entry.is_valid(scenario))
-                .map(|entry| entry.contestant.to_string())
-                .collect(),
+            partial,
+            repeated: entries.iter().filter_map(Entry::repeated).collect(),
+            invalid: entries.iter().filter_map(|entry| entry.late(scenario)).collect(),
         }
     }
 
@@ -180,14 +237,18 @@ impl Comparison {
         std::iter::once(self.headings()).chain(self.rows.iter().map(Row::cells)).collect()
     }
 
-    /// What is to be known of the table: what was tried before it, and what of it means nothing.
+    /// What is to be known of the table: what was tried before it, what was run twice, and what means nothing.
     fn notes(&self) -> String {
+        let joined = |told: Vec<String>| (!told.is_empty()).then(|| told.join("; "));
         let sweep = self.sweep.as_ref().map(|sweep| format!("\n{}\n", sweep.note()));
-        let warning = (!self.is_valid()).then(|| {
-            let names = self.invalid.join("; ");
-            format!("\nINVALID, this machine was too busy to send the load on time: {names}\n")
-        });
-        sweep.into_iter().chain(warning).collect()
+        let repeated = joined(self.repeated.iter().map(Repeated::told).collect());
+        let repeated = repeated.map(|told| format!("\nRun again, once, for the load was late: {told}\n"));
+        let late = joined(self.invalid.iter().map(Late::told).collect());
+        let warning = late
+            .map(|told| format!("\nINVALID, this machine was too busy to send the load on time: {told}\n"));
+        let partial =
+            self.partial.map(|Partial { runs, of }| format!("\nPARTIAL: ended after {runs} of {of} runs\n"));
+        sweep.into_iter().chain(repeated).chain(warning).chain(partial).collect()
     }
 }
 
@@ -246,39 +307,19 @@ impl Share {
 
 #[cfg(test)]
 mod tests {
+    use super::super::example::entries;
     use super::super::sweep;
     use super::*;
-    use crate::tally::lag::{Departure, LAG_P99_MAX};
-    use crate::tally::{Account, Expectation};
-    use std::path::Path;
+    use crate::tally::lag::LAG_P99_MAX;
     use std::time::Duration;
 
-    const SCENARIO: &str = "\
-name: small
-description: a minute
-origin: { workers: 1, service: { mean: 100ms } }
-slo: 1s
-patience: 2s
-mix: [{ name: page, class: browse, paths: [/], weight: 1 }]
-phases:
-  - { name: calm, duration: 60s, load: 1x }
-  - { name: hot, duration: 60s, load: 2x }
-";
-
-    /// A comparison of nobody but no proxy, of two runs, with this lag in the second phase of the second.
+    /// A comparison of nobody but no proxy, of two runs, with this lag in the second phase of the second, which is a
+    /// second try.
     fn comparison(lag: Duration) -> Comparison {
-        let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
-        let run = |lag| {
-            let mut tally = Tally::new(scenario.spans(), 1, Expectation::Success);
-            for (phase, lag) in [(0, Duration::ZERO), (1, lag)] {
-                let account = Account { phase, class: 0, cost: 1.0, slo: scenario.slo };
-                tally.offer(account, Departure { due: scenario.spans()[phase].start, lag });
-            }
-            tally
-        };
-        let runs = vec![run(Duration::ZERO), run(lag)];
+        let (scenario, mut entries) = entries(&[[Duration::ZERO, lag]]);
+        entries[0].repeated.push(2);
         let sweep = sweep::example(&[(16, 0.96, true), (20, 0.98, true)]);
-        Comparison::of(&scenario, vec![1, 2], Some(sweep), &[Entry { contestant: Contestant::Direct, runs }])
+        Comparison::of(&scenario, vec![1, 2], Some(sweep), &entries, Some(Partial { runs: 2, of: 6 }))
     }
 
     #[test]
@@ -292,6 +333,16 @@ phases:
         assert_eq!(late.text().lines().filter(|line| line.contains("no proxy: INVALID")).count(), 2);
         assert_eq!(serde_json::to_value(&late).unwrap()["rows"][0]["valid"], false);
         assert!(on_time.is_valid() && !late.is_valid());
+        assert!(late.text().contains("on time: no proxy (p99 40 ms late, in hot)\n"), "{}", late.text());
+    }
+
+    #[test]
+    fn notes_say_what_is_a_second_try_and_what_was_not_run() {
+        let comparison = comparison(LAG_P99_MAX / 2);
+        let told = "Run again, once, for the load was late: no proxy (seed 2)\n";
+        assert!(comparison.markdown().contains(told), "{}", comparison.markdown());
+        assert!(!comparison.markdown().contains("INVALID"), "it was on time then");
+        assert!(comparison.text().ends_with("PARTIAL: ended after 2 of 6 runs\n"), "{}", comparison.text());
     }
 
     #[test]

@@ -178,11 +178,11 @@ fn left_out(scenario: &Scenario) -> Vec<String> {
         ("what phases do to the shop: do it to the real one", scenario.phases.iter().any(changes_the_shop)),
     ];
     let keys = keys.into_iter().filter(|(_, used)| *used).map(|(what, _)| what.to_owned());
-    let unmeasured = unmeasured(scenario);
-    keys.chain(
-        unmeasured.map(|threshold| format!("the threshold `{}`: k6 cannot measure it", threshold.text)),
-    )
-    .collect()
+    let simulated =
+        scenario.simulated_keys().into_iter().map(|key| format!("`{key}`: only a simulation does it"));
+    let unmeasured = unmeasured(scenario)
+        .map(|threshold| format!("the threshold `{}`: k6 cannot measure it", threshold.text));
+    keys.chain(simulated).chain(unmeasured).collect()
 }
 
 fn changes_the_shop(phase: &Phase) -> bool {
@@ -214,6 +214,8 @@ thresholds:
   - shed.p99 < 5ms in rush
   - all.useful_work >= 90% in rush
   - sessions.survived >= 50%
+  - all.late <= 5%
+  - all.errors < 1%
 mix:
   - { name: page, class: browse, paths: [\"/p/{3}\"], weight: 3, loads: [picture] }
   - { name: order, class: checkout, method: POST, paths: [/checkout], weight: 1, slo: 500ms }
@@ -223,9 +225,12 @@ phases:
   - { name: rush, duration: 4s, load: 2x, shape: [1x, 3x], weights: { checkout: 1 } }
 ";
 
+    fn scripted(scenario: &str) -> Script {
+        script(&Scenario::parse(Path::new("s.yaml"), scenario).unwrap()).unwrap()
+    }
+
     fn plan() -> (Script, serde_json::Value) {
-        let scenario = Scenario::parse(Path::new("s.yaml"), SCENARIO).unwrap();
-        let script = script(&scenario).unwrap();
+        let script = scripted(SCENARIO);
         let (_, plan) = script.text.split_once("const PLAN = ").unwrap();
         let (plan, _) = plan.split_once(";\n\n").unwrap();
         let plan = serde_json::from_str(plan).unwrap();
@@ -307,11 +312,25 @@ phases:
     }
 
     #[test]
+    fn bound_that_nothing_would_hold_also_asks_for_something_to_measure() {
+        let (_, plan) = plan();
+        let thresholds = &plan["thresholds"];
+        assert_eq!(thresholds["shed_ms{phase:phase_02}"], serde_json::json!(["p(99)<5", "max>0"]));
+        assert_eq!(thresholds["late{counts:yes}"], serde_json::json!(["rate<=0.05"]));
+        // Once, though two thresholds ask for it; and of the others, none does.
+        assert_eq!(thresholds["counted{of:requests,counts:yes}"], serde_json::json!(["count>0"]));
+        let asking = thresholds.as_object().unwrap().keys().filter(|metric| metric.starts_with("counted"));
+        assert_eq!(asking.count(), 1, "{thresholds}");
+    }
+
+    #[test]
     fn what_is_left_out_is_named_in_the_script() {
         let (script, _) = plan();
         assert_eq!(script.left_out.len(), 2, "{:?}", script.left_out);
         assert!(script.text.starts_with("// brief */ ${x}: first line </script>\n"), "{}", script.text);
         assert!(script.text.contains("// Left out: `bursts`"));
         assert!(script.text.contains("// Left out: the threshold `all.useful_work >= 90% in rush`"));
+        let wired = scripted(&SCENARIO.replace("slo: 1s\n", "slo: 1s\nwire: { client: 5ms }\n"));
+        assert!(wired.text.contains("// Left out: `wire`: only a simulation does it\n"), "{}", wired.text);
     }
 }

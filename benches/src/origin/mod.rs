@@ -17,6 +17,8 @@ mod delivery;
 mod control;
 mod shop;
 
+use crate::client::failure::Failure;
+use crate::open_files;
 use crate::service_time::Distribution;
 use crate::terminal;
 use clap::Args;
@@ -172,13 +174,20 @@ enum Door {
 }
 
 async fn serve(listener: TcpListener, shop: Arc<Shop>, door: Door) -> ! {
+    let mut has_complained = false;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 tokio::spawn(serve_connection(stream, Arc::clone(&shop), door));
             }
-            // Out of file descriptors, most likely: others will be closed soon.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            // Without file descriptors this is no shop of known capacity, even if others are closed soon.
+            Err(error) => {
+                if !has_complained && Failure::of_io(&error) == Failure::OpenFiles {
+                    terminal::error(&format!("clients have to wait outside: {}", open_files::advice()));
+                    has_complained = true;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
         }
     }
 }

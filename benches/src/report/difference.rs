@@ -5,10 +5,12 @@
 //! two runs of one seed differ by as much.
 
 use super::chart::{Axis, COLOURS, Chart, Line, Stroke};
-use super::page::{counts, course_chart, document, figure, provenance, timed, verdict};
+use super::page::{beginnings, counts, course_chart, document, figure, provenance, timed, verdict};
 use super::record::{ClassLatency, Course, Record};
 use super::{ClassReport, PhaseReport, optional_ms, percent, ratio};
+use crate::crowd::Survival;
 use crate::timeline::Series;
+use crate::verdict::Verdict;
 use maud::{Markup, html};
 use plotters::style::RGBColor;
 use std::fmt::Write;
@@ -51,10 +53,53 @@ impl Pair<'_, ClassReport> {
     }
 }
 
+/// What a run as a whole came to, by one measure.
+struct Found {
+    text: String,
+    /// How it is shown: as `good`, `bad`, or as neither.
+    manner: &'static str,
+}
+
+impl Found {
+    fn of(verdict: &Verdict) -> Found {
+        let (word, manner) = if verdict.held { ("held", "good") } else { ("MISSED", "bad") };
+        Found { text: format!("{} {word}", verdict.value()), manner }
+    }
+
+    fn orders(record: &Record) -> Option<Found> {
+        let orders = record.outcome.origin.as_ref()?.orders;
+        Some(Found { text: orders.to_string(), manner: "plain" })
+    }
+
+    fn sessions(record: &Record) -> Option<Found> {
+        let Survival { begun, completed, lost, .. } = record.outcome.sessions;
+        let text = ratio(completed, completed + lost);
+        (begun > 0).then_some(Found { text, manner: "plain" })
+    }
+}
+
+/// What both runs came to: thresholds that both have, orders, sessions.
+fn founds(before: &Record, after: &Record) -> Vec<(String, Found, Found)> {
+    let thresholds =
+        pairs(&before.outcome.thresholds, &after.outcome.thresholds, |verdict| &verdict.threshold);
+    let thresholds = thresholds
+        .iter()
+        .map(|pair| (pair.before.threshold.clone(), Found::of(pair.before), Found::of(pair.after)));
+    let whole =
+        |name: &str, of: fn(&Record) -> Option<Found>| Some((name.to_owned(), of(before)?, of(after)?));
+    let orders = whole("orders that the shop completed", Found::orders);
+    let sessions = whole("sessions that got to the end", Found::sessions);
+    thresholds.chain(orders).chain(sessions).collect()
+}
+
 /// The difference as text.
 pub(super) fn table(before: &Record, after: &Record) -> String {
     let mut table = format!("A: {} on {}\n", before.report.source, before.report.target);
     let _ = write!(table, "B: {} on {}", after.report.source, after.report.target);
+    for (index, (name, a, b)) in founds(before, after).iter().enumerate() {
+        let gap = if index == 0 { "\n\n" } else { "\n" };
+        let _ = write!(table, "{gap}  {name:<50}{:>18}{:>18}", a.text, b.text);
+    }
     for phase in phases(before, after) {
         let _ = write!(table, "\n\n{} ({})\n{HEADING}", phase.before.name, loads(&phase));
         for class in classes(&phase) {
@@ -89,8 +134,10 @@ pub(super) fn html(before: &Record, after: &Record) -> String {
             header { h1 { "Two runs" } }
             div.charts { (side("A", before)) (side("B", after)) }
             h2 { "What differs" }
+            (whole(before, after))
             @for phase in phases(before, after) { (scores(&phase)) }
             h2 { "Course" }
+            (beginnings(&before.course))
             div.charts { (charts(&before.course, &after.course)) }
             h2 { "How A was made" }
             (provenance(before))
@@ -106,6 +153,22 @@ fn side(name: &str, record: &Record) -> Markup {
             h3 { (name) ": " (record.report.source) }
             p.quiet { "on " (record.report.target) }
             (verdict(record))
+        }
+    }
+}
+
+fn whole(before: &Record, after: &Record) -> Markup {
+    let founds = founds(before, after);
+    html! {
+        @if !founds.is_empty() {
+            div.scroll {
+                table.narrow {
+                    tr { th { "of the whole run" } th { "A" } th { "B" } }
+                    @for (name, a, b) in &founds {
+                        tr { td { (name) } td class=(a.manner) { (a.text) } td class=(b.manner) { (b.text) } }
+                    }
+                }
+            }
         }
     }
 }
@@ -196,4 +259,69 @@ fn distribution(class: &Pair<'_, ClassLatency>) -> Markup {
 fn both(before: Vec<(f64, f64)>, after: Vec<(f64, f64)>) -> Vec<Line> {
     let line = |colour, stroke, points| Line { colour, stroke, points };
     vec![line(BEFORE, Stroke::Dashed, before), line(AFTER, Stroke::Solid, after)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn record(more: Value) -> Record {
+        let mut value = json!({
+            "source": "s", "target": "t", "seeds": [1], "valid": true, "send_lag_p99_ms": 1.5, "phases": [],
+            "spans": [
+                { "name": "calm", "start_s": 0.0, "end_s": 2.0 },
+                { "name": "rush", "start_s": 2.0, "end_s": 5.0 },
+            ],
+            "seconds": [{
+                "class": "cart", "offered": [1], "good": [1], "late": [0], "refused": [0], "failed": [0],
+                "p50_ms": [1.0], "p99_ms": [1.0],
+            }],
+        });
+        let (value_keys, more) = (value.as_object_mut().unwrap(), more.as_object().unwrap().clone());
+        value_keys.extend(more);
+        Record::of(value).unwrap()
+    }
+
+    fn outcome(threshold: &str, measured_ms: f64, held: bool, orders: u64) -> Record {
+        record(json!({
+            "thresholds": [{ "threshold": threshold, "measured": measured_ms, "held": held, "is_time": true }],
+            "origin": {
+                "orders": orders, "order_value": 0, "served": {}, "cost_served": 0.0, "waiting": 0, "busy": 0,
+            },
+            "sessions": { "begun": 10, "admitted": 9, "completed": 6, "lost": 2 },
+        }))
+    }
+
+    #[test]
+    fn difference_has_the_thresholds_the_orders_and_the_sessions_of_both() {
+        let threshold = "all.p99 < 1s";
+        let (before, after) = (outcome(threshold, 2.5, true, 7), outcome(threshold, 2_000.0, false, 5));
+        let (text, page) = (table(&before, &after), html(&before, &after));
+        let rows =
+            [[threshold, "2.5 ms held", "2000 ms MISSED"], ["orders that the shop completed", "7", "5"]];
+        for [name, a, b] in rows {
+            let row = text.lines().find(|line| line.contains(name)).unwrap();
+            assert!(row.contains(a) && row.ends_with(b), "{text}");
+            let cell = |found: &str| page.contains(&format!(">{found}</td>"));
+            assert!(cell(a) && cell(b), "{page}");
+        }
+        assert!(text.contains("sessions that got to the end") && page.contains(">75.00 %</td>"), "{text}");
+    }
+
+    #[test]
+    fn what_only_one_run_has_is_left_out() {
+        let (before, after) = (outcome("all.p99 < 1s", 2.5, true, 7), record(json!({})));
+        assert!(founds(&before, &after).is_empty());
+        let other = outcome("all.p50 < 1s", 2.5, true, 7);
+        let names: Vec<String> = founds(&before, &other).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["orders that the shop completed", "sessions that got to the end"]);
+    }
+
+    #[test]
+    fn beginnings_of_phases_are_named_where_the_course_is_drawn() {
+        let before = record(json!({}));
+        assert!(html(&before, &before).contains("is where a phase begins: rush (2 s)."));
+        assert!(super::super::page::html(&before).contains("is where a phase begins: rush (2 s)."));
+    }
 }

@@ -7,7 +7,9 @@
 use super::chart::{Axis, BACKDROP, COLOURS, Chart, Line, Stroke};
 use super::record::{ClassLatency, ClassSeconds, Course, Outcome, Record};
 use super::{ClassReport, PhaseReport, Report, optional_ms, percent, ratio};
+use crate::client::failure::Failure;
 use crate::crowd::Survival;
+use crate::funnels::FunnelReport;
 use crate::gauges::Gauge;
 use crate::origin::Stats;
 use crate::timeline::Series;
@@ -34,8 +36,10 @@ pub(crate) fn html(record: &Record) -> String {
             h2 { "In time, by class" }
             div.tiles { @for (index, class) in class_totals(report).iter().enumerate() { (tile(index, class)) } }
             (business(outcome))
+            @for funnel in &outcome.funnels { (steps(funnel)) }
             @if !course.seconds.is_empty() {
                 h2 { "Course" }
+                (beginnings(course))
                 div.charts { (charts(course)) }
             }
             h2 { "Scoreboard" }
@@ -75,8 +79,15 @@ pub(super) fn verdict(record: &Record) -> Markup {
             @else if !outcome.thresholds.is_empty() { span.badge.good { "thresholds held" } }
             @if let Some(punctuality) = report.punctuality() { span.quiet { (punctuality) } }
         }
-        @for (failure, number) in &outcome.failures { p.bad { (number) " requests failed: " (failure) } }
+        @for (kind, number) in &outcome.failures { p.bad { (number) " requests failed: " (meaning(kind)) } }
+        @for remark in &outcome.remarks { p.bad { (remark) } }
     }
+}
+
+/// What a kind of failure means; one that only a newer plimsoll-bench knows stands as it is.
+fn meaning(kind: &str) -> String {
+    let known = serde_json::from_value::<Failure>(kind.into());
+    known.map_or(kind.into(), |failure| failure.means().into())
 }
 
 fn thresholds(outcome: &Outcome) -> Markup {
@@ -148,6 +159,26 @@ fn business(outcome: &Outcome) -> Markup {
     }
 }
 
+/// Where the sessions of a funnel were lost.
+fn steps(funnel: &FunnelReport) -> Markup {
+    html! {
+        h3 { "Funnel " (funnel.name) }
+        div.scroll {
+            table.narrow {
+                tr { th { "step" } th { "served" } th { "" } th { "lost" } }
+                @for step in &funnel.steps {
+                    tr {
+                        td { (step.step) }
+                        td { (step.served) }
+                        td { (ratio(step.served, step.served + step.lost)) }
+                        td { (step.lost) }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The colour of class number `index`.
 fn colour(index: usize) -> RGBColor {
     COLOURS[index % COLOURS.len()]
@@ -195,6 +226,16 @@ fn charts(course: &Course) -> Markup {
         (by_class("Latency of what was served, p99", "ms, over the seconds of the run", |series| series.p99_ms.clone()))
         @if !course.gauges.is_empty() { (limit_figure(course)) }
         (figure("Latency distribution", "share served within so many ms", &legend, &distribution(&course.latency)))
+    }
+}
+
+/// What the marks of charts over time are.
+pub(super) fn beginnings(course: &Course) -> Markup {
+    let later = course.spans.iter().skip(1);
+    let told = later.map(|span| format!("{} ({} s)", span.name, span.start_s.round()));
+    let told = told.collect::<Vec<_>>().join(", ");
+    html! {
+        @if !told.is_empty() { p.quiet { "A line from bottom to top is where a phase begins: " (told) "." } }
     }
 }
 
@@ -295,6 +336,7 @@ pub(super) fn provenance(record: &Record) -> Markup {
         ("began", course.started.clone()),
         ("machine", machine),
         ("made by", version),
+        ("command", course.command.clone()),
     ];
     html! {
         dl { @for (name, fact) in facts { @if let Some(fact) = fact { dt { (name) } dd { (fact) } } } }

@@ -9,6 +9,7 @@ use super::Report;
 use super::machine::Machine;
 use crate::clock;
 use crate::crowd::Survival;
+use crate::funnels::FunnelReport;
 use crate::gauges::{Gauge, Gauges};
 use crate::latencies::quantile;
 use crate::origin::Stats;
@@ -49,8 +50,12 @@ pub(crate) struct Outcome {
     pub(crate) thresholds: Vec<Verdict>,
     /// Why requests failed, and how many did.
     pub(crate) failures: BTreeMap<String, u64>,
+    /// What else is wrong with it, in words.
+    pub(crate) remarks: Vec<String>,
     /// Sessions of funnels.
     pub(crate) sessions: Survival,
+    /// How far they came.
+    pub(crate) funnels: Vec<FunnelReport>,
     /// What the origin has done, if it was asked.
     pub(crate) origin: Option<Stats>,
 }
@@ -62,6 +67,8 @@ pub(crate) struct Course {
     format: u32,
     /// When it began, in UTC.
     pub(crate) started: Option<String>,
+    /// The command line that made it.
+    pub(crate) command: Option<String>,
     /// The version of plimsoll-bench.
     pub(crate) version: Option<String>,
     /// The machine it ran on.
@@ -152,6 +159,9 @@ impl Course {
         Course {
             format: FORMAT,
             started: Some(remains.started),
+            command: Some(command_line(
+                std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()),
+            )),
             version: Some(env!("CARGO_PKG_VERSION").into()),
             machine: Some(Machine::here()),
             scenario: remains.scenario,
@@ -201,6 +211,17 @@ fn distribution(histogram: &Histogram<u64>) -> Vec<(f64, f64)> {
     told.filter_map(|share| Some((millis(quantile(histogram, share)?), share))).collect()
 }
 
+/// These arguments as a shell takes them; the program goes by its name, wherever it lies.
+fn command_line(arguments: impl Iterator<Item = String>) -> String {
+    let is_plain = |letter: char| letter.is_alphanumeric() || "-_=./:,@%+".contains(letter);
+    let quoted = |argument: String| match !argument.is_empty() && argument.chars().all(is_plain) {
+        true => argument,
+        false => format!("'{}'", argument.replace('\'', r"'\''")),
+    };
+    let own_name = std::iter::once("plimsoll-bench".to_owned());
+    own_name.chain(arguments.skip(1).map(quoted)).collect::<Vec<_>>().join(" ")
+}
+
 /// The time now, as a result file has it.
 pub(crate) fn timestamp() -> String {
     humantime::format_rfc3339_seconds(clock::wall()).to_string()
@@ -244,6 +265,14 @@ mod tests {
         }
         let error = read(&format!("{{{REPORT}, \"format\": 2}}")).unwrap_err().to_string();
         assert!(error.contains("of format 2"), "{error}");
+    }
+
+    #[test]
+    fn command_can_be_given_to_a_shell_again() {
+        let arguments =
+            ["/a/b/plimsoll-bench", "load", "my shop.yaml", "--target", "http://127.0.0.1:1", "it's", ""];
+        let line = command_line(arguments.map(str::to_owned).into_iter());
+        assert_eq!(line, r"plimsoll-bench load 'my shop.yaml' --target http://127.0.0.1:1 'it'\''s' ''");
     }
 
     #[test]

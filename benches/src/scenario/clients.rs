@@ -117,6 +117,8 @@ pub(crate) enum Jitter {
 /// Shoppers who go from step to step, and give up where they are not served.
 #[derive(Clone, Debug)]
 pub(crate) struct Funnel {
+    /// For people.
+    pub(crate) name: String,
     /// Sessions that begin per second while the load is 1x; in proportion to it at every moment.
     pub(crate) begin: Positive,
     /// The mean time a shopper thinks between an answer and the next step.
@@ -128,13 +130,14 @@ pub(crate) struct Funnel {
 impl Funnel {
     pub(super) fn read(field: &Field<'_>, mix: &[Template]) -> Option<Funnel> {
         let funnel = field.section()?;
-        funnel.require("name", "`name: buyer`").and_then(|field| field.text());
+        let name = funnel.require("name", "`name: buyer`").and_then(|field| field.text());
         let begin = funnel.require("begin", "`begin: 8`").and_then(|field| field.number(POSITIVE));
         let think = funnel.require("think", "`think: 2s`").and_then(|field| field.read_as(&DURATION));
         let steps = funnel.require("steps", "`steps: [browse, cart, checkout]`");
         let steps = steps.map(|field| read_steps(&field, mix));
         funnel.close();
-        Some(Funnel { begin: Positive(begin?), think: think?, steps: steps? })
+        let name = name.unwrap_or_default().to_owned();
+        Some(Funnel { name, begin: Positive(begin?), think: think?, steps: steps? })
     }
 }
 

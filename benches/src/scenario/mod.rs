@@ -145,7 +145,7 @@ impl Scenario {
     }
 
     /// The keys in use that only a simulation understands.
-    fn simulated_keys(&self) -> Vec<&'static str> {
+    pub(crate) fn simulated_keys(&self) -> Vec<&'static str> {
         let phase = |used: fn(&Phase) -> bool| self.phases.iter().any(used);
         let keys = [
             ("origin.endpoints", self.origin.endpoints > 1),

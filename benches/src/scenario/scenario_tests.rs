@@ -101,6 +101,8 @@ fn names_that_name_nothing_are_refused_where_they_stand() {
         ),
         ("load: 2x", "load: 2x, workers: 2", "`2` is not a multiple (write it like 0.5x or 10x)"),
         ("mean: 20ms", "mean: 20ms, distribution: normal", "`normal` is not a distribution"),
+        ("class: browse", "class: \"browse:all\"", "`browse:all` cannot be a class"),
+        ("class: browse", "class: shed", "`shed` cannot be a class"),
     ] {
         let error = edited(from, to);
         assert!(error.contains(expected), "{to}: {error}");

@@ -143,8 +143,11 @@ fn read_loads(field: &Field<'_>, names: &[String]) -> Vec<usize> {
 }
 
 fn class(name: &str) -> Result<String, Mistake> {
-    if NO_CLASSES.contains(&name) || name.contains(['.', ' ']) {
-        let hint = "one word, and none of `all`, `shed` and `sessions`, which thresholds use";
+    // In reports, thresholds and the selectors of other tools it stands between signs.
+    let is_word = |letter: char| letter.is_alphanumeric() || letter == '-' || letter == '_';
+    if NO_CLASSES.contains(&name) || name.is_empty() || !name.chars().all(is_word) {
+        let hint = "one word of letters, digits, `-` and `_`, and none of `all`, `shed` and `sessions`, which \
+                    thresholds use";
         return Err(Mistake::new(format!("`{name}` cannot be a class")).hint(hint));
     }
     Ok(name.to_owned())

@@ -31,8 +31,11 @@ pub(super) fn shape(name: &str, directory: &Path, parts_max: usize) -> Result<Ve
     let (file, column) = name.split_once('#').map_or((name, None), |(file, column)| (file, Some(column)));
     let path = directory.join(file);
     let unreadable = |error: std::io::Error| {
-        Mistake::new(format!("cannot read the trace {}: {error}", path.display()))
-            .hint("the path is relative to the scenario's")
+        let mistake = Mistake::new(format!("cannot read the trace {}: {error}", path.display()));
+        match error.kind() {
+            std::io::ErrorKind::InvalidData => mistake.hint("it is no text: unpack it first"),
+            _ => mistake.hint("the path is relative to the scenario's"),
+        }
     };
     if std::fs::metadata(&path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
         return Err(Mistake::new("the trace is too long").hint("at most 256 MiB: cut it"));
@@ -120,6 +123,16 @@ mod tests {
         assert_eq!(shaped(text, "#rate", 9), Ok(vec![0.5, 1.5]));
         assert_eq!(shaped(text, "", 9), Ok(vec![1.0, 1.0]));
         assert!(shaped(text, "#rats", 9).unwrap_err().contains("unknown column `rats`"));
+    }
+
+    #[test]
+    fn trace_that_is_packed_is_to_be_unpacked_first() {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("t.tbz2"), b"BZh91AY\xff\xfe").unwrap();
+        let mistake = shape("t.tbz2", directory.path(), 9).unwrap_err();
+        assert_eq!(mistake.hint.as_deref(), Some("it is no text: unpack it first"));
+        let mistake = shape("u.csv", directory.path(), 9).unwrap_err();
+        assert_eq!(mistake.hint.as_deref(), Some("the path is relative to the scenario's"));
     }
 
     #[test]

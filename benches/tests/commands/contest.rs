@@ -1,7 +1,9 @@
 //! The commands that set up a shop and whoever stands before it: `prove`, `compare`, `validate`.
 
 use super::{SCENARIO, bench, file, stderr, stdout};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Whether there is a plimsoll to put to the test. Where it is not built, commands must say so.
@@ -52,6 +54,31 @@ fn comparison_has_a_row_for_everybody_who_is_there_before_the_shop_of_the_scenar
         assert!(row["valid"].as_bool() == Some(!is_marked), "{name}: {markdown}");
     }
     assert!(markdown.contains("seeds 0 and 1"), "{markdown}");
+}
+
+#[test]
+fn interrupted_comparison_shows_the_runs_that_are_over() {
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", broken());
+    let mut run = Command::new(env!("CARGO_BIN_EXE_plimsoll-bench"))
+        .args(["compare", &scenario, "--repeats=2", "--maxconn=20"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(run.stdout.take().unwrap()).lines().map(Result::unwrap);
+    // The second begins when the first is over.
+    let begun = lines.by_ref().filter(|line| line.starts_with("repeat 1 of 2: ")).take(2).count();
+    if begun < 2 {
+        let output = run.wait_with_output().unwrap();
+        assert!(!is_plimsoll_there(&output), "{}", stderr(&output));
+        return;
+    }
+    let asked = Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    let text = lines.collect::<Vec<String>>().join("\n");
+    assert_eq!(run.wait().unwrap().code(), Some(105), "{text}");
+    assert!(text.contains("only (20/s)  plimsoll") && text.contains("PARTIAL: ended after "), "{text}");
 }
 
 #[test]

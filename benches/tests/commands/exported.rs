@@ -42,14 +42,21 @@ phases:
 ";
 
 /// What the script imports from k6, so far as it uses it: every request is told on a line, with its end and
-/// its phase. `statuses` are answered in turn, the last one for ever, and only who sleeps takes time.
+/// its phase. `statuses` (or answers without one) come in turn, the last one for ever, and only who sleeps takes time.
 const K6: &str = "\
 const __ENV = { TARGET: 'http://shop.test', CLASS: 'checkout', FUNNEL: '0' };
 let statuses;
 let timeMs = 0;
 const sleep = (seconds) => { timeMs += seconds * 1000; };
 const exec = { instance: { get currentTestRunDuration() { return timeMs; } } };
-class Trend { add() {} }
+const measured = [];
+class Trend {
+  constructor(name) { this.name = name; }
+  add(ms) { measured.push(`${this.name} ${ms}`); }
+}
+class Counter {
+  add(number, { of, phase }) { measured.push(`counted ${number} of ${of} in ${phase}`); }
+}
 class Rate {
   constructor(name) { this.name = name; }
   add(is_so, tags) {
@@ -60,10 +67,13 @@ class Rate {
     }
   }
 }
-const timings = { blocked: 0, connecting: 0, tls_handshaking: 0, duration: 1 };
+let timings = { blocked: 0, connecting: 0, tls_handshaking: 0, duration: 1 };
 class CookieJar {}
 const ownJar = new CookieJar();
-const answer = () => ({ status: statuses.length > 1 ? statuses.shift() : statuses[0], timings });
+const answer = () => {
+  const next = statuses.length > 1 ? statuses.shift() : statuses[0];
+  return typeof next === 'number' ? { status: next, timings } : { status: 0, timings, ...next };
+};
 const http = {
   CookieJar,
   cookieJar: () => ownJar,
@@ -80,15 +90,19 @@ const http = {
 ";
 
 /// The lines that the script of `scenario` prints while `calls` are made of it; `None` without node.
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn played(scenario: &str, calls: &str) -> Option<Vec<String>> {
+    played_on(K6, scenario, calls)
+}
+
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn played_on(k6: &str, scenario: &str, calls: &str) -> Option<Vec<String>> {
     let directory = TempDir::new().unwrap();
     let scenario = file(&directory, "s.yaml", scenario);
     let output = bench(&["export", "k6", &scenario]);
     assert!(output.status.success(), "{}", stderr(&output));
     let script = String::from_utf8(output.stdout).unwrap().replace("export ", "");
     let script: Vec<&str> = script.lines().filter(|line| !line.starts_with("import ")).collect();
-    let script = file(&directory, "played.mjs", format!("{K6}{}\n{calls}\n", script.join("\n")));
+    let script = file(&directory, "played.mjs", format!("{k6}{}\n{calls}\n", script.join("\n")));
     match Command::new("node").arg(script).output() {
         Ok(output) => {
             assert!(output.status.success(), "{}", stderr(&output));
@@ -175,4 +189,53 @@ fn exported_requests_count_in_the_phase_that_it_is_and_none_is_sent_after_the_en
     let calls = "Math.random = () => 0.9; timeMs = 18000; statuses = [200]; visit();";
     let Some(lines) = told(FUNNEL, calls) else { return };
     assert!(lines.iter().all(|line| !line.starts_with("survived")), "who is under way is neither: {lines:?}");
+}
+
+#[test]
+fn exported_script_times_a_request_with_its_connection_once_and_who_leaves_to_the_end_of_patience() {
+    // As k6 has them: blocked is until there is a connection, whose making stands beside it again.
+    let calls = "timings = { blocked: 30, connecting: 20, tls_handshaking: 9, duration: 100 };
+        statuses = [200]; arrive();
+        statuses = [429]; arrive();
+        timings = { blocked: 0, connecting: 0, tls_handshaking: 0, duration: 0 };
+        for (const error_code of [1050, 1211, 1212]) { statuses = [{ error_code }]; arrive(); }
+        console.log(measured.filter((line) => !line.startsWith('counted')).join('; '));";
+    let Some(lines) = told(SCENARIO, calls) else { return };
+    let timed_out = "timed_out checkout phase_01";
+    assert_eq!(
+        lines[..5],
+        ["good", "shed checkout phase_01", timed_out, timed_out, "failed checkout phase_01"]
+    );
+    assert_eq!(lines[5], "waited_ms 130; shed_ms 130; waited_ms 2000; waited_ms 2000");
+}
+
+#[test]
+fn exported_script_counts_what_there_was_to_measure() {
+    let calls = "Math.random = () => 0.5; statuses = [200]; visit();
+        console.log(measured.filter((line) => line.startsWith('counted')).join('; '));";
+    let Some(lines) = told(FUNNEL, calls) else { return };
+    let request = "counted 1 of requests in phase_01";
+    let expected = [request, request, request, "counted 1 of sessions in phase_01"].join("; ");
+    assert_eq!(lines.last(), Some(&expected), "a page, its picture and an order: {lines:?}");
+}
+
+#[test]
+fn exported_script_asks_for_its_target_when_it_runs_and_not_when_it_is_read() {
+    let homeless = K6.replace("TARGET: 'http://shop.test', ", "");
+    let calls = "try { setup(); } catch (error) { console.log(error.message); }";
+    let Some(lines) = played_on(&homeless, SCENARIO, calls) else { return };
+    assert!(lines[0].starts_with("say where the load goes"), "{lines:?}");
+    let Some(lines) = played(SCENARIO, "setup(); console.log('there')") else { return };
+    assert_eq!(lines, ["there"]);
+}
+
+#[test]
+fn exported_script_loads_all_of_a_page_at_once() {
+    let pictures = ["a", "b", "c", "d", "e", "f", "g"].map(|_| "picture").join(", ");
+    let scenario = FUNNEL.replace("loads: [picture]", &format!("loads: [{pictures}]"));
+    let calls = "console.log(options.batch, options.batchPerHost);";
+    let Some(lines) = played(&scenario, calls) else { return };
+    assert_eq!(lines, ["7 7"], "k6 would send six");
+    let Some(lines) = played(SCENARIO, calls) else { return };
+    assert_eq!(lines, ["1 1"], "k6 sends nothing where it may send none at a time");
 }

@@ -55,6 +55,13 @@ fn sessions_walk_a_funnel_and_orders_are_counted_where_they_are_made() {
     assert!(completed > 5, "{results}");
     assert!(text.contains("sessions: "), "{text}");
     assert_eq!(origin.stats()["orders"].as_u64(), Some(completed), "{text}");
+    let last = &results["funnels"][0]["steps"][2];
+    assert_eq!(
+        (last["step"].as_str(), last["served"].as_u64()),
+        (Some("order"), Some(completed)),
+        "{results}"
+    );
+    assert!(text.contains("    order "), "{text}");
     let (_, results, text) = load(&origin, &scenario.replace("load: 50/s", "load: 50/s, warm_up: true"), &[]);
     assert_eq!(results["sessions"]["begun"].as_u64(), Some(0), "{text}");
 }

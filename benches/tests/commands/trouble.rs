@@ -1,15 +1,15 @@
 //! Targets that are in trouble, and machines that are: counted, named, and never quietly wrong.
 
-use super::{Origin, SCENARIO, bench, file, stderr, stdout};
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::process::Command;
+use super::{Origin, SCENARIO, bench, file, free_address, stderr, stdout};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 /// A server on a port of its own that treats its connections, counted from zero, as it likes.
-fn server(treat: impl Fn(usize, std::net::TcpStream) -> bool + Send + 'static) -> String {
+fn server(mut treat: impl FnMut(usize, TcpStream) -> bool + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -22,7 +22,7 @@ fn server(treat: impl Fn(usize, std::net::TcpStream) -> bool + Send + 'static) -
     url
 }
 
-fn answer(mut stream: std::net::TcpStream) {
+fn answer(mut stream: TcpStream) {
     // The request fits into one packet; what the client does with the answer is its own affair.
     if stream.read(&mut [0; 4_096]).is_ok_and(|length| length > 0) {
         let _ = stream.write_all(ANSWER);
@@ -68,6 +68,58 @@ fn target_that_stops_in_the_middle_of_a_run_is_named_as_stopped() {
 }
 
 #[test]
+fn target_that_takes_connections_and_answers_nothing_is_given_up_early_and_the_run_has_failed() {
+    // The system takes connections for it, up to a number; nobody ever accepts one.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = format!("http://{}", listener.local_addr().unwrap());
+    let scenario = SCENARIO.replace("duration: 1s", "duration: 10m").replace("patience: 2s", "patience: 1s");
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", scenario.replace("50/s", "20/s"));
+    let [json, page] =
+        ["r.json", "r.html"].map(|name| directory.path().join(name).to_string_lossy().into_owned());
+    let output = bench(&["load", &scenario, "--target", &target, "--json", &json, "--html", &page]);
+    // 2 says that this machine was too busy to send on time.
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{}", stderr(&output));
+    let text = stdout(&output);
+    assert!(text.contains("PARTIAL: ended after") && text.contains("for nothing was answered"), "{text}");
+    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let connections = results["connections"].as_u64().unwrap();
+    let told = format!("the target accepted {connections} connections and answered none of ");
+    assert!(connections > 1 && text.contains(&told), "{text}");
+    assert!(std::fs::read_to_string(&page).unwrap().contains(&told), "the page says so, too");
+    assert_eq!((results["partial"].as_bool(), results["answered_last_s"].as_f64()), (Some(true), Some(0.0)));
+}
+
+#[test]
+fn target_that_hangs_in_the_middle_of_a_run_is_named_as_stopped() {
+    let mut held = Vec::new();
+    let target = server(move |number, stream| {
+        match number {
+            ..10 => answer(stream),
+            _ => held.push(stream),
+        }
+        true
+    });
+    let scenario = SCENARIO.replace("duration: 1s", "duration: 7s").replace("50/s", "20/s");
+    let (results, text) = load(&scenario, &target);
+    assert_eq!(results["failures"], serde_json::json!({}), "nothing breaks, and everybody leaves");
+    assert!(text.contains("the target stopped: nothing was answered after"), "{text}");
+}
+
+#[test]
+fn control_port_that_hangs_ends_the_command_and_is_named() {
+    let origin = Origin::start(&["--service-ms=1"]);
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO);
+    let hung = TcpListener::bind("127.0.0.1:0").unwrap();
+    let control = hung.local_addr().unwrap().to_string();
+    let output = bench(&["load", &scenario, "--target", &origin.url(), "--origin-control", &control]);
+    assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+    let told = format!("the origin's control port at {control} says nothing for 5s: it hangs");
+    assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+}
+
+#[test]
 fn run_without_enough_open_files_is_invalid_and_says_how_to_get_more() {
     let origin = Origin::start(&["--service-ms=2000", "--workers=1000"]);
     let directory = TempDir::new().unwrap();
@@ -78,6 +130,30 @@ fn run_without_enough_open_files_is_invalid_and_says_how_to_get_more() {
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     let text = stdout(&output);
     assert!(text.contains("may open 30 files") && text.contains("ulimit"), "{text}");
+}
+
+#[test]
+fn origin_without_enough_open_files_says_so_and_how_to_get_more() {
+    let address = free_address();
+    let program = env!("CARGO_BIN_EXE_plimsoll-bench");
+    let mut process = Command::new("sh")
+        .args(["-c", &format!("ulimit -n 30; exec {program} origin --listen {address}")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (stdout, stderr) = (process.stdout.take().unwrap(), process.stderr.take().unwrap());
+    // It ends with the test.
+    let origin = Origin { process, address };
+    let mut line = String::new();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    assert!(line.starts_with("origin on"), "{line}");
+    // The system takes those that it cannot accept.
+    let held: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(origin.address).unwrap()).collect();
+    let mut told = String::new();
+    BufReader::new(stderr).read_line(&mut told).unwrap();
+    assert!(told.contains("may open 30 files") && told.contains("ulimit"), "{told}");
+    drop(held);
 }
 
 #[test]
