@@ -153,7 +153,11 @@ impl Guarded {
                 self.pace.took(*count, || clock.now())
             }
             Poll::Ready(Err(_)) => true,
-            Poll::Pending => self.pace.waits(clock.now(), cx).is_pending(),
+            Poll::Pending => {
+                let now = clock.now();
+                self.deadline.wait_for_reader(now);
+                self.pace.waits(now, cx).is_pending()
+            }
         };
         if keeps_up {
             return written;

@@ -4,10 +4,10 @@
 //! off, and fails the test if it is not within a bound.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{Stalled, echo};
+use crate::harness::upstream::{Stalled, answering, echo, response};
 use crate::harness::{bounded, until};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -209,6 +209,33 @@ async fn streams_beyond_the_limit_are_refused_and_the_others_served() {
     assert_eq!(answered, [1, 3, 5, 7]);
     drop(stream);
     proxy.until_idle().await;
+}
+
+/// CVE-2019-9517: windows as wide as can be, many answers, and a client that reads none of them.
+#[tokio::test]
+async fn answers_that_nobody_reads_are_counted_until_somebody_does() {
+    const STREAMS: u32 = 60;
+    const PAGE: usize = 200 << 10;
+    let shop = answering(response("200 OK", "", &vec![b'x'; PAGE])).await;
+    let policy = "version: 1\nmode: observe\nclasses: { all: {} }\n";
+    let proxy = Setup::before(&[shop]).policy(policy).start().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(proxy.address).await.unwrap();
+    let of_streams = frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    // What the connection has at first is 65,535 bytes.
+    let of_connection = frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes());
+    let requests: Vec<u8> = (0..STREAMS).flat_map(|number| get(2 * number + 1)).collect();
+    stream.write_all(&[PREFACE, &of_streams, &of_connection, &requests].concat()).await.unwrap();
+    let answered = "plimsoll_upstream_latency_seconds_count{class=\"all\"}";
+    until("all to be answered", async || proxy.metric(answered).await == f64::from(STREAMS)).await;
+    // Nobody has a seat for it, and little of it is where nobody counts it.
+    proxy.until_idle().await;
+    let held = proxy.metric("plimsoll_held_bytes").await;
+    assert!(held > f64::from(STREAMS) * PAGE as f64 / 2.0, "{held} bytes");
+    drop(stream);
+    until("no answer", async || proxy.metric("plimsoll_held_bytes").await == 0.0).await;
+    assert_well(&proxy, "unread answers").await;
 }
 
 #[tokio::test]
