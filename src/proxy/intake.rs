@@ -251,7 +251,7 @@ fn fits(serving: &Serving, session: &Session, ctx: &Context) -> bool {
 /// `Err` if a hard limit refuses the request; in observe mode it is only counted.
 fn check_limits(serving: &Serving, ctx: &Context) -> Result<(), Duration> {
     let (Some(judged), Some(client)) = (&ctx.judged, ctx.client) else { return Ok(()) };
-    let checked = judged.running.limits.check(judged.known.hash, client);
+    let checked = judged.running.limits.check(judged.known.counted_as, client);
     if judged.running.generation.policy.core.mode_of(judged.class) == Mode::Observe {
         if checked.is_err() {
             serving.metrics.reject(Rejection::RateLimited);
@@ -275,8 +275,11 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
         },
         |worth| worth.value,
     );
-    let usage_penalty =
-        if policy.clients.usage_penalty { serving.usage.count(judged.known.hash, ctx.received) } else { 0 };
+    let usage_penalty = if policy.clients.usage_penalty {
+        serving.usage.count(judged.known.counted_as, ctx.received)
+    } else {
+        0
+    };
     // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
     let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
     let noted = Grounds {
