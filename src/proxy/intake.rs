@@ -104,7 +104,9 @@ fn clean(rules: &Rules, session: &mut Session) -> Result<Result<(), Flaw>> {
     if let Some(target) = &repairs.target {
         header.set_raw_path(target)?;
     }
-    if let Some(host) = repairs.host.filter(|_| header.version != Version::HTTP_2) {
+    // Over HTTP/2 it stands in the target, and has gone with that if there is another one.
+    if let Some(host) = repairs.host.filter(|_| header.version != Version::HTTP_2 || repairs.target.is_some())
+    {
         header.insert_header(HOST, host)?;
     }
     if repairs.drops_underscores {

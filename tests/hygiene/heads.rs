@@ -31,7 +31,9 @@ fn parts(lines: &[&str]) -> Parts {
 fn checked(lines: &[&str], rules: &Rules) -> Result<Repairs, Flaw> {
     let parts = parts(lines);
     let bytes = lines.join("\r\n") + "\r\n\r\n";
-    let target = lines[0].split(' ').nth(1).unwrap().as_bytes();
+    // Over HTTP/2 the authority has a field of its own.
+    let path = parts.uri.path_and_query().filter(|_| parts.version == Version::HTTP_2);
+    let target = path.map_or_else(|| lines[0].split(' ').nth(1).unwrap(), |path| path.as_str()).as_bytes();
     let bytes = (parts.version != Version::HTTP_2).then_some(bytes.as_bytes());
     check(Received { parts: &parts, target, bytes }, rules)
 }
@@ -141,6 +143,16 @@ const ROWS: &[(&[&str], Option<Flaw>)] = &[
     (&[GET, HOST, "Connection: a,b,c,d,e,f,g,h,i"], None),
     (&[GET, HOST, "Connection: a,b,c,d,e,f,g,h,i,j"], Some(Flaw::Connection)),
 ];
+
+#[test]
+fn over_http2_a_target_is_a_path_and_names_no_host() {
+    let parts = parts(&["GET http://shop.test/ HTTP/2"]);
+    let targets = [("/", None), ("http://shop.test/", Some(Flaw::Target)), ("a", Some(Flaw::Target))];
+    for (target, expected) in targets {
+        let received = Received { parts: &parts, target: target.as_bytes(), bytes: None };
+        assert_eq!(check(received, &Rules::default()).err(), expected, "{target}");
+    }
+}
 
 #[test]
 fn every_flaw_is_found_and_its_harmless_neighbour_is_not() {
