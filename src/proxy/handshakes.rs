@@ -37,7 +37,8 @@ pub(super) struct Handshakes {
 impl Handshakes {
     /// So many a second from one address; where the settings do not say, strangers have a bound and this machine none.
     pub(super) fn new(per_s_max: Option<u32>) -> Handshakes {
-        let full_at = (0..BUCKETS).map(|_| AtomicU64::new(0)).collect();
+        // Not zeros, which the system would lend only when they are written to.
+        let full_at = (0..BUCKETS).map(|_| AtomicU64::new(1)).collect();
         Handshakes { per_s_max, hasher: RandomState::new(), full_at }
     }
 
