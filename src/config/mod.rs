@@ -14,7 +14,7 @@
 //! trusted_hops: [10.0.0.0/8]
 //! pools:
 //!   default: { endpoints: [10.0.0.11:3000, shop.internal:3000], resolve_interval: 10s,
-//!              timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
+//!              timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s, idle: 60s } }
 //!   payments:
 //!     endpoints: [10.0.1.5:3443]
 //!     tls: { server_name: pay.internal, authorities: internal.pem, certificate: us.pem, key: us.key }
@@ -89,15 +89,20 @@ pub struct Timeouts {
     pub write: Duration,
     /// From admission to the last byte of the response.
     pub total: Duration,
+    /// For a connection that is kept without a request: less than the endpoint keeps it, or an order may meet its end.
+    pub idle: Duration,
 }
 
 impl Default for Timeouts {
+    /// Kept connections as long as nginx keeps them (`keepalive_timeout` of an upstream): what was needed in a busy
+    /// moment is let go of, and before firewalls forget it.
     fn default() -> Timeouts {
         Timeouts {
             connect: Duration::from_secs(1),
             read: Duration::from_secs(30),
             write: Duration::from_secs(30),
             total: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
         }
     }
 }

@@ -126,6 +126,7 @@ fn timeouts(field: &Field<'_>) -> Timeouts {
         read: timeout("read", defaults.read),
         write: timeout("write", defaults.write),
         total: timeout("total", defaults.total),
+        idle: timeout("idle", defaults.idle),
     };
     section.close();
     timeouts
