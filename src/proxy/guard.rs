@@ -80,7 +80,10 @@ impl Guarded {
     /// Guards the connection of an HTTP/2 client, whose preface must be whole when it says so.
     pub(super) fn http2(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>) -> Guarded {
         deadline.set(serving.clock.now().after(serving.config.connections.head));
-        Guarded::new(stream, deadline, serving, Watch::Frames(Box::default()))
+        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let is_hop = peer.is_some_and(|peer| serving.hops.contains(peer));
+        let frames = if is_hop { Frames::of_hop() } else { Frames::default() };
+        Guarded::new(stream, deadline, serving, Watch::Frames(Box::new(frames)))
     }
 
     fn new(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>, watch: Watch) -> Guarded {

@@ -109,6 +109,31 @@ async fn frames_that_ask_for_nothing_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_trusted_hop_brings_the_frames_of_many_clients_and_not_without_end() {
+    let proxy = Setup::before(&[echo().await]).config("trusted_hops: [127.0.0.1]\n").start().await;
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    let mut stream = begin(&proxy).await;
+    // Eight times what one client may send at once.
+    stream.write_all(&[ping.repeat(2_000), get(1)].concat()).await.unwrap();
+    let answered = async {
+        let mut header = [0; 9];
+        while header[3] != HEADERS {
+            stream.read_exact(&mut header).await.unwrap();
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            assert_ne!(header[3], GOAWAY, "{payload:?}");
+        }
+    };
+    bounded("an answer", answered).await;
+    assert_eq!(proxy.metric(FLOODS).await, 0.0);
+    drop(stream);
+    attack(&proxy, "pings of a hop", |_| ping.repeat(10)).await;
+    until("the count", async || proxy.metric(FLOODS).await == 1.0).await;
+    assert_well(&proxy, "pings of a hop").await;
+}
+
+#[tokio::test]
 async fn requests_that_are_reset_at_once_end_the_connection() {
     let shop = Stalled::new().await;
     let proxy = Setup::before(&[shop.address])
