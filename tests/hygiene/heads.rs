@@ -194,6 +194,19 @@ fn sizes_are_bounded() {
 }
 
 #[test]
+fn cookies_are_one_field_however_they_are_split() {
+    let rules = Rules { fields_max: 3, ..Rules::default() };
+    for version in ["HTTP/1.1", "HTTP/2"] {
+        let start = format!("GET http://shop.test/ {version}");
+        let cookies = ["cookie: a=1", "cookie: b=2", "cookie: c=3", "cookie: d=4"];
+        let few = [&[start.as_str(), HOST, "x: 1"][..], &cookies].concat();
+        assert!(checked(&few, &rules).is_ok(), "{version}");
+        let many = [&few[..], &["y: 1"]].concat();
+        assert_eq!(checked(&many, &rules).err(), Some(Flaw::HeadSize), "{version}");
+    }
+}
+
+#[test]
 fn dots_are_resolved_and_absolute_targets_shortened() {
     let rows = [
         ("/checkout", None),
