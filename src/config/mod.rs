@@ -131,7 +131,7 @@ pub struct Connections {
     pub head: Duration,
     /// Time without a request.
     pub idle: Duration,
-    /// Requests at once on one HTTP/2 connection.
+    /// Requests at once on one HTTP/2 connection; fewer on the later ones of an address that has very many.
     pub streams_max: u32,
     /// A body must come in at least at this pace, on the whole.
     pub receive_bytes_per_s_min: u64,

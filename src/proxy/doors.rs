@@ -132,7 +132,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Doors<A> {
         let welcome = tokio::time::timeout(self.serving.config.connections.head, self.welcome(socket, &door));
         let entered = welcome.await.unwrap_or(Err(TurnedAway::Handshake));
         match entered {
-            Ok((_place, stream)) => drop(self.app.process_new(stream, &stopped).await),
+            Ok((place, stream)) => drop(place.hold(self.app.process_new(stream, &stopped)).await),
             Err(why) => self.serving.metrics.connections.turn_away(why),
         }
     }

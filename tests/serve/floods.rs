@@ -263,6 +263,35 @@ async fn answers_that_nobody_reads_are_counted_until_somebody_does() {
     assert_well(&proxy, "unread answers").await;
 }
 
+/// How many streams the server says that a connection may have at once (RFC 9113, section 6.5.2).
+async fn streams_told(stream: &mut TcpStream) -> Option<u32> {
+    let mut header = [0; 9];
+    stream.read_exact(&mut header).await.unwrap();
+    assert_eq!(header[3], SETTINGS, "settings come first");
+    let mut payload = vec![0; usize::from(header[1]) << 8 | usize::from(header[2])];
+    stream.read_exact(&mut payload).await.unwrap();
+    let told = payload.chunks(6).find(|setting| setting[..2] == [0, 3])?;
+    Some(u32::from_be_bytes([told[2], told[3], told[4], told[5]]))
+}
+
+#[tokio::test]
+async fn the_connections_of_one_address_share_their_streams() {
+    let settings = "connections: { per_address_max: 200, streams_max: 8 }\n";
+    let proxy = Setup::before(&[echo().await]).config(settings).start().await;
+    let mut first = begin(&proxy).await;
+    assert_eq!(bounded("settings", streams_told(&mut first)).await, Some(8));
+    let mut others = Vec::new();
+    for _ in 0..38 {
+        others.push(TcpStream::connect(proxy.address).await.unwrap());
+    }
+    until("all of them", async || proxy.metric("plimsoll_connections").await == 39.0).await;
+    let mut fortieth = begin(&proxy).await;
+    // Two hundred among forty.
+    assert_eq!(bounded("settings", streams_told(&mut fortieth)).await, Some(5));
+    drop((first, fortieth, others));
+    assert_well(&proxy, "many connections").await;
+}
+
 #[tokio::test]
 async fn a_connection_that_is_slow_to_begin_is_closed() {
     let proxy =
