@@ -68,13 +68,20 @@ pub(super) async fn take(
         return Ok(Passage::Rejected(Rejection::Flawed(flaw), None));
     }
     find_client(serving, session, ctx);
+    if rung >= Rung::NoKeepAlive {
+        session.set_keepalive(None);
+    }
+    // By its head alone: to wait for a body takes what there is too little of.
+    if rung >= Rung::LowerClasses {
+        judge(serving, session, ctx);
+        if is_of_lower_half(ctx) {
+            return Ok(Passage::Rejected(Rejection::Strained, None));
+        }
+    }
     if let Err(rejection) = take_in_body(serving, room, session, ctx).await {
         return Ok(Passage::Rejected(rejection, None));
     }
     session.set_write_timeout(Some(CLIENT_STALL_MAX));
-    if rung >= Rung::NoKeepAlive {
-        session.set_keepalive(None);
-    }
     for _ in 0..JUDGED_ANEW_MAX {
         if let Some(passage) = decide(serving, rung, session, ctx).await? {
             return Ok(passage);
@@ -159,6 +166,9 @@ async fn decide(
     ctx: &mut Context,
 ) -> Result<Option<Passage>> {
     judge(serving, session, ctx);
+    if let Some(judged) = &ctx.judged {
+        serving.metrics.classified(judged.class_by);
+    }
     if rung >= Rung::LowerClasses && is_of_lower_half(ctx) {
         return Ok(Some(Passage::Rejected(Rejection::Strained, None)));
     }
@@ -198,7 +208,6 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let operation = in_query.or_else(|| graphql::operation_in_body(&in_body()?));
     let known = serving.sessions.view(&session_key, ctx.received);
     let judgement = generation.judge(&head, &key, operation.as_deref(), known.view, &serving.clock);
-    serving.metrics.classified(judgement.class_by);
     ctx.judged = Some(Judged {
         class: judgement.class,
         own_class: judgement.own_class,
