@@ -143,7 +143,8 @@ pub struct Usage {
 
 impl Default for Usage {
     fn default() -> Usage {
-        let nothing = Count { requests: 0.0, tick: 0 }.pack();
+        // Not all zeros: such memory the system lends only when it is written to, by client after client.
+        let nothing = Count { requests: 0.0, tick: 1 }.pack();
         Usage { counts: (0..BUCKETS).map(|_| AtomicU64::new(nothing)).collect() }
     }
 }

@@ -12,9 +12,9 @@
 
 mod target;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 /// Options of a connection: Pingora refuses more, and would when the request has a seat.
 const OPTIONS_MAX: usize = 9;
@@ -150,7 +150,7 @@ pub struct Rules {
     pub target_bytes_max: usize,
     /// Bytes of a head.
     pub head_bytes_max: usize,
-    /// Fields of a head.
+    /// Fields of a head, of which all cookies are one.
     pub fields_max: usize,
     /// Bytes of a body.
     pub body_bytes_max: u64,
@@ -219,11 +219,18 @@ fn check_sizes(received: Received<'_>, rules: &Rules) -> Result<(), Flaw> {
     let head_bytes = received.bytes.map_or_else(|| headers.iter().map(of_field).sum(), <[u8]>::len);
     if received.target.len() > rules.target_bytes_max {
         Err(Flaw::TargetSize)
-    } else if head_bytes > rules.head_bytes_max || headers.len() > rules.fields_max {
+    } else if head_bytes > rules.head_bytes_max || has_more_fields(headers, rules.fields_max) {
         Err(Flaw::HeadSize)
     } else {
         Ok(())
     }
+}
+
+/// All cookies are one field: over HTTP/2 browsers give each its own (RFC 9113, section 8.2.3), and it is their shop
+/// that has set so many.
+fn has_more_fields(headers: &HeaderMap, most: usize) -> bool {
+    let cookies = || headers.get_all(COOKIE).iter().count();
+    headers.len() > most && headers.len() - cookies().saturating_sub(1) > most
 }
 
 /// Every line ends in CR LF, and none goes on with the one before (RFC 9112, sections 2.2 and 5.2).

@@ -25,6 +25,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use crate::serving::Serving;
 use access::{Access, Denied, Listener};
@@ -37,6 +39,10 @@ const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 const OPENAPI: &str = include_str!("openapi.json");
 /// The longest order is a request to explain, with its header fields.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// How long it may take to come.
+const BODY_TIME_MAX: Duration = Duration::from_secs(5);
+/// Connections at once: probes, dashboards and people have a handful, and the descriptors of any more are shoppers'.
+const CONNECTIONS_MAX: usize = 64;
 /// Out of descriptors, most likely; to spin on it would make it worse.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,11 +53,13 @@ pub struct Admin {
     read_certificates: Box<dyn Fn() + Send + Sync>,
     ready: AtomicBool,
     draining: AtomicBool,
+    /// One for each connection, wherever it comes in.
+    places: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Admin { serving, read_certificates: _, ready, draining } = self;
+        let Admin { serving, read_certificates: _, ready, draining, places: _ } = self;
         f.debug_struct("Admin")
             .field("serving", serving)
             .field("ready", ready)
@@ -77,7 +85,9 @@ impl Admin {
     /// An admin API that is not ready yet, and which is told how to read certificates anew.
     pub fn new(serving: Arc<Serving>, read_certificates: impl Fn() + Send + Sync + 'static) -> Arc<Admin> {
         let (ready, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Admin { serving, read_certificates: Box::new(read_certificates), ready, draining })
+        let (read_certificates, places) =
+            (Box::new(read_certificates), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        Arc::new(Admin { serving, read_certificates, ready, draining, places })
     }
 
     /// Says on `/readyz` whether new requests should come.
@@ -90,12 +100,12 @@ impl Admin {
         let access = Arc::new(access);
         loop {
             let accepted = match &listener {
-                Listener::Tcp(listener) => listener.accept().await.map(|(stream, _)| {
-                    tokio::spawn(self.clone().serve_connection(stream, access.clone()));
-                }),
-                Listener::Unix(listener) => listener.accept().await.map(|(stream, _)| {
-                    tokio::spawn(self.clone().serve_connection(stream, access.clone()));
-                }),
+                Listener::Tcp(listener) => {
+                    listener.accept().await.map(|(stream, _)| self.welcome(stream, &access))
+                }
+                Listener::Unix(listener) => {
+                    listener.accept().await.map(|(stream, _)| self.welcome(stream, &access))
+                }
             };
             if let Err(error) = accepted {
                 log::warn!("admin: cannot accept: {error}");
@@ -104,8 +114,21 @@ impl Admin {
         }
     }
 
-    async fn serve_connection<S>(self: Arc<Admin>, stream: S, access: Arc<Access>)
+    /// Serves a connection beside all others, if there is a place for it; else it is closed.
+    fn welcome<S>(self: &Arc<Admin>, stream: S, access: &Arc<Access>)
     where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Ok(place) = self.places.clone().try_acquire_owned() else { return };
+        tokio::spawn(self.clone().serve_connection(stream, access.clone(), place));
+    }
+
+    async fn serve_connection<S>(
+        self: Arc<Admin>,
+        stream: S,
+        access: Arc<Access>,
+        _place: OwnedSemaphorePermit,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let service = service_fn(|request| {
@@ -137,9 +160,10 @@ impl Admin {
         if parts.method != Method::GET {
             log::info!("admin: {} {}", parts.method, parts.uri);
         }
-        let Ok(body) = Limited::new(body, BODY_BYTES_MAX).collect().await else {
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB");
+        let Ok(body) = timeout(BODY_TIME_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await else {
+            return refuse(StatusCode::REQUEST_TIMEOUT, "within five seconds");
         };
+        let Ok(body) = body else { return refuse(StatusCode::PAYLOAD_TOO_LARGE, "at most 64 KiB") };
         let query = parts.uri.query().unwrap_or_default().to_owned();
         // Files are read, models loaded, forecasts made: nothing for a thread that serves requests.
         let acted = tokio::task::spawn_blocking(move || self.act(action, &query, &body.to_bytes())).await;

@@ -9,6 +9,11 @@
 //! requests stand as a new visitor's do, their routes still pin their class, and
 //! with the third admitted request the session is its own again.
 //!
+//! The user agent tells neighbours behind one address apart, and is the client's to
+//! choose. So what an unsettled session is known for is its own, but what it asks for
+//! is counted by its address alone: else another agent for each request would be as
+//! good as another address.
+//!
 //! Memory is one fixed allocation of sets of 16 slots; the key picks the set
 //! and the least worthy slot of a full set goes: unsettled before settled, then
 //! the earlier stage, then the longest idle. That is its own bound, evicts in
@@ -41,6 +46,7 @@ pub const ADMITTED_TO_SETTLE: u8 = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SessionKey {
     address: u64,
+    network: u64,
     cookie: Option<u64>,
 }
 
@@ -61,7 +67,10 @@ impl SessionKey {
 pub struct KnownSession {
     /// Whose standing it has: its own hash, or that of its address while it is unsettled.
     pub hash: u64,
-    /// Whether that is its own.
+    /// Under which its requests are counted, for limits and penalties: its own hash, or that of its address
+    /// without anything that it says of itself.
+    pub counted_as: u64,
+    /// Whether it is settled: both are its own.
     pub is_settled: bool,
     /// What is known under that hash.
     pub view: SessionView,
@@ -120,9 +129,10 @@ impl SessionTable {
     /// Who sends `head` from `client_ip`.
     pub fn identify(&self, head: &Head<'_>, cookies: &CookieNames, client_ip: IpAddr) -> SessionKey {
         let agent = head.headers.get(USER_AGENT).map(http::HeaderValue::as_bytes);
-        let address = self.hasher.hash_one((network(client_ip), agent));
+        let network = network(client_ip);
         SessionKey {
-            address,
+            address: self.hasher.hash_one((network, agent)),
+            network: self.hasher.hash_one(network),
             cookie: cookies.in_request(head.headers).map(|cookie| self.cookie_hash(cookie)),
         }
     }
@@ -132,7 +142,7 @@ impl SessionTable {
         let own = key.cookie.and_then(|cookie| self.settled_view(cookie, now));
         own.unwrap_or_else(|| {
             let view = self.find(key.address, |slot| slot.view(now)).unwrap_or_default();
-            KnownSession { hash: key.address, is_settled: false, view }
+            KnownSession { hash: key.address, counted_as: key.network, is_settled: false, view }
         })
     }
 
@@ -169,7 +179,7 @@ impl SessionTable {
 
     fn settled_view(&self, cookie: u64, now: Time) -> Option<KnownSession> {
         let view = self.find(cookie, |slot| slot.is_settled().then(|| slot.view(now)))??;
-        Some(KnownSession { hash: cookie, is_settled: true, view })
+        Some(KnownSession { hash: cookie, counted_as: cookie, is_settled: true, view })
     }
 
     /// Changes the cookie's slot and, unless that is settled, the address's.
@@ -280,6 +290,26 @@ mod tests {
         let address = table.view(&key(&table, "192.0.2.1", None), NOW);
         assert_eq!(fresh, address);
         assert_eq!(fresh.view.requests, 50);
+    }
+
+    #[test]
+    fn what_an_unsettled_session_asks_for_is_counted_by_its_address_whatever_it_calls_itself() {
+        let table = SessionTable::new(1_024);
+        let known = |agent: &str, address: &str| {
+            let (parts, ()) =
+                http::Request::get("/").header(USER_AGENT, agent).body(()).unwrap().into_parts();
+            table.view(&table.identify(&Head::of(&parts), &cookies(), address.parse().unwrap()), NOW)
+        };
+        let (one, other) = (known("one", "192.0.2.1"), known("other", "192.0.2.1"));
+        assert_eq!(one.counted_as, other.counted_as);
+        assert_ne!(one.hash, other.hash, "what is known of them is not the same");
+        assert_ne!(one.counted_as, known("one", "192.0.2.2").counted_as);
+        let settled = key(&table, "192.0.2.1", Some("a"));
+        assert_eq!(table.view(&settled, NOW).counted_as, one.counted_as);
+        grant(&table, &settled, "a");
+        let settled = table.view(&settled, NOW);
+        assert_eq!(settled.counted_as, settled.hash);
+        assert_ne!(settled.counted_as, one.counted_as);
     }
 
     #[test]

@@ -14,7 +14,7 @@
 //! trusted_hops: [10.0.0.0/8]
 //! pools:
 //!   default: { endpoints: [10.0.0.11:3000, shop.internal:3000], resolve_interval: 10s,
-//!              timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s } }
+//!              timeouts: { connect: 1s, read: 30s, write: 30s, total: 60s, idle: 60s } }
 //!   payments:
 //!     endpoints: [10.0.1.5:3443]
 //!     tls: { server_name: pay.internal, authorities: internal.pem, certificate: us.pem, key: us.key }
@@ -23,8 +23,8 @@
 //! state_dir: /var/lib/plimsoll
 //! journal: { directory: /var/lib/plimsoll/journal, bytes_max: 1073741824 }
 //! access_log: { sample: 1% }
-//! connections: { max: 20000, per_address_max: 50, head: 10s, idle: 75s, requests_max: 1000,
-//!                streams_max: 100, receive_bytes_per_s_min: 500, send_bytes_per_s_min: 500 }
+//! connections: { max: 20000, per_address_max: 50, handshakes_per_s_max: 200, head: 10s, idle: 75s,
+//!                requests_max: 1000, streams_max: 100, receive_bytes_per_s_min: 500, send_bytes_per_s_min: 500 }
 //! requests: { underscores: drop, paths: resolve, target_bytes_max: 8192, head_bytes_max: 32768,
 //!             fields_max: 100, body_bytes_max: 1073741824 }
 //! memory_bytes_max: 2147483648
@@ -89,15 +89,20 @@ pub struct Timeouts {
     pub write: Duration,
     /// From admission to the last byte of the response.
     pub total: Duration,
+    /// For a connection that is kept without a request: less than the endpoint keeps it, or an order may meet its end.
+    pub idle: Duration,
 }
 
 impl Default for Timeouts {
+    /// Kept connections as long as nginx keeps them (`keepalive_timeout` of an upstream): what was needed in a busy
+    /// moment is let go of, and before firewalls forget it.
     fn default() -> Timeouts {
         Timeouts {
             connect: Duration::from_secs(1),
             read: Duration::from_secs(30),
             write: Duration::from_secs(30),
             total: Duration::from_secs(60),
+            idle: Duration::from_secs(60),
         }
     }
 }
@@ -119,11 +124,14 @@ pub struct Connections {
     /// From one address, or one network of IPv6. By default a quarter of all, and no bound for this machine's
     /// own addresses, which stand for whatever terminates TLS here. Trusted hops have none in any case.
     pub per_address_max: Option<usize>,
+    /// TLS handshakes that one address, or one network of IPv6, may begin in a second; five times as many at once. By
+    /// default 200, and no bound for this machine's own addresses. Trusted hops have none in any case.
+    pub handshakes_per_s_max: Option<u32>,
     /// Time for a whole head, from its first byte.
     pub head: Duration,
     /// Time without a request.
     pub idle: Duration,
-    /// Requests at once on one HTTP/2 connection.
+    /// Requests at once on one HTTP/2 connection; fewer on the later ones of an address that has very many.
     pub streams_max: u32,
     /// A body must come in at least at this pace, on the whole.
     pub receive_bytes_per_s_min: u64,
@@ -142,6 +150,7 @@ impl Default for Connections {
         Connections {
             max: 20_000,
             per_address_max: None,
+            handshakes_per_s_max: None,
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             streams_max: 100,
@@ -325,7 +334,7 @@ streams_max: 100
 upload_buffers_max: 16
 held_bytes_max: 1048576
 drain: { stop: 5s, upgrade: 1m }
-connections: { max: 500, per_address_max: 20, head: 5s, idle: 30s, requests_max: 100, streams_max: 50,
+connections: { max: 500, per_address_max: 20, handshakes_per_s_max: 50, head: 5s, idle: 30s, requests_max: 100, streams_max: 50,
                receive_bytes_per_s_min: 100, send_bytes_per_s_min: 200 }
 requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max: 1048576 }
 ",
@@ -360,6 +369,7 @@ requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max:
         let expected = Connections {
             max: 500,
             per_address_max: Some(20),
+            handshakes_per_s_max: Some(50),
             head: Duration::from_secs(5),
             idle: Duration::from_secs(30),
             streams_max: 50,

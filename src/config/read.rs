@@ -126,6 +126,7 @@ fn timeouts(field: &Field<'_>) -> Timeouts {
         read: timeout("read", defaults.read),
         write: timeout("write", defaults.write),
         total: timeout("total", defaults.total),
+        idle: timeout("idle", defaults.idle),
     };
     section.close();
     timeouts
@@ -150,10 +151,12 @@ fn connections(field: &Field<'_>) -> Connections {
     let timeout =
         |key, default| section.get(key).and_then(|field| field.parsed(positive_duration)).unwrap_or(default);
     let pace = |key, default| section.get(key).and_then(|field| field.number(0..=1 << 30)).unwrap_or(default);
+    let handshakes = section.get("handshakes_per_s_max").and_then(|field| field.number(1..=1_000_000));
     let requests_max = section.get("requests_max").and_then(|field| field.number(1..=1_000_000_000));
     let connections = Connections {
         max: number("max").unwrap_or(defaults.max),
         per_address_max: number("per_address_max"),
+        handshakes_per_s_max: handshakes,
         head: timeout("head", defaults.head),
         idle: timeout("idle", defaults.idle),
         streams_max: section

@@ -1,7 +1,7 @@
 //! A target that everybody reads in the same way: in origin form, without dot segments, without bytes that one
 //! server decodes and another does not.
 
-use http::Method;
+use http::{Method, Version};
 
 use super::{Flaw, Leniency, Received, Rules};
 
@@ -12,7 +12,12 @@ pub(super) fn in_order(received: Received<'_>, rules: &Rules) -> Result<Option<V
     if is_star {
         return Ok(None);
     }
-    let origin_form = if sent.starts_with(b"/") { sent } else { path_of_absolute(sent)? };
+    let is_path = sent.starts_with(b"/");
+    // Over HTTP/2 the authority has a field of its own, and a path with another one has two (RFC 9113, section 8.3.1).
+    if !is_path && received.parts.version == Version::HTTP_2 {
+        return Err(Flaw::Target);
+    }
+    let origin_form = if is_path { sent } else { path_of_absolute(sent)? };
     if origin_form.contains(&b'#') {
         return Err(Flaw::Target);
     }

@@ -24,6 +24,9 @@ use crate::config::Connections;
 
 /// What is late may still say so for as long: writing a short answer takes far less.
 const GRACE: Duration = Duration::from_secs(1);
+/// What is left at the least while its client is waited for: twice the time after which that is looked at again
+/// (`pace`), so that there is as much when the client is through.
+const READER_PAUSE: Duration = Duration::from_secs(40);
 
 tokio::task_local! {
     static CURRENT: Arc<Deadline>;
@@ -38,6 +41,8 @@ pub(super) struct Deadline {
     nanos: AtomicU64,
     /// Whether the alarm has rung for it: what reads all the time looks here, not at a clock.
     has_rung: AtomicBool,
+    /// Whether it is put off while the client is waited for, who is held to a pace.
+    is_readers: AtomicBool,
     /// Requests begun and ended, together: odd while one is served.
     turns: AtomicU64,
 }
@@ -61,7 +66,8 @@ impl Deadline {
 
     fn new(clock: Clock, idle_max: Option<Duration>) -> Deadline {
         let nanos = AtomicU64::new(Time::NEVER.as_nanos());
-        Deadline { clock, idle_max, nanos, has_rung: AtomicBool::new(false), turns: AtomicU64::new(0) }
+        let (has_rung, is_readers) = (AtomicBool::new(false), AtomicBool::new(false));
+        Deadline { clock, idle_max, nanos, has_rung, is_readers, turns: AtomicU64::new(0) }
     }
 
     /// The request that this task is about to serve is no longer bound by the time for its head.
@@ -77,6 +83,14 @@ impl Deadline {
     pub(super) fn set(&self, at: Time) {
         self.nanos.store(at.as_nanos(), Ordering::Relaxed);
         self.has_rung.store(false, Ordering::Relaxed);
+    }
+
+    /// At `now`, the client is waited for.
+    pub(super) fn wait_for_reader(&self, now: Time) {
+        let later = now.after(READER_PAUSE);
+        if self.is_readers.load(Ordering::Relaxed) && self.at() < later {
+            self.set(later);
+        }
     }
 
     /// Whether it is over, and the task was woken for it.
@@ -102,6 +116,13 @@ impl Deadline {
 impl Busy {
     /// The request must be further by `at`.
     pub(super) fn until(&self, at: Time) {
+        self.0.is_readers.store(false, Ordering::Relaxed);
+        self.0.set(at);
+    }
+
+    /// The request must be further by `at`, but for the time that its client takes.
+    pub(super) fn until_unless_read(&self, at: Time) {
+        self.0.is_readers.store(true, Ordering::Relaxed);
         self.0.set(at);
     }
 
@@ -115,7 +136,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         self.0.turns.fetch_add(1, Ordering::Relaxed);
         let idle_until = self.0.idle_max.map(|idle_max| self.0.clock.now().after(idle_max));
-        self.0.set(idle_until.unwrap_or(Time::NEVER));
+        self.until(idle_until.unwrap_or(Time::NEVER));
     }
 }
 
@@ -157,4 +178,39 @@ fn ring(deadline: &Deadline, mut alarm: Pin<&mut Sleep>, armed: &mut Time, cx: &
         let _ = alarm.poll(cx);
     }
     Poll::Pending
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_millis(seconds * 1_000)
+    }
+
+    #[test]
+    fn a_deadline_that_is_the_readers_is_put_off_while_he_is_waited_for_and_no_other_is() {
+        let busy = Deadline::begin(Clock::start());
+        busy.until_unless_read(at(100));
+        busy.0.wait_for_reader(at(59));
+        assert_eq!(busy.0.at(), at(100));
+        busy.0.wait_for_reader(at(61));
+        assert_eq!(busy.0.at(), at(101));
+        busy.0.wait_for_reader(at(500));
+        assert_eq!(busy.0.at(), at(540));
+        busy.until(at(100));
+        busy.0.wait_for_reader(at(500));
+        assert_eq!(busy.0.at(), at(100));
+    }
+
+    #[test]
+    fn what_comes_after_a_request_is_not_put_off() {
+        let busy = Deadline::begin(Clock::start());
+        let deadline = busy.0.clone();
+        busy.until_unless_read(at(100));
+        drop(busy);
+        deadline.set(at(100));
+        deadline.wait_for_reader(at(500));
+        assert_eq!(deadline.at(), at(100));
+    }
 }

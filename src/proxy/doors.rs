@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::handshakes::Handshakes;
 use super::places::{Place, Places};
 use super::preface::EitherHttp;
 use super::proxy_header;
@@ -40,6 +41,7 @@ struct Tls {
     settings: ServerTls,
     tickets: Tickets,
     acceptor: ArcSwap<Acceptor>,
+    handshakes: Handshakes,
 }
 
 /// One address that clients connect to.
@@ -71,7 +73,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Doors<A> {
         stopped: &watch::Receiver<bool>,
     ) -> Result<(Arc<Doors<A>>, JoinSet<()>), DoorError> {
         let settings = serving.config.listen.iter();
-        let doors = settings.zip(listeners).map(|(settings, listener)| Door::new(settings, listener));
+        let most = serving.config.connections.handshakes_per_s_max;
+        let doors = settings.zip(listeners).map(|(settings, listener)| Door::new(settings, listener, most));
         let doors = doors.collect::<Result<Vec<Door>, DoorError>>()?;
         let places = Places::new(serving.config.connections, serving.metrics.connections.open.clone());
         let tls = doors.iter().filter_map(|door| door.tls.clone()).collect();
@@ -129,7 +132,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Doors<A> {
         let welcome = tokio::time::timeout(self.serving.config.connections.head, self.welcome(socket, &door));
         let entered = welcome.await.unwrap_or(Err(TurnedAway::Handshake));
         match entered {
-            Ok((_place, stream)) => drop(self.app.process_new(stream, &stopped).await),
+            Ok((place, stream)) => drop(place.hold(self.app.process_new(stream, &stopped)).await),
             Err(why) => self.serving.metrics.connections.turn_away(why),
         }
     }
@@ -147,13 +150,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Doors<A> {
             let told = proxy_header::read(&mut stream).await.map_err(|_| TurnedAway::ProxyHeader)?;
             client = told.unwrap_or(client);
         }
-        if !self.serving.hops.contains(client.ip()) {
+        let is_hop = self.serving.hops.contains(client.ip());
+        if !is_hop {
             place.count_for(client.ip())?;
         }
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());
         digest.peer_addr.set(Some(client.into())).expect("a new digest knows no address");
         stream.set_socket_digest(digest);
         let Some(tls) = &door.tls else { return Ok((place, Box::new(stream))) };
+        if !is_hop && !tls.handshakes.may_begin(client.ip(), self.serving.clock.now()) {
+            return Err(TurnedAway::TooManyHandshakes);
+        }
         let shaken = tls.acceptor.load_full().tls_handshake(stream).await;
         shaken.map(|stream| (place, Box::new(stream) as Stream)).map_err(|_| TurnedAway::Handshake)
     }
@@ -171,20 +178,30 @@ pub enum DoorError {
 }
 
 impl Door {
-    fn new(settings: &Listener, listener: std::net::TcpListener) -> Result<Door, DoorError> {
+    fn new(
+        settings: &Listener,
+        listener: std::net::TcpListener,
+        handshakes_per_s_max: Option<u32>,
+    ) -> Result<Door, DoorError> {
+        let tls = settings.tls.as_ref().map(|tls| Tls::new(tls, handshakes_per_s_max));
         Ok(Door {
             listener: TcpListener::from_std(listener)?,
             speaks_for_others: settings.proxy_protocol,
-            tls: settings.tls.as_ref().map(Tls::new).transpose()?.map(Arc::new),
+            tls: tls.transpose()?.map(Arc::new),
         })
     }
 }
 
 impl Tls {
-    fn new(settings: &ServerTls) -> Result<Tls, TlsError> {
+    fn new(settings: &ServerTls, handshakes_per_s_max: Option<u32>) -> Result<Tls, TlsError> {
         let tickets = Tickets::new()?;
         let acceptor = Acceptor::from_server_config(server_config(settings, &tickets)?);
-        Ok(Tls { settings: settings.clone(), tickets, acceptor: ArcSwap::from_pointee(acceptor) })
+        Ok(Tls {
+            settings: settings.clone(),
+            tickets,
+            acceptor: ArcSwap::from_pointee(acceptor),
+            handshakes: Handshakes::new(handshakes_per_s_max),
+        })
     }
 
     fn reload(&self) -> Result<(), TlsError> {

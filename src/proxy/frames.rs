@@ -8,7 +8,9 @@
 //!
 //! A browser that leaves a page cancels all that is under way, and a downloader
 //! updates its windows as it reads; so each kind has its own allowance, which fills
-//! up again. Nothing is counted on other frames, and no clock is read for them.
+//! up again. Nothing is counted on other frames, and no clock is read for them. What a
+//! trusted hop passes on over one connection is of many clients, and so are its allowances:
+//! to cut it off is to lose all of their requests.
 
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ const RESETS: Allowance = Allowance { burst: 256, per_s: 50 };
 const CONTROL: Allowance = Allowance { burst: 256, per_s: 20 };
 /// Window updates without anything sent to them.
 const UPDATES: Allowance = Allowance { burst: 1_024, per_s: 200 };
+/// On one connection of a trusted hop there are as many clients at once as there may be streams by default.
+const CLIENTS_OF_HOP: u32 = 100;
 /// A client may update its windows, that of the stream and that of the connection, for as little as
 /// this: less than any client does of its own accord.
 const BYTES_PER_UPDATE: u64 = 512;
@@ -47,6 +51,12 @@ pub(super) enum Flood {
 struct Allowance {
     burst: u32,
     per_s: u32,
+}
+
+impl Allowance {
+    fn times(self, clients: u32) -> Allowance {
+        Allowance { burst: self.burst * clients, per_s: self.per_s * clients }
+    }
 }
 
 /// What is left of an allowance.
@@ -95,20 +105,29 @@ pub(super) struct Frames {
 impl Default for Frames {
     /// Those of a connection that begins with its preface.
     fn default() -> Frames {
+        Frames::of_clients(1)
+    }
+}
+
+impl Frames {
+    /// The same of a trusted hop.
+    pub(super) fn of_hop() -> Frames {
+        Frames::of_clients(CLIENTS_OF_HOP)
+    }
+
+    fn of_clients(count: u32) -> Frames {
         Frames {
             passing: PREFACE.len(),
             has_begun: false,
             header: [0; HEADER_BYTES],
             read: 0,
-            resets: Left::all(RESETS),
-            control: Left::all(CONTROL),
-            updates: Left::all(UPDATES),
+            resets: Left::all(RESETS.times(count)),
+            control: Left::all(CONTROL.times(count)),
+            updates: Left::all(UPDATES.times(count)),
             sent: 0,
         }
     }
-}
 
-impl Frames {
     /// Whether the preface has come.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
@@ -206,6 +225,13 @@ mod tests {
         {
             assert_eq!(passing(&mut connection(), kind, Time::ZERO), of.burst, "{kind}");
         }
+    }
+
+    #[test]
+    fn a_hop_has_the_allowance_of_many_clients() {
+        let mut frames = Frames::of_hop();
+        frames.received(PREFACE, || Time::ZERO).unwrap();
+        assert_eq!(passing(&mut frames, RESET, Time::ZERO), RESETS.burst * CLIENTS_OF_HOP);
     }
 
     #[test]

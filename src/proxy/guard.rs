@@ -2,8 +2,9 @@
 //!
 //! A read that finds nothing after the deadline is an error instead of a wait, so
 //! that Pingora ends the request by its own ways and we can answer it. The first
-//! byte of an HTTP/1 head sets the time for the whole of it; of an HTTP/2 connection
-//! the frames are counted (`frames`). A client that takes what it is sent too slowly
+//! byte of an HTTP/1 head sets the time for the whole of it, and its bytes are counted
+//! as they come: Pingora would keep a megabyte of it, and parse that anew with every
+//! read. Of an HTTP/2 connection the frames are counted (`frames`). A client that takes what it is sent too slowly
 //! (`pace`) is left. What goes out over HTTP/1 while no request is served is Pingora's
 //! own answer to a head that it could not read; nobody else sees it, so it is counted here.
 //!
@@ -28,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use super::deadline::Deadline;
 use super::frames::Frames;
 use super::pace::Pace;
+use crate::hygiene::Flaw;
 use crate::serving::Serving;
 use crate::telemetry::connections::TurnedAway;
 use crate::telemetry::rejection::Rejection;
@@ -35,11 +37,26 @@ use crate::telemetry::rejection::Rejection;
 /// The most that one read takes in: as much as a frame of HTTP/2 has at most by default.
 pub(super) const READ_MAX: usize = 16 * 1024;
 
+/// A head this many times as long as one may be is cut off; of one that ends before, hygiene says what is wrong.
+const HEADS_MAX: usize = 2;
+/// What its client is told then.
+const TOO_LARGE: &[u8] =
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// The head that comes in, or came in last.
+#[derive(Debug, Default)]
+struct Head {
+    /// In which pause it began.
+    pause: Option<u64>,
+    /// How much of it has come.
+    bytes: usize,
+}
+
 /// What is looked at in the bytes that a client sends.
 #[derive(Debug)]
 enum Watch {
-    /// Where heads begin: in which pause the latest one did, and the latest that was none.
-    Heads { latest: Option<u64>, unparsed: Option<u64> },
+    /// Heads, and in which pause the latest one came that was none.
+    Heads { head: Head, unparsed: Option<u64> },
     /// What kinds of frames there are.
     Frames(Box<Frames>),
 }
@@ -57,13 +74,16 @@ pub(super) struct Guarded {
 impl Guarded {
     /// Guards the connection of an HTTP/1 client.
     pub(super) fn http1(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>) -> Guarded {
-        Guarded::new(stream, deadline, serving, Watch::Heads { latest: None, unparsed: None })
+        Guarded::new(stream, deadline, serving, Watch::Heads { head: Head::default(), unparsed: None })
     }
 
     /// Guards the connection of an HTTP/2 client, whose preface must be whole when it says so.
     pub(super) fn http2(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>) -> Guarded {
         deadline.set(serving.clock.now().after(serving.config.connections.head));
-        Guarded::new(stream, deadline, serving, Watch::Frames(Box::default()))
+        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let is_hop = peer.is_some_and(|peer| serving.hops.contains(peer));
+        let frames = if is_hop { Frames::of_hop() } else { Frames::default() };
+        Guarded::new(stream, deadline, serving, Watch::Frames(Box::new(frames)))
     }
 
     fn new(stream: Stream, deadline: Arc<Deadline>, serving: Arc<Serving>, watch: Watch) -> Guarded {
@@ -71,17 +91,23 @@ impl Guarded {
         Guarded { stream, deadline, serving, watch, pace }
     }
 
-    fn note_read(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn note_read(&mut self, bytes: &[u8], cx: &mut Context<'_>) -> io::Result<()> {
         let clock = self.serving.clock;
         match &mut self.watch {
-            Watch::Heads { latest, .. } => {
+            Watch::Heads { head, .. } => {
                 let pause = self.deadline.pause();
+                if pause.is_none() {
+                    return Ok(());
+                }
                 // The first bytes between two requests are the beginning of a head.
-                if pause.is_some() && pause != *latest {
-                    *latest = pause;
+                if head.pause != pause {
+                    *head = Head { pause, bytes: 0 };
                     self.deadline.set(clock.now().after(self.serving.config.connections.head));
                 }
-                Ok(())
+                // What was read before, for the head may end in this piece.
+                let is_endless = head.bytes > HEADS_MAX * self.serving.config.requests.head_bytes_max;
+                head.bytes += bytes.len();
+                if is_endless { Err(self.refuse_head(cx)) } else { Ok(()) }
             }
             Watch::Frames(frames) => {
                 let had_begun = frames.has_begun();
@@ -95,6 +121,16 @@ impl Guarded {
                 })
             }
         }
+    }
+
+    /// Answers a head that has no end, and counts it. Pingora only closes.
+    fn refuse_head(&mut self, cx: &mut Context<'_>) -> io::Error {
+        self.serving.metrics.reject(Rejection::Flawed(Flaw::HeadSize));
+        // There is room for so little, unless its client has read no answer before; then the connection just ends.
+        if Pin::new(&mut self.stream).poll_write(cx, TOO_LARGE).is_ready() {
+            let _ = Pin::new(&mut self.stream).poll_flush(cx);
+        }
+        io::Error::new(io::ErrorKind::InvalidData, "the head has no end")
     }
 
     /// Notes how a write went; an error if the client is too slow.
@@ -120,7 +156,11 @@ impl Guarded {
                 self.pace.took(*count, || clock.now())
             }
             Poll::Ready(Err(_)) => true,
-            Poll::Pending => self.pace.waits(clock.now(), cx).is_pending(),
+            Poll::Pending => {
+                let now = clock.now();
+                self.deadline.wait_for_reader(now);
+                self.pace.waits(now, cx).is_pending()
+            }
         };
         if keeps_up {
             return written;
@@ -143,7 +183,7 @@ impl AsyncRead for Guarded {
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the deadline has passed")))
             }
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(())) => Poll::Ready(self.note_read(&buf.filled()[before..])),
+            Poll::Ready(Ok(())) => Poll::Ready(self.note_read(&buf.filled()[before..], cx)),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
     }

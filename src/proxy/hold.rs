@@ -24,7 +24,7 @@ use super::room::{Room, Taken};
 const BYTES_MAX: usize = 256 * 1024;
 /// Pingora writes chunks in batches, of its queue of four and the one it waited for, and waits for each batch:
 /// what was passed on before so many others has been written.
-const BATCH: u8 = 5;
+const BATCH: usize = 5;
 /// A response of unknown length that is still being made after this is for somebody who watches: a
 /// second is the limit of an uninterrupted flow of thought (Nielsen, Usability Engineering, 1993).
 const MADE_WITHIN: Duration = Duration::from_secs(1);
@@ -42,7 +42,9 @@ pub(super) struct Hold {
     /// Whether there was no room for it.
     is_crowded_out: bool,
     /// Chunks passed on since, up to a batch.
-    passed: u8,
+    passed: usize,
+    /// The lengths of the last chunks that went out, the latest first.
+    latest: [usize; BATCH],
 }
 
 impl Default for Hold {
@@ -55,6 +57,7 @@ impl Default for Hold {
             taken: None,
             is_crowded_out: false,
             passed: 0,
+            latest: [0; BATCH],
         }
     }
 }
@@ -75,8 +78,21 @@ impl Hold {
         self.seen > BYTES_MAX || self.is_crowded_out
     }
 
+    /// The most bytes of what went out that its reader may not have taken yet.
+    pub(super) fn unwritten(&self) -> usize {
+        self.latest.iter().sum()
+    }
+
     /// Takes a chunk that came at `now` and gives back what may go out now. What is kept takes some of `room`.
     pub(super) fn take(&mut self, chunk: &mut Option<Bytes>, end: bool, now: Time, room: &Room) {
+        self.hold_back(chunk, end, now, room);
+        if let Some(bytes) = chunk {
+            self.latest.rotate_right(1);
+            self.latest[0] = bytes.len();
+        }
+    }
+
+    fn hold_back(&mut self, chunk: &mut Option<Bytes>, end: bool, now: Time, room: &Room) {
         self.seen += chunk.as_ref().map_or(0, Bytes::len);
         if self.passing {
             return self.count_passed();
@@ -95,7 +111,7 @@ impl Hold {
     }
 
     fn count_passed(&mut self) {
-        self.passed = self.passed.saturating_add(1);
+        self.passed += 1;
         if self.passed >= BATCH {
             self.taken = None;
         }
@@ -166,6 +182,23 @@ mod tests {
         assert_eq!(in_use.get(), 9);
         drop(one);
         assert_eq!(in_use.get(), 0);
+    }
+
+    #[test]
+    fn what_may_not_be_written_yet_is_what_the_last_batch_had() {
+        let mut hold = Hold::default();
+        hold.pass();
+        for (bytes, unwritten) in
+            [(1, 1), (10, 11), (100, 111), (0, 111), (1_000, 1_111), (2, 1_112), (3, 1_105)]
+        {
+            pass(&mut hold, &vec![0; bytes], false);
+            assert_eq!(hold.unwritten(), unwritten, "after {bytes}");
+        }
+        let mut whole = Hold::default();
+        assert_eq!(pass(&mut whole, b"one ", false), None);
+        assert_eq!(whole.unwritten(), 0);
+        assert_eq!(pass(&mut whole, b"two", true).unwrap(), b"one two");
+        assert_eq!(whole.unwritten(), 7);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! else made. What a client claims of other addresses is dropped unless a
 //! trusted hop said it; `X-Real-IP` is told anew even then, for a hop that knows of
 //! `X-Forwarded-For` alone passes its client's on. One line of `X-Forwarded-For` goes
-//! to the shop: of several, some read the first and some the last.
+//! to the shop, and one of cookies: of several, some read the first and some the last.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
@@ -28,6 +28,7 @@ const FORWARDED: &str = "forwarded";
 const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 const REAL_IP: &str = "x-real-ip";
+const COOKIE: &str = "cookie";
 /// As long as an address gets.
 const ADDRESS_BYTES_MAX: usize = 39;
 /// A longer id than this is not an id.
@@ -148,6 +149,7 @@ pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding:
     let scheme = HeaderValue::from_static(forwarding.scheme.name());
     // CGI makes `HTTP_PROXY` of it, and libraries their proxy of that (CVE-2016-5385); nobody else knows it.
     request.remove_header("proxy");
+    join_cookies(request)?;
     if !forwarding.trusted {
         drop_claims(request);
         request.insert_header(FORWARDED_FOR, address_text(peer))?;
@@ -166,6 +168,17 @@ pub(super) fn write_upstream(request: &mut RequestHeader, bits: u64, forwarding:
         request.insert_header(FORWARDED_PROTO, scheme)?;
     }
     Ok(())
+}
+
+/// Puts all cookies into one line. Clients of HTTP/2 split them, and who passes them on over HTTP/1 must join them
+/// (RFC 9113, section 8.2.3): of several lines some shops take the first, and some make one with commas in it.
+fn join_cookies(request: &mut RequestHeader) -> Result<()> {
+    if request.headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return Ok(());
+    }
+    let lines: Vec<&[u8]> = request.headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    let joined = lines.join(&b"; "[..]);
+    request.insert_header(COOKIE, joined)
 }
 
 /// Puts `peer` at the end of the one line of `X-Forwarded-For` that there is then.
@@ -314,6 +327,16 @@ mod tests {
             let made = sent(&[("traceparent", bad)], false, "traceparent");
             assert!(made.len() == 1 && is_traceparent(&made[0]), "{made:?}");
         }
+    }
+
+    #[test]
+    fn cookies_go_to_the_shop_in_one_line_and_in_their_order() {
+        assert_eq!(sent(&[("cookie", "a=1; b=2")], false, "cookie"), ["a=1; b=2"]);
+        let split = [("cookie", "a=1"), ("cookie", "b=2"), ("cookie", "c=3; d=4")];
+        for trusted in [false, true] {
+            assert_eq!(sent(&split, trusted, "cookie"), ["a=1; b=2; c=3; d=4"]);
+        }
+        assert!(sent(&[], false, "cookie").is_empty());
     }
 
     #[test]

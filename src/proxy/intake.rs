@@ -68,13 +68,20 @@ pub(super) async fn take(
         return Ok(Passage::Rejected(Rejection::Flawed(flaw), None));
     }
     find_client(serving, session, ctx);
+    if rung >= Rung::NoKeepAlive {
+        session.set_keepalive(None);
+    }
+    // By its head alone: to wait for a body takes what there is too little of.
+    if rung >= Rung::LowerClasses {
+        judge(serving, session, ctx);
+        if is_of_lower_half(ctx) {
+            return Ok(Passage::Rejected(Rejection::Strained, None));
+        }
+    }
     if let Err(rejection) = take_in_body(serving, room, session, ctx).await {
         return Ok(Passage::Rejected(rejection, None));
     }
     session.set_write_timeout(Some(CLIENT_STALL_MAX));
-    if rung >= Rung::NoKeepAlive {
-        session.set_keepalive(None);
-    }
     for _ in 0..JUDGED_ANEW_MAX {
         if let Some(passage) = decide(serving, rung, session, ctx).await? {
             return Ok(passage);
@@ -104,7 +111,9 @@ fn clean(rules: &Rules, session: &mut Session) -> Result<Result<(), Flaw>> {
     if let Some(target) = &repairs.target {
         header.set_raw_path(target)?;
     }
-    if let Some(host) = repairs.host.filter(|_| header.version != Version::HTTP_2) {
+    // Over HTTP/2 it stands in the target, and has gone with that if there is another one.
+    if let Some(host) = repairs.host.filter(|_| header.version != Version::HTTP_2 || repairs.target.is_some())
+    {
         header.insert_header(HOST, host)?;
     }
     if repairs.drops_underscores {
@@ -157,6 +166,9 @@ async fn decide(
     ctx: &mut Context,
 ) -> Result<Option<Passage>> {
     judge(serving, session, ctx);
+    if let Some(judged) = &ctx.judged {
+        serving.metrics.classified(judged.class_by);
+    }
     if rung >= Rung::LowerClasses && is_of_lower_half(ctx) {
         return Ok(Some(Passage::Rejected(Rejection::Strained, None)));
     }
@@ -196,7 +208,6 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let operation = in_query.or_else(|| graphql::operation_in_body(&in_body()?));
     let known = serving.sessions.view(&session_key, ctx.received);
     let judgement = generation.judge(&head, &key, operation.as_deref(), known.view, &serving.clock);
-    serving.metrics.classified(judgement.class_by);
     ctx.judged = Some(Judged {
         class: judgement.class,
         own_class: judgement.own_class,
@@ -251,7 +262,7 @@ fn fits(serving: &Serving, session: &Session, ctx: &Context) -> bool {
 /// `Err` if a hard limit refuses the request; in observe mode it is only counted.
 fn check_limits(serving: &Serving, ctx: &Context) -> Result<(), Duration> {
     let (Some(judged), Some(client)) = (&ctx.judged, ctx.client) else { return Ok(()) };
-    let checked = judged.running.limits.check(judged.known.hash, client);
+    let checked = judged.running.limits.check(judged.known.counted_as, client);
     if judged.running.generation.policy.core.mode_of(judged.class) == Mode::Observe {
         if checked.is_err() {
             serving.metrics.reject(Rejection::RateLimited);
@@ -275,8 +286,11 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
         },
         |worth| worth.value,
     );
-    let usage_penalty =
-        if policy.clients.usage_penalty { serving.usage.count(judged.known.hash, ctx.received) } else { 0 };
+    let usage_penalty = if policy.clients.usage_penalty {
+        serving.usage.count(judged.known.counted_as, ctx.received)
+    } else {
+        0
+    };
     // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
     let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
     let noted = Grounds {

@@ -12,6 +12,7 @@ mod frames;
 mod pace;
 mod guard;
 mod places;
+mod handshakes;
 mod strain;
 mod http2;
 mod proxy_header;

@@ -16,6 +16,13 @@ use tokio::time::Sleep;
 /// How long a client is given before it is judged (Apache's `RequestReadTimeout`, for the other direction).
 const WINDOW: Duration = Duration::from_secs(20);
 
+/// How long a client may take for so many bytes: as long as any is given before it is judged, or as the least pace
+/// has it.
+pub(super) fn time_to_take(bytes: usize, bytes_per_s_min: u64) -> Duration {
+    let at_least_pace = (bytes as u64).checked_div(bytes_per_s_min).map(Duration::from_secs);
+    at_least_pace.unwrap_or(WINDOW).max(WINDOW)
+}
+
 /// How fast one client takes what it is sent.
 #[derive(Debug)]
 pub(super) struct Pace {
@@ -97,6 +104,15 @@ mod tests {
             let (from, to) = (at(turn * seconds), at((turn + 1) * seconds));
             pace.waits(from, &mut cx).is_pending() && pace.took(bytes, || to)
         })
+    }
+
+    #[test]
+    fn the_time_for_many_bytes_is_that_of_the_least_pace_and_for_few_a_window() {
+        for (bytes, pace, seconds) in
+            [(0, 500, 20), (10_000, 500, 20), (10_500, 500, 21), (256 << 10, 500, 524), (1 << 30, 0, 20)]
+        {
+            assert_eq!(time_to_take(bytes, pace), Duration::from_secs(seconds), "{bytes} at {pace}");
+        }
     }
 
     #[test]

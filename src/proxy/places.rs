@@ -4,6 +4,9 @@
 //! cheapest answer there is. A trusted hop stands for many clients and counts only
 //! in the total; so does this machine itself, unless the settings say otherwise. The table of addresses holds those that are connected, so that the
 //! total bounds it as well; its keys are hashes, for no address is stored.
+//!
+//! Over HTTP/2 a connection is worth a hundred, for each of its streams is a request that costs memory long before it
+//! asks for a seat. So the more connections an address has, the fewer streams each of the next ones may have.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -17,9 +20,18 @@ use crate::classify::sessions::network;
 use crate::config::Connections;
 use crate::telemetry::connections::TurnedAway;
 
+tokio::task_local! {
+    /// How many streams the connection that this task serves may have at once.
+    static STREAMS_MAX: u32;
+}
+
 /// One address may have so much of all connections, where the settings say nothing: a whole office behind one, and
 /// three such before others are locked out.
 const SHARE: usize = 4;
+/// So many connections of one address have all the streams there may be: more than anybody's browsers and tabs open.
+const FULL_CONNECTIONS: usize = 16;
+/// Streams that a connection has in any case: a page, and the first of what it loads.
+const STREAMS_MIN: u32 = 4;
 
 /// The connections there are.
 #[derive(Debug)]
@@ -36,6 +48,20 @@ pub(super) struct Places {
 pub(super) struct Place {
     places: Arc<Places>,
     key: Option<u64>,
+    streams_max: u32,
+}
+
+/// How many streams the HTTP/2 connection that this task serves may have at once, if it is in a place.
+pub(super) fn streams_max() -> Option<u32> {
+    STREAMS_MAX.try_with(|most| *most).ok()
+}
+
+/// How many streams the last of so many connections of one address may have. All of them share as many as the address may
+/// have connections, or as some full connections have.
+fn share_of_streams(connections: usize, connections_max: usize, streams_max: u32) -> u32 {
+    let in_all = connections_max.max(FULL_CONNECTIONS * streams_max as usize);
+    let share = u32::try_from(in_all / connections.max(1)).unwrap_or(u32::MAX);
+    share.max(STREAMS_MIN).min(streams_max)
 }
 
 impl Places {
@@ -53,7 +79,7 @@ impl Places {
     /// A place for a connection, wherever it comes from.
     pub(super) fn take(self: &Arc<Places>) -> Result<Place, TurnedAway> {
         // Counted first and given back by drop, so that two who come at once cannot share the last place.
-        let place = Place { places: self.clone(), key: None };
+        let place = Place { places: self.clone(), key: None, streams_max: self.limits.streams_max };
         self.open.inc();
         if self.in_all.fetch_add(1, Ordering::Relaxed) >= self.limits.max {
             return Err(TurnedAway::TooMany);
@@ -82,7 +108,13 @@ impl Place {
         let mut from = self.places.from.entry(key).or_default();
         *from += 1;
         self.key = Some(key);
+        self.streams_max = share_of_streams(*from, most, self.streams_max);
         if *from > most { Err(TurnedAway::TooManyOfAddress) } else { Ok(()) }
+    }
+
+    /// Does `work` in this place, which is free again afterwards.
+    pub(super) async fn hold<T>(self, work: impl Future<Output = T>) -> T {
+        STREAMS_MAX.scope(self.streams_max, work).await
     }
 }
 
@@ -144,6 +176,27 @@ mod tests {
                 .collect();
             assert_eq!(places.count(), kept.len());
         }
+    }
+
+    #[test]
+    fn the_more_connections_an_address_has_the_fewer_streams_the_next_one_may_have() {
+        // As by default: a quarter of 20,000 connections, 100 streams each.
+        for (connections, expected) in [(1, 100), (50, 100), (51, 98), (500, 10), (1_250, 4), (5_000, 4)] {
+            assert_eq!(share_of_streams(connections, 5_000, 100), expected, "{connections}");
+        }
+        // Few connections take nothing from the first of them, and few streams are not made more.
+        assert_eq!([1, 16, 20].map(|connections| share_of_streams(connections, 20, 100)), [100, 100, 80]);
+        assert_eq!(share_of_streams(5_000, 5_000, 2), 2);
+    }
+
+    #[test]
+    fn what_is_done_in_a_place_knows_its_streams_and_the_place_is_free_afterwards() {
+        let places = places();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let place = from(&places, 1).unwrap();
+        let most = place.streams_max;
+        assert_eq!(runtime.block_on(place.hold(async { streams_max() })), Some(most));
+        assert_eq!((streams_max(), places.count()), (None, 0));
     }
 
     #[test]

@@ -20,12 +20,16 @@ use super::deadline::{Deadline, within};
 use super::frames::PREFACE;
 use super::guard::Guarded;
 use super::http2::Http2;
+use super::places;
 use super::strain::Strain;
 use crate::serving::Serving;
 
 /// Streams that a client may make us reset on one connection: a client that is merely broken makes a few,
 /// an attacker has no other use for them (CVE-2025-8671, "MadeYouReset").
 const PROVOKED_RESETS_MAX: usize = 32;
+/// What waits in a stream for its client to take it: two buffers of nginx's (`output_buffers`, 2 x 32k). The h2 crate
+/// would keep 400 KiB, in each of a hundred streams, of answers that we believe to be over by then.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// What a field takes in a header list besides its bytes (RFC 9113, section 6.5.2).
 const FIELD_BYTES: usize = 32;
 
@@ -113,11 +117,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for OneHttp<A> {
 
     fn h2_options(&self) -> Option<H2Options> {
         let (connections, requests) = (&self.serving.config.connections, &self.serving.config.requests);
+        // Asked by the task that serves the connection.
+        let streams_max = places::streams_max().unwrap_or(connections.streams_max);
         // More than hygiene lets pass, so that it is hygiene that says why.
         let list = 2 * requests.head_bytes_max + requests.fields_max * FIELD_BYTES;
         let mut options = H2Options::default();
         options
-            .max_concurrent_streams(connections.streams_max)
+            .max_concurrent_streams(streams_max)
+            .max_send_buffer_size(SEND_BUFFER_BYTES)
             .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
             .max_local_error_reset_streams(Some(PROVOKED_RESETS_MAX));
         Some(options)

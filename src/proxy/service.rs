@@ -4,6 +4,10 @@
 //! sent its last byte; `logging` and the drop of the context are the nets below.
 //! Time to first byte counts from the last byte of the request, so that a slow
 //! upload does not look like a slow shop.
+//!
+//! How an answer is handed on is `delivery`'s.
+
+mod delivery;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +53,6 @@ use crate::telemetry::rejection::Rejection;
 pub(super) const DECISION: &str = "x-plimsoll-decision";
 /// How long the upstream's end of a WebSocket or of an event stream may be silent.
 const ENDLESS_IDLE_MAX: Duration = Duration::from_secs(600);
-/// How long it may take to hand the last of a response to its client: more than one stall.
-const FINISH_MAX: Duration = CLIENT_STALL_MAX.saturating_mul(2);
 /// Streams and WebSockets at once, unless the settings say otherwise.
 const STREAMS_MAX: usize = 10_000;
 /// Buffers for bodies without a seat, unless the settings say otherwise: 64 MiB of memory.
@@ -210,23 +212,6 @@ impl Plimsoll {
         let refusal = &judged.running.generation.policy.settings(judged.class).refusal;
         Refused::by_class(refusal, ctx.bits, "").retry_after
     }
-
-    /// A stream lives on without its seat, and counts against the cap of streams.
-    fn become_stream(&self, ctx: &mut Context) -> Result<()> {
-        let Ok(place) = self.streams.clone().try_acquire_owned() else {
-            self.serving.metrics.reject(Rejection::StreamsFull);
-            ctx.fate = Fate::Rejected(Rejection::StreamsFull.name());
-            // The refusal is ours; the shop did what it was asked.
-            ctx.finish(ctx.outcome);
-            return Err(Error::new(ErrorType::HTTPStatus(503)));
-        };
-        ctx.stream = Some(place);
-        ctx.is_endless = true;
-        ctx.unfinished = None;
-        ctx.hold.pass();
-        ctx.finish(Outcome::Success);
-        Ok(())
-    }
 }
 
 #[async_trait]
@@ -359,34 +344,12 @@ impl ProxyHttp for Plimsoll {
 
     fn upstream_response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Box<Context>,
     ) -> Result<Option<Duration>> {
-        let now = self.serving.clock.now();
-        if end_of_stream {
-            ctx.finish(ctx.outcome);
-        } else if ctx.stream.is_none() && self.time_left(ctx, now).is_zero() {
-            let late = Error::new(ErrorType::ReadTimedout);
-            // What is passed on as it comes may as well be late because its reader is slow.
-            return Err(if ctx.hold.is_large() { late.into_down() } else { late.into_up() });
-        }
-        ctx.hold.take(body, end_of_stream, now, &self.hold_room);
-        if ctx.hold.is_large() && !end_of_stream && ctx.permit.is_some() {
-            // A long download goes at its reader's pace from here on; with a place among the streams
-            // it needs no seat. Without one it keeps its seat.
-            if let Ok(place) = self.streams.clone().try_acquire_owned() {
-                ctx.stream = Some(place);
-                ctx.finish(ctx.outcome);
-            }
-        }
-        if end_of_stream {
-            ctx.busy.until(now.after(FINISH_MAX));
-        } else {
-            self.set_deadline(ctx, now);
-        }
-        Ok(None)
+        self.deliver(session, body, end_of_stream, ctx).map(|()| None)
     }
 
     async fn response_filter(

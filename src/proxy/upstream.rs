@@ -137,6 +137,7 @@ impl Upstreams {
         options.total_connection_timeout = Some(self.timeouts.connect.min(left));
         options.read_timeout = Some(self.timeouts.read.min(left));
         options.write_timeout = Some(self.timeouts.write.min(left));
+        options.idle_timeout = Some(self.timeouts.idle);
         Some((address, peer))
     }
 

@@ -18,6 +18,8 @@ pub enum TurnedAway {
     ProxyHeader,
     /// It did not agree with us on TLS.
     Handshake,
+    /// There are too many handshakes of its address.
+    TooManyHandshakes,
     /// Frames of HTTP/2 that cost us work and nobody else.
     Flood,
     /// It takes what it is sent too slowly.
@@ -28,11 +30,12 @@ pub enum TurnedAway {
 
 impl TurnedAway {
     /// All of them, in the order of their values.
-    const ALL: [(TurnedAway, &str); 7] = [
+    const ALL: [(TurnedAway, &str); 8] = [
         (TurnedAway::TooMany, "total"),
         (TurnedAway::TooManyOfAddress, "address"),
         (TurnedAway::ProxyHeader, "proxy_header"),
         (TurnedAway::Handshake, "handshake"),
+        (TurnedAway::TooManyHandshakes, "handshake_rate"),
         (TurnedAway::Flood, "flood"),
         (TurnedAway::Slow, "slow"),
         (TurnedAway::Strained, "self_protection"),

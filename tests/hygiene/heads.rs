@@ -31,7 +31,9 @@ fn parts(lines: &[&str]) -> Parts {
 fn checked(lines: &[&str], rules: &Rules) -> Result<Repairs, Flaw> {
     let parts = parts(lines);
     let bytes = lines.join("\r\n") + "\r\n\r\n";
-    let target = lines[0].split(' ').nth(1).unwrap().as_bytes();
+    // Over HTTP/2 the authority has a field of its own.
+    let path = parts.uri.path_and_query().filter(|_| parts.version == Version::HTTP_2);
+    let target = path.map_or_else(|| lines[0].split(' ').nth(1).unwrap(), |path| path.as_str()).as_bytes();
     let bytes = (parts.version != Version::HTTP_2).then_some(bytes.as_bytes());
     check(Received { parts: &parts, target, bytes }, rules)
 }
@@ -143,6 +145,16 @@ const ROWS: &[(&[&str], Option<Flaw>)] = &[
 ];
 
 #[test]
+fn over_http2_a_target_is_a_path_and_names_no_host() {
+    let parts = parts(&["GET http://shop.test/ HTTP/2"]);
+    let targets = [("/", None), ("http://shop.test/", Some(Flaw::Target)), ("a", Some(Flaw::Target))];
+    for (target, expected) in targets {
+        let received = Received { parts: &parts, target: target.as_bytes(), bytes: None };
+        assert_eq!(check(received, &Rules::default()).err(), expected, "{target}");
+    }
+}
+
+#[test]
 fn every_flaw_is_found_and_its_harmless_neighbour_is_not() {
     for (lines, expected) in ROWS {
         assert_eq!(flaw(lines), *expected, "{lines:?}");
@@ -179,6 +191,19 @@ fn sizes_are_bounded() {
     // 16 and 17 bytes with their ends, 5 around the value, 2 at the end.
     assert_eq!(checked(&[&get("/"), host, &filled(60)], &rules).err(), None);
     assert_eq!(checked(&[&get("/"), host, &filled(61)], &rules).err(), Some(Flaw::HeadSize));
+}
+
+#[test]
+fn cookies_are_one_field_however_they_are_split() {
+    let rules = Rules { fields_max: 3, ..Rules::default() };
+    for version in ["HTTP/1.1", "HTTP/2"] {
+        let start = format!("GET http://shop.test/ {version}");
+        let cookies = ["cookie: a=1", "cookie: b=2", "cookie: c=3", "cookie: d=4"];
+        let few = [&[start.as_str(), HOST, "x: 1"][..], &cookies].concat();
+        assert!(checked(&few, &rules).is_ok(), "{version}");
+        let many = [&few[..], &["y: 1"]].concat();
+        assert_eq!(checked(&many, &rules).err(), Some(Flaw::HeadSize), "{version}");
+    }
 }
 
 #[test]

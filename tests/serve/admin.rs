@@ -1,11 +1,13 @@
 //! The admin API against its own document, and who may ask it.
 
 use std::fs;
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::harness::process::{Setup, complaint, plimsoll};
+use crate::harness::process::{Process, Setup, complaint, plimsoll};
 use crate::harness::upstream::{Stalled, echo};
+use crate::harness::wire::Wire;
 use crate::harness::{bounded, until};
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -211,4 +213,36 @@ async fn a_unix_socket_needs_no_token_and_an_open_address_does() {
     let arguments = ["serve", "--listen=127.0.0.1:0", "--upstream=127.0.0.1:1", "--admin=0.0.0.0:0"];
     let message = complaint(&arguments).await;
     assert!(message.contains("--admin-token-file"), "{message}");
+}
+
+fn admin_address(proxy: &Process) -> SocketAddr {
+    proxy.admin_flag().strip_prefix("--admin=").unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_closed_and_a_place_is_free_again() {
+    let proxy = Process::before(echo().await).await;
+    let address = admin_address(&proxy);
+    let mut silent = Vec::new();
+    // More than there are places; the first ones have them.
+    for _ in 0..80 {
+        silent.push(Wire::connect(address).await);
+    }
+    assert!(silent.pop().unwrap().rest().await.is_empty());
+    assert_eq!(proxy.ask("GET /", "").await.status(), 200, "shoppers do not notice");
+    drop(silent);
+    until("a place", async || {
+        let mut wire = Wire::connect(address).await;
+        let asked = wire.try_send("GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+        asked.is_ok() && wire.message().await.is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_order_that_does_not_come_is_not_waited_for() {
+    let proxy = Process::before(echo().await).await;
+    let mut wire = Wire::connect(admin_address(&proxy)).await;
+    wire.send("POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(wire.message().await.unwrap().status(), 408);
 }

@@ -37,6 +37,30 @@ async fn a_head_that_is_dripped_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_head_that_grows_and_grows_is_refused_long_before_the_parser_would() {
+    let proxy = Process::before(echo().await).await;
+    let refused = "plimsoll_rejections_total{kind=\"head_size\"}";
+    // Just below what a head may have, on a connection that is used again, and twice as long at once.
+    let mut client = proxy.client().await;
+    for (bytes, status) in [(30 << 10, 200), (40 << 10, 431)] {
+        let field = format!("X: {}\r\n", "x".repeat(bytes));
+        assert_eq!(client.exchange("GET /", &field).await.status(), status, "{bytes}");
+    }
+    assert_eq!(proxy.metric(refused).await, 1.0);
+    // Half of what the parser waits for, and no end.
+    for (count, beginning) in ["GET / HTTP/1.1\r\nX: ", "GET /"].into_iter().enumerate() {
+        let mut client = proxy.client().await;
+        client.send(beginning).await;
+        let _ = client.try_send("x".repeat(512 << 10)).await;
+        until("the refusal", async || proxy.metric(refused).await == (count + 2) as f64).await;
+        // The answer may be lost with what was not read.
+        let said = String::from_utf8_lossy(&client.rest().await).into_owned();
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 431 "), "{said}");
+    }
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn an_idle_connection_is_closed() {
     let proxy = limited("{ idle: 300ms }").await;
     let mut silent = proxy.client().await;

@@ -9,10 +9,10 @@ use crate::harness::upstream::{echo, response, scripted};
 use crate::harness::wire::Wire;
 
 /// What an origin read, in its order.
-type Readings = Arc<Mutex<Vec<String>>>;
+pub(crate) type Readings = Arc<Mutex<Vec<String>>>;
 
 /// The bytes that a row stands for.
-fn bytes(row: &str) -> Vec<u8> {
+pub(crate) fn bytes(row: &str) -> Vec<u8> {
     let byte = |character| match character {
         '␊' => vec![b'\n'],
         '␍' => vec![b'\r'],
@@ -68,7 +68,7 @@ async fn body(wire: &mut Wire, lines: &[String]) -> Result<Vec<u8>, String> {
     }
 }
 
-async fn strict(readings: Readings) -> std::net::SocketAddr {
+pub(crate) async fn strict(readings: Readings) -> std::net::SocketAddr {
     scripted(move |mut wire| {
         let readings = readings.clone();
         async move {

@@ -4,10 +4,10 @@
 //! off, and fails the test if it is not within a bound.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::{Stalled, echo};
+use crate::harness::upstream::{Stalled, answering, echo, response};
 use crate::harness::{bounded, until};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -15,20 +15,20 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const ROUNDS_MAX: u32 = 20_000;
 const FLOODS: &str = "plimsoll_connections_refused_total{kind=\"flood\"}";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
-const RESET: u8 = 3;
+pub(crate) const RESET: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub(crate) const END_STREAM: u8 = 1;
+pub(crate) const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
@@ -106,6 +106,31 @@ async fn frames_that_ask_for_nothing_end_the_connection() {
         until(what, async || proxy.metric(FLOODS).await == (index + 1) as f64).await;
         assert_well(&proxy, what).await;
     }
+}
+
+#[tokio::test]
+async fn a_trusted_hop_brings_the_frames_of_many_clients_and_not_without_end() {
+    let proxy = Setup::before(&[echo().await]).config("trusted_hops: [127.0.0.1]\n").start().await;
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    let mut stream = begin(&proxy).await;
+    // Eight times what one client may send at once.
+    stream.write_all(&[ping.repeat(2_000), get(1)].concat()).await.unwrap();
+    let answered = async {
+        let mut header = [0; 9];
+        while header[3] != HEADERS {
+            stream.read_exact(&mut header).await.unwrap();
+            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            assert_ne!(header[3], GOAWAY, "{payload:?}");
+        }
+    };
+    bounded("an answer", answered).await;
+    assert_eq!(proxy.metric(FLOODS).await, 0.0);
+    drop(stream);
+    attack(&proxy, "pings of a hop", |_| ping.repeat(10)).await;
+    until("the count", async || proxy.metric(FLOODS).await == 1.0).await;
+    assert_well(&proxy, "pings of a hop").await;
 }
 
 #[tokio::test]
@@ -209,6 +234,62 @@ async fn streams_beyond_the_limit_are_refused_and_the_others_served() {
     assert_eq!(answered, [1, 3, 5, 7]);
     drop(stream);
     proxy.until_idle().await;
+}
+
+/// CVE-2019-9517: windows as wide as can be, many answers, and a client that reads none of them.
+#[tokio::test]
+async fn answers_that_nobody_reads_are_counted_until_somebody_does() {
+    const STREAMS: u32 = 60;
+    const PAGE: usize = 200 << 10;
+    let shop = answering(response("200 OK", "", &vec![b'x'; PAGE])).await;
+    let policy = "version: 1\nmode: observe\nclasses: { all: {} }\n";
+    let proxy = Setup::before(&[shop]).policy(policy).start().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut stream = socket.connect(proxy.address).await.unwrap();
+    let of_streams = frame(SETTINGS, 0, 0, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
+    // What the connection has at first is 65,535 bytes.
+    let of_connection = frame(WINDOW_UPDATE, 0, 0, &0x7fff_0000_u32.to_be_bytes());
+    let requests: Vec<u8> = (0..STREAMS).flat_map(|number| get(2 * number + 1)).collect();
+    stream.write_all(&[PREFACE, &of_streams, &of_connection, &requests].concat()).await.unwrap();
+    let answered = "plimsoll_upstream_latency_seconds_count{class=\"all\"}";
+    until("all to be answered", async || proxy.metric(answered).await == f64::from(STREAMS)).await;
+    // Nobody has a seat for it, and little of it is where nobody counts it.
+    proxy.until_idle().await;
+    let held = proxy.metric("plimsoll_held_bytes").await;
+    assert!(held > f64::from(STREAMS) * PAGE as f64 / 2.0, "{held} bytes");
+    drop(stream);
+    until("no answer", async || proxy.metric("plimsoll_held_bytes").await == 0.0).await;
+    assert_well(&proxy, "unread answers").await;
+}
+
+/// How many streams the server says that a connection may have at once (RFC 9113, section 6.5.2).
+async fn streams_told(stream: &mut TcpStream) -> Option<u32> {
+    let mut header = [0; 9];
+    stream.read_exact(&mut header).await.unwrap();
+    assert_eq!(header[3], SETTINGS, "settings come first");
+    let mut payload = vec![0; usize::from(header[1]) << 8 | usize::from(header[2])];
+    stream.read_exact(&mut payload).await.unwrap();
+    let told = payload.chunks(6).find(|setting| setting[..2] == [0, 3])?;
+    Some(u32::from_be_bytes([told[2], told[3], told[4], told[5]]))
+}
+
+#[tokio::test]
+async fn the_connections_of_one_address_share_their_streams() {
+    let settings = "connections: { per_address_max: 200, streams_max: 8 }\n";
+    let proxy = Setup::before(&[echo().await]).config(settings).start().await;
+    let mut first = begin(&proxy).await;
+    assert_eq!(bounded("settings", streams_told(&mut first)).await, Some(8));
+    let mut others = Vec::new();
+    for _ in 0..38 {
+        others.push(TcpStream::connect(proxy.address).await.unwrap());
+    }
+    until("all of them", async || proxy.metric("plimsoll_connections").await == 39.0).await;
+    let mut fortieth = begin(&proxy).await;
+    // Two hundred among forty.
+    assert_eq!(bounded("settings", streams_told(&mut fortieth)).await, Some(5));
+    drop((first, fortieth, others));
+    assert_well(&proxy, "many connections").await;
 }
 
 #[tokio::test]

@@ -70,6 +70,21 @@ async fn a_request_is_proxied_with_its_authority_as_host() {
 }
 
 #[tokio::test]
+async fn cookies_that_a_client_has_split_reach_the_shop_in_one_line() {
+    let proxy = Process::before(echo().await).await;
+    let mut client = connect(&proxy).await;
+    let request = Request::get("http://shop.test/").header("cookie", "session=a").header("cookie", "cart=b");
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let seen = text(bounded("an answer", client.send_request(request)).await.unwrap()).await.to_lowercase();
+    let cookies: Vec<&str> = seen.lines().filter(|line| line.starts_with("cookie:")).collect();
+    assert_eq!(cookies, ["cookie: session=a; cart=b"], "{seen}");
+    // So do those of whoever writes two lines where there should be one.
+    let answer = proxy.ask("GET /", "Cookie: session=a\r\nCookie: cart=b\r\n").await;
+    assert!(answer.text().to_lowercase().contains("\ncookie: session=a; cart=b\n"), "{}", answer.text());
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn after_its_last_request_a_client_is_told_to_go() {
     let proxy = Setup::before(&[echo().await]).config("connections: { requests_max: 2 }\n").start().await;
     let mut client = connect(&proxy).await;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::process::{Process, Setup};
-use crate::harness::upstream::echo;
+use crate::harness::upstream::{answering, echo, response};
 use crate::harness::wire::Message;
 
 /// Two requests in an hour for each address.
@@ -54,6 +54,23 @@ async fn support_can_tell_who_was_held_to_a_limit() {
         "{refusals}"
     );
     assert!(refusal["evidence"].as_str().unwrap().contains("at a limit of the policy"), "{refusal}");
+}
+
+#[tokio::test]
+async fn nobody_escapes_the_limit_of_a_session_by_another_name_for_himself() {
+    let policy = "version: 1\nsessions: { cookies: [sid] }\nclasses: { all: {} }\n\
+                  clients: { limits: [{ key: session, rate: 2/h }] }\n";
+    let shop = answering(response("200 OK", "Set-Cookie: sid=own; Path=/\r\n", b"")).await;
+    let proxy = Setup::before(&[shop]).policy(policy).start().await;
+    let named =
+        async |number: u32| proxy.ask("GET /", &format!("User-Agent: agent-{number}\r\n")).await.status();
+    assert_eq!((named(1).await, named(2).await, named(3).await), (200, 200, 429));
+    // Nor by a cookie that the shop has not set; with that which it has set, he is himself.
+    for (cookie, expected) in [("invented", 429), ("own", 200), ("own", 200), ("own", 429)] {
+        let answer = proxy.ask("GET /", &format!("Cookie: sid={cookie}\r\n")).await;
+        assert_eq!(answer.status(), expected, "{cookie}");
+    }
+    proxy.until_idle().await;
 }
 
 #[tokio::test]

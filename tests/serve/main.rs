@@ -27,6 +27,7 @@ mod classes;
 mod desync_rows;
 mod backends;
 mod desync;
+mod desync_http2;
 mod refusals;
 mod identity;
 mod privacy;

@@ -61,7 +61,12 @@ async fn as_descriptors_run_out_one_thing_after_the_other_is_given_up_and_taken_
     climb(&proxy, &mut clients, 2).await;
     assert_eq!(ask(&proxy, "GET /order").await, (200, false));
     assert_eq!(ask(&proxy, "GET /collect").await, (503, false));
-    assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"self_protection\"}").await, 1.0);
+    // Nor is a body waited for.
+    let mut upload = proxy.client().await;
+    upload.send("POST /collect HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(upload.message().await.unwrap().status(), 503);
+    drop(upload);
+    assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"self_protection\"}").await, 2.0);
     climb(&proxy, &mut clients, 3).await;
     assert!(proxy.client().await.rest().await.is_empty());
     drop(clients);

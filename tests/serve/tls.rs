@@ -277,6 +277,29 @@ async fn files_that_do_not_fit_are_told_at_the_start() {
 }
 
 #[tokio::test]
+async fn an_address_that_begins_too_many_handshakes_is_turned_away_and_may_come_back() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let (certificate, key) = authority.sign("shop.test").write(directory.path(), "shop");
+    let pair = format!("{{ certificate: \"{}\", key: \"{}\" }}", certificate.display(), key.display());
+    let settings = format!(
+        "listen: [{{ address: 127.0.0.1:0, tls: {{ certificates: [{pair}] }} }}]\nconnections: {{ handshakes_per_s_max: 1 }}\n"
+    );
+    let proxy = Setup::listening(&[echo().await]).config(&settings).start().await;
+    let client = authority.client(&[&TLS13], &["http/1.1"], None);
+    let shake = async || connect(proxy.address, "shop.test", client.clone()).await;
+    let mut kept = Vec::new();
+    for _ in 0..5 {
+        kept.push(shake().await.unwrap());
+    }
+    until("one too many", async || shake().await.is_err()).await;
+    let refused = "plimsoll_connections_refused_total{kind=\"handshake_rate\"}";
+    until("the count", async || proxy.metric(refused).await >= 1.0).await;
+    assert!(ask(kept.pop().unwrap()).await.contains("x-forwarded-proto"), "who is in stays");
+    until("the next second", async || shake().await.is_ok()).await;
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn whoever_begins_and_says_no_more_is_left() {
     let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
     let (certificate, key) = authority.sign("shop.test").write(directory.path(), "shop");

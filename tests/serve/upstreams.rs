@@ -214,6 +214,27 @@ async fn a_connection_is_used_again_only_if_nothing_is_left_on_it() {
     }
 }
 
+#[tokio::test]
+async fn a_connection_that_is_kept_for_nothing_is_let_go_of() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let seen = closed.clone();
+    let shop = scripted(move |mut wire| {
+        let seen = seen.clone();
+        async move {
+            while wire.message().await.is_ok() {
+                wire.send(response("200 OK", "", b"ok")).await;
+            }
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let proxy = impatient("{ idle: 300ms }", shop.await).start().await;
+    assert_eq!(proxy.ask("GET /", "").await.status(), 200);
+    until("the end of the connection", async || closed.load(Ordering::Relaxed) == 1).await;
+    // There is another one for whoever comes next.
+    assert_eq!(proxy.ask("GET /", "").await.status(), 200);
+    proxy.until_idle().await;
+}
+
 /// A shop that answers the first request on each connection, and resets it when it has read the second.
 async fn answering_once() -> std::net::SocketAddr {
     scripted(|mut wire| async move {
