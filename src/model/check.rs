@@ -27,6 +27,10 @@ const OPERATORS: [&str; 6] = ["Add", "Gemm", "MatMul", "Relu", "Sigmoid", "Softm
 /// More nodes than a perceptron of eight layers a head has.
 const NODES_MAX: usize = 64;
 
+/// More multiplications than a run of a head may take. The shipped class head has a twentieth of them and
+/// takes some microseconds; these are a tenth of the time that a run has by default (`time_budget`).
+const WORK_MAX: i64 = 1 << 20;
+
 /// Fewer vectors would leave classes untried.
 const GOLDEN_MIN: usize = 32;
 
@@ -41,13 +45,28 @@ pub(super) fn admit(bundle: &Bundle) -> Result<Heads, ModelError> {
         let model = tract_onnx::onnx()
             .proto_model_for_read(&mut bundle.model.as_ref())
             .map_err(|error| ModelError::unloadable(file, error))?;
-        admit_graph(bundle, &model)?;
-        let heads =
-            Heads::load(&model).map_err(|error| ModelError::unloadable(file, format!("{error:#}")))?;
-        reproduce_golden(bundle, &heads)?;
-        Ok(heads)
+        admit_model(bundle, &model)
     }))
     .unwrap_or_else(|_panic| Err(ModelError::unloadable(file, "the runtime panicked")))
+}
+
+fn admit_model(bundle: &Bundle, model: &ModelProto) -> Result<Heads, ModelError> {
+    let file = &bundle.names.model;
+    admit_graph(bundle, model)?;
+    let heads = Heads::load(model).map_err(|error| ModelError::unloadable(file, format!("{error:#}")))?;
+    admit_work(file, CLASS, heads.class.work)?;
+    admit_work(file, VALUE, heads.value.work)?;
+    reproduce_golden(bundle, &heads)?;
+    Ok(heads)
+}
+
+/// A model that would be given up for being slow is not let in to begin with.
+fn admit_work(file: &str, head: &str, work: i64) -> Result<(), ModelError> {
+    if work <= WORK_MAX {
+        return Ok(());
+    }
+    let key = format!("multiplications of {head}");
+    Err(ModelError::refused(file, key, work, format!("at most {WORK_MAX}")))
 }
 
 fn admit_manifest(bundle: &Bundle) -> Result<(), ModelError> {
@@ -211,4 +230,34 @@ fn golden_inputs(golden: &Golden) -> Option<([f32; REQUEST_LEN], [f32; SESSION_L
 fn is_close(found: &[f32], expected: &[f32], tolerance: f32) -> bool {
     let close = |(found, expected): (&f32, &f32)| (found - expected).abs() <= tolerance;
     found.len() == expected.len() && found.iter().zip(expected).all(close)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key for which the shipped model is refused with a value head of so many columns, all of them 0.
+    fn refused_for(columns: i64) -> String {
+        let bundle = Bundle::embedded().unwrap();
+        let model = tract_onnx::onnx().proto_model_for_read(&mut bundle.model.as_ref());
+        let mut model = model.unwrap();
+        let weights = model.graph.as_mut().unwrap().initializer.iter_mut();
+        for weights in weights.filter(|weights| weights.name.starts_with("value.")) {
+            weights.dims.iter_mut().filter(|dim| **dim == 32).for_each(|dim| *dim = columns);
+            weights.raw_data = vec![0; 4 * weights.dims.iter().product::<i64>() as usize];
+        }
+        match admit_model(&bundle, &model).err().unwrap() {
+            ModelError::Refused { key, .. } => key,
+            other => panic!("refused for another reason: {other}"),
+        }
+    }
+
+    #[test]
+    fn a_model_of_more_work_than_a_run_may_take_is_refused() {
+        assert!(admit_work("model.onnx", VALUE, WORK_MAX).is_ok());
+        assert!(admit_work("model.onnx", VALUE, WORK_MAX + 1).is_err());
+        // Each column is multiplied with 21 features, and with its weight in the second layer.
+        assert_eq!(refused_for(WORK_MAX / 20), "multiplications of value");
+        assert_eq!(refused_for(WORK_MAX / 24), "answer to vector 0", "what is asked next");
+    }
 }
