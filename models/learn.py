@@ -3,7 +3,8 @@
 A journal has samples beside it where the policy's `learning:` asks for them: sessions as they were at some
 of their requests, and the orders. Learned from is only whom no model chose: requests of calm times, and
 those that drew their value. The class head stays as it is. The new head replaces the running one if, on
-sessions that neither was fitted to, it tells buyers better beyond doubt, and keeps no less order value.
+sessions that neither was fitted to, it tells buyers better beyond doubt, ranks them no worse, is calibrated
+no worse or well enough, and keeps no less order value.
 """
 
 import argparse
@@ -31,6 +32,8 @@ HORIZON_S = 3600.0
 HELD_BACK, CALIBRATING = 30, 15
 # Fewer buying sessions among those held back tell no two heads apart.
 BUYERS_MIN = 30
+# A head whose values are this near to the shares that buy is calibrated well enough, whatever the other one is.
+CALIBRATION_ERROR_MAX = 0.03
 # The offline estimate asks what would be kept if this share of the requests were let in: 3x overload.
 KEPT = 1 / 3
 ROUNDS = 400
@@ -152,6 +155,10 @@ def objection(measures):
         return f"{measures['buyers']} buying sessions are held back: too few to compare, {BUYERS_MIN} are needed"
     if measures["gain_log_loss_low"] <= 0:
         return "it does not tell buyers better beyond doubt"
+    if measures["new_auc"] < measures["running_auc"]:
+        return "it ranks buyers worse"
+    if measures["new_calibration_error"] > max(measures["running_calibration_error"], CALIBRATION_ERROR_MAX):
+        return "its values are further from the shares that buy"
     if measures["new_kept"] < measures["running_kept"]:
         return "it keeps less order value"
     return None

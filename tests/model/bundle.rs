@@ -114,6 +114,17 @@ fn a_wrong_digest_is_refused() {
 }
 
 #[test]
+fn a_card_may_be_left_behind_but_not_be_that_of_another_model() {
+    let copy = Copy::new();
+    assert!(Scorer::load(copy.directory()).is_ok());
+    let card = "MODEL_CARD.md";
+    fs::copy(shipped().join(card), copy.path(card)).unwrap();
+    assert!(Scorer::load(copy.directory()).is_ok());
+    copy.damage(card, |text| text.push(b'\n'));
+    copy.refused(MANIFEST, "files.MODEL_CARD.md");
+}
+
+#[test]
 fn an_operator_outside_the_list_never_reaches_the_runtime() {
     let copy = Copy::new();
     copy.forge(MODEL, |model| replace(model, b"\x22\x04Relu", b"\x22\x04Loop"));
