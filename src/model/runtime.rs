@@ -159,6 +159,14 @@ mod tests {
     }
 
     #[test]
+    fn weights_of_an_only_output_lie_in_a_row_so_that_no_run_packs_a_matrix_for_them() {
+        let mut model = shipped();
+        let graph = model.graph.as_mut().unwrap();
+        let columns = weights(graph, "value.b1").dims.clone();
+        assert_eq!(weights(graph, "value.w2").dims, [&[1], columns.as_slice()].concat());
+    }
+
+    #[test]
     fn a_heads_work_is_its_matrices() {
         let heads = Heads::load(&shipped()).unwrap();
         let matrices = (REQUEST_LEN * 24 + 24 * 8) as i64;
