@@ -201,7 +201,7 @@ def write(out, running, samples, new, measures, schema):
     for row, vector in zip(requests, golden, strict=True):
         row[vector["request"]] = 1
     heads = [("request", "class", head(running / "model.onnx", "class")), ("session", "value", new)]
-    told = {name: value for name, value in manifest["measures"].items() if not name.startswith("value_")}
+    told = {name: value for name, value in manifest["measures"].items() if not name.startswith(("value_", "loop_"))}
     own = {"name": "the journal of one shop", "licence": "the operator's own", "use": "value head"}
     vectors = samples.vectors[samples.part(HELD_BACK, 100)]
     histograms = bundle.histograms(schema["session"], vectors)

@@ -132,6 +132,14 @@ fn an_operator_outside_the_list_never_reaches_the_runtime() {
 }
 
 #[test]
+fn a_slow_model_of_operators_that_are_allowed_is_refused() {
+    let copy = Copy::new();
+    copy.slow_down();
+    let multiplications: u64 = copy.refused(MODEL, "multiplications of value").parse().unwrap();
+    assert!(multiplications > 2_160_000, "{multiplications}");
+}
+
+#[test]
 fn an_operator_the_manifest_does_not_state_is_refused() {
     let copy = Copy::new();
     copy.forge_manifest(|manifest| manifest["operators"] = json!(["Gemm"]));
