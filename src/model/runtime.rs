@@ -163,7 +163,7 @@ mod tests {
         let mut model = shipped();
         let graph = model.graph.as_mut().unwrap();
         let columns = weights(graph, "value.b1").dims.clone();
-        assert_eq!(weights(graph, "value.w2").dims, [&[1], columns.as_slice()].concat());
+        assert_eq!(weights(graph, "value.w2").dims, [&[1_i64][..], &columns].concat());
     }
 
     #[test]
