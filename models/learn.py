@@ -54,6 +54,8 @@ class Samples:
                     seen.append(line)
                 else:
                     orders.setdefault(line["key"], []).append((line["at"], line["order"]))
+            # Who drew a value and was refused is not seen to buy. Those who got in are not of every kind equally
+            # often (whoever was let in before has a seat first), but of each kind they are whom chance let in.
             unchosen = (one for one in seen if one["decision"] == "admit" and (one["drawn"] or one["value"] is None))
             self.rows += [one for one in unchosen if one["at"] <= end - HORIZON_S]
         fields = ("session", "hour", "weekday")
