@@ -19,6 +19,7 @@ use super::bundle::{Bundle, Golden};
 use super::class::ModelClass;
 use super::error::ModelError;
 use super::runtime::{CLASS, Heads, REQUEST, SESSION, VALUE};
+use super::shapes::{self, TENSOR_LEN_MAX};
 use crate::classify::features::{REQUEST_LEN, SESSION_LEN, schema_hash};
 
 /// What linear models and perceptrons are made of; all of it takes a time known beforehand.
@@ -27,8 +28,11 @@ const OPERATORS: [&str; 6] = ["Add", "Gemm", "MatMul", "Relu", "Sigmoid", "Softm
 /// More nodes than a perceptron of eight layers a head has.
 const NODES_MAX: usize = 64;
 
-/// More multiplications than a run of a head may take. The shipped class head has a twentieth of them and
-/// takes some microseconds; these are a tenth of the time that a run has by default (`time_budget`).
+/// What the heads read, and how wide it is.
+const INPUTS: [(&str, usize); 2] = [(REQUEST, REQUEST_LEN), (SESSION, SESSION_LEN)];
+
+/// More multiplications than a run may take. The shipped class head has a twentieth of them and takes some
+/// microseconds; these are a tenth of the time that a run has by default (`time_budget`).
 const WORK_MAX: i64 = 1 << 20;
 
 /// Fewer vectors would leave classes untried.
@@ -54,19 +58,25 @@ fn admit_model(bundle: &Bundle, model: &ModelProto) -> Result<Heads, ModelError>
     let file = &bundle.names.model;
     admit_graph(bundle, model)?;
     let heads = Heads::load(model).map_err(|error| ModelError::unloadable(file, format!("{error:#}")))?;
-    admit_work(file, CLASS, heads.class.work)?;
-    admit_work(file, VALUE, heads.value.work)?;
     reproduce_golden(bundle, &heads)?;
     Ok(heads)
 }
 
-/// A model that would be given up for being slow is not let in to begin with.
-fn admit_work(file: &str, head: &str, work: i64) -> Result<(), ModelError> {
+/// A model that would be given up for being slow, or takes more memory than it has weights, is not let in to begin
+/// with.
+fn admit_work(file: &str, graph: &GraphProto) -> Result<(), ModelError> {
+    let work = shapes::work(graph, &INPUTS).map_err(|why| {
+        ModelError::refused(
+            file,
+            "shapes",
+            why,
+            format!("matrices that fit, of at most {TENSOR_LEN_MAX} numbers"),
+        )
+    })?;
     if work <= WORK_MAX {
         return Ok(());
     }
-    let key = format!("multiplications of {head}");
-    Err(ModelError::refused(file, key, work, format!("at most {WORK_MAX}")))
+    Err(ModelError::refused(file, "multiplications", work, format!("at most {WORK_MAX}")))
 }
 
 fn admit_manifest(bundle: &Bundle) -> Result<(), ModelError> {
@@ -107,8 +117,9 @@ fn admit_graph(bundle: &Bundle, model: &ModelProto) -> Result<(), ModelError> {
         return Err(ModelError::refused(file, "sparse_initializer", graph.sparse_initializer.len(), "none"));
     }
     graph.initializer.iter().try_for_each(|weights| admit_weights(file, weights))?;
-    admit_shapes(file, "inputs", &graph.input, &[(REQUEST, REQUEST_LEN), (SESSION, SESSION_LEN)])?;
-    admit_shapes(file, "outputs", &graph.output, &[(CLASS, ModelClass::ALL.len()), (VALUE, 1)])
+    admit_shapes(file, "inputs", &graph.input, &INPUTS)?;
+    admit_shapes(file, "outputs", &graph.output, &[(CLASS, ModelClass::ALL.len()), (VALUE, 1)])?;
+    admit_work(file, graph)
 }
 
 /// An operator of another domain, or with a graph inside, is not the one of that name.
@@ -254,10 +265,11 @@ mod tests {
 
     #[test]
     fn a_model_of_more_work_than_a_run_may_take_is_refused() {
-        assert!(admit_work("model.onnx", VALUE, WORK_MAX).is_ok());
-        assert!(admit_work("model.onnx", VALUE, WORK_MAX + 1).is_err());
-        // Each column is multiplied with 21 features, and with its weight in the second layer.
-        assert_eq!(refused_for(WORK_MAX / 20), "multiplications of value");
-        assert_eq!(refused_for(WORK_MAX / 24), "answer to vector 0", "what is asked next");
+        // A column of the value head takes 21 products of features, one element, and one product of the second
+        // layer; everything else takes this.
+        let rest = (REQUEST_LEN * 24 + 24 + 24 * 8 + 8 + 1) as i64;
+        let columns_max = (WORK_MAX - rest) / 23;
+        assert_eq!(refused_for(columns_max + 1), "multiplications");
+        assert_eq!(refused_for(columns_max), "answer to vector 0", "what is asked next");
     }
 }

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::{
-    Framework, InferenceModelExt, IntoRunnable, IntoTValue, Tensor, TractResult, TypedModel,
-    TypedRunnableModel, TypedSimpleState,
+    Framework, InferenceModelExt, IntoRunnable, IntoTValue, Tensor, TractResult, TypedRunnableModel,
+    TypedSimpleState,
 };
 
 use super::class::ModelClass;
@@ -47,8 +47,6 @@ pub(super) struct Head<const IN: usize, const OUT: usize> {
     plan: Arc<TypedRunnableModel>,
     /// The node that hands the input on.
     source: usize,
-    /// What a run computes, in multiplications.
-    pub(super) work: i64,
     /// Working memory no run is using; the lock is held to take one or to put it back. There are at
     /// most as many as there have been runs at one time, which is at most one a thread.
     idle: Mutex<Vec<TypedSimpleState>>,
@@ -61,8 +59,8 @@ impl<const IN: usize, const OUT: usize> Head<IN, OUT> {
             .with_inputs_by_name([input])?
             .with_outputs_by_name([output])?
             .into_optimized()?;
-        let (source, work) = (model.input_outlets()?[0].node, work(&model)?);
-        Ok(Head { plan: model.into_runnable()?, source, work, idle: Mutex::default() })
+        let source = model.input_outlets()?[0].node;
+        Ok(Head { plan: model.into_runnable()?, source, idle: Mutex::default() })
     }
 
     /// The head's answer, clamped to [0, 1]; `None` if a number is not finite, an answer no probability, or
@@ -98,19 +96,6 @@ impl<const IN: usize, const OUT: usize> Head<IN, OUT> {
         state.set_input(0, Tensor::zero::<f32>(&[1, IN])?.into_tvalue())?;
         Ok(state)
     }
-}
-
-/// What a run of a plan computes, in multiplications: its shapes are fixed, and so is this.
-fn work(model: &TypedModel) -> TractResult<i64> {
-    let mut work = 0;
-    for node in model.nodes() {
-        for (cost, count) in node.op.cost(&model.node_input_facts(node.id)?)? {
-            if cost.is_compute() {
-                work += count.to_i64()?;
-            }
-        }
-    }
-    Ok(work)
 }
 
 #[cfg(test)]
@@ -164,13 +149,5 @@ mod tests {
         let graph = model.graph.as_mut().unwrap();
         let columns = weights(graph, "value.b1").dims.clone();
         assert_eq!(weights(graph, "value.w2").dims, [&[1_i64][..], &columns].concat());
-    }
-
-    #[test]
-    fn a_heads_work_is_its_matrices() {
-        let heads = Heads::load(&shipped()).unwrap();
-        let matrices = (REQUEST_LEN * 24 + 24 * 8) as i64;
-        assert!((matrices..matrices + matrices / 50).contains(&heads.class.work), "{}", heads.class.work);
-        assert!((21 * 32 + 32..2_000).contains(&heads.value.work), "{}", heads.value.work);
     }
 }

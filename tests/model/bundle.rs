@@ -135,8 +135,16 @@ fn an_operator_outside_the_list_never_reaches_the_runtime() {
 fn a_slow_model_of_operators_that_are_allowed_is_refused() {
     let copy = Copy::new();
     copy.slow_down();
-    let multiplications: u64 = copy.refused(MODEL, "multiplications of value").parse().unwrap();
+    let multiplications: u64 = copy.refused(MODEL, "multiplications").parse().unwrap();
     assert!(multiplications > 2_160_000, "{multiplications}");
+}
+
+#[test]
+fn a_model_that_asks_for_a_gigabyte_is_refused_before_the_runtime_gives_it() {
+    let copy = Copy::new();
+    copy.swell();
+    let found = copy.refused(MODEL, "shapes");
+    assert!(found.contains("(16000, 16000)"), "{found}");
 }
 
 #[test]

@@ -57,9 +57,38 @@ impl Copy {
     /// Puts a chain of layers between the session and the value head: of operators that are allowed, within the
     /// bounds of nodes and of the file, and of as many multiplications as forty class heads.
     pub(crate) fn slow_down(&self) {
+        let name = |number: usize| format!("chain{number:02}");
+        let square = |number: usize| product(&name(number - 1), "square", &name(number));
+        let nodes = [
+            product("session", "wide", "chain00"),
+            (1..=54).flat_map(square).collect(),
+            product("chain54", "narrow", "chain55"),
+        ];
+        self.precede(&nodes, &[("wide", 21, 200), ("square", 200, 200), ("narrow", 200, 21)]);
+    }
+
+    /// Puts two matrices between the session and the value head, and between these what two lists of weights make
+    /// when they meet: a gigabyte.
+    pub(crate) fn swell(&self) {
+        let nodes = [
+            product("session", "wide", "chain00"),
+            product("column", "row", "chain01"),
+            product("chain00", "chain01", "chain02"),
+            product("chain02", "narrow", "chain55"),
+        ];
+        let weights =
+            [("wide", 21, 16_000), ("column", 16_000, 1), ("row", 1, 16_000), ("narrow", 16_000, 21)];
+        self.precede(&nodes, &weights);
+    }
+
+    /// Lets these nodes and weights make `chain55`, and the value head read that instead of the session. Protobuf
+    /// appends what follows of a graph to what was there.
+    fn precede(&self, nodes: &[Vec<u8>], weights: &[(&str, usize, usize)]) {
+        let weights: Vec<u8> = weights.iter().flat_map(|weights| zeros(*weights)).collect();
+        let graph = part(0x3a, &[nodes.concat(), weights].concat());
         self.forge(MODEL, |model| {
             replace(model, b"\x0a\x07session\x0a\x08value.w1", b"\x0a\x07chain55\x0a\x08value.w1");
-            model.extend(chain());
+            *model = [graph, model.clone()].concat();
         });
         let operators = ["Gemm", "MatMul", "Relu", "Sigmoid", "Softmax"];
         self.forge_manifest(|manifest| manifest["operators"] = json!(operators));
@@ -92,23 +121,10 @@ pub(crate) fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     }
 }
 
-/// Nodes and weights from `session` to `chain55`, as a part of a model that protobuf appends to its graph.
-fn chain() -> Vec<u8> {
-    let names: Vec<String> = (0..=55).map(|number| format!("chain{number:02}")).collect();
-    let matrix = |number: usize| match number {
-        0 => "wide",
-        55 => "narrow",
-        _ => "square",
-    };
-    let node = |number: usize| {
-        let source = number.checked_sub(1).map_or("session", |before| names[before].as_str());
-        let fields =
-            [(0x0a, source), (0x0a, matrix(number)), (0x12, names[number].as_str()), (0x22, "MatMul")];
-        part(0x0a, &fields.map(|(tag, text)| part(tag, text.as_bytes())).concat())
-    };
-    let weights = [("wide", 21, 200), ("square", 200, 200), ("narrow", 200, 21)].map(zeros);
-    let nodes: Vec<u8> = (0..=55).flat_map(node).collect();
-    part(0x3a, &[nodes, weights.concat()].concat())
+/// A node that multiplies two matrices.
+fn product(left: &str, right: &str, output: &str) -> Vec<u8> {
+    let fields = [(0x0a, left), (0x0a, right), (0x12, output), (0x22, "MatMul")];
+    part(0x0a, &fields.map(|(tag, text)| part(tag, text.as_bytes())).concat())
 }
 
 /// An initializer of 32-bit floats.
