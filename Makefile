@@ -25,7 +25,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model evaluate replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads reproduce sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model evaluate loop replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads reproduce sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -183,6 +183,9 @@ reproduce: build models/.venv ## Train the shipped model again elsewhere: the sa
 evaluate: build models/.venv ## Set the shipped value head beside LightGBM on the same features: models/comparison.json
 	models/.venv/bin/pip install --quiet --requirement models/requirements-evaluation.txt
 	models/.venv/bin/python models/compare.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
+
+loop: build models/.venv ## Measure what learning from a journal is worth, in simulated shops: models/learning_loop.json
+	models/.venv/bin/python models/learning_loop.py --plimsoll $(RELEASE)/plimsoll
 
 models/.venv: models/requirements.txt
 	$(PYTHON) -m venv models/.venv

@@ -30,8 +30,9 @@ WATCHED = [
 ]
 
 CARD = Path(__file__).parent / "card.md"
-# What compare.py measured, and of which model.
+# What compare.py and learning_loop.py measured, and of which model.
 COMPARISON = Path(__file__).parent / "comparison.json"
+LOOP = Path(__file__).parent / "learning_loop.json"
 
 PROVENANCE = [
     {
@@ -151,11 +152,11 @@ def histogram(values):
     return {"edges": [float(edge) for edge in edges], "shares": [float(count) for count in counts / len(values)]}
 
 
-def compared(model):
-    """What compare.py measured of this very model beside LightGBM; nothing of any other."""
-    comparison = json.loads(COMPARISON.read_text(encoding="utf-8"))
-    is_this = comparison["model"] == digest(model.SerializeToString(deterministic=True))
-    return comparison["measures"] if is_this else {}
+def measured_apart(model):
+    """What compare.py and learning_loop.py measured of this very model; nothing of any other."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (COMPARISON, LOOP)]
+    own = digest(model.SerializeToString(deterministic=True))
+    return {name: value for one in found if one["model"] == own for name, value in one["measures"].items()}
 
 
 def shipped_card(measures):

@@ -15,7 +15,7 @@ import corpus
 import labels
 import trackers
 from corpus import CLASSES, Request
-from measures import macro_f1, recall
+from measures import f1, macro_f1, recall
 from network import Perceptron
 
 HIDDEN = 24
@@ -129,7 +129,7 @@ def summary(name, known, guesses, rows):
     for label in ("checkout", "cart"):
         if CLASSES.index(label) in counted:
             measures[f"{name}_{label}_recall"] = recall(truth, guess, CLASSES.index(label))
-    return measures
+    return measures | {f"{name}_{CLASSES[index]}_f1": f1(truth, guess, index) for index in counted}
 
 
 def on_the_log(features, network, data):

@@ -1,8 +1,9 @@
 """Whether learning from a shop's own journal is worth it, in a shop whose true intent is known.
 
-    python models/learning_loop.py [--plimsoll BINARY] [--seeds 10]
+    python models/learning_loop.py [--plimsoll BINARY]
 
-A shop draws sessions, serves them in a calm morning and in an afternoon of overload, and writes the journal that
+What it finds goes into learning_loop.json, with the digest of the running model, and it fails if that is less
+than is promised. A shop draws sessions, serves them in a calm morning and in an afternoon of overload, and writes the journal that
 the proxy would have written. A value head is learned from it (`learn.py`), and the shop then gets three times what
 it can carry. Seats go to
 whom the proxy would give them: a session once let in stays (its tenure), and of those that come together
@@ -14,12 +15,15 @@ It knows nothing of latency or queues: those are the core's, and its own simulat
 """
 
 import argparse
+import copy
+import json
 import math
 from pathlib import Path
 from random import Random
 
 import numpy as np
 
+import bundle
 import learn
 from train import HERE, Features
 
@@ -35,8 +39,11 @@ OVERLOAD = 3
 TOGETHER = 60
 START = 1_800_000_000.0
 ENTRIES = {"direct": 0.0, "search": -0.5, "social": -1.5, "referral": 0.4, "campaign": 1.2}
-# Student's t for nine degrees of freedom, 95 % (two sides); the seeds are ten unless somebody says otherwise.
+SEEDS = 10
+# Student's t for nine degrees of freedom, 95 % (two sides).
 T_95 = 2.262
+# The promise: so much more order value where there is intent to see, and no loss beyond chance where there is none.
+GAIN_MIN = 0.10
 
 
 class Session:
@@ -108,33 +115,56 @@ def trial(features, running, seed, shows_intent):
     samples = learn.Samples(features, [journal(day, seed)])
     new = learn.fitted(samples, seed)
     reason = learn.objection(learn.compared(samples, running, new, seed))
+    in_force = running if reason else new
+    if seed == 0:
+        assert_worse_is_refused(samples, in_force, seed)
     rush = list(sessions(seed + 1000, shows_intent))
     asked = [{"url": "/"} | {name: line[name] for name in ("session", "hour", "weekday")} for line in (one.seen(0) for one in rush)]
-    in_force = running if reason else new
     value = in_force.predict(features.of(asked)[1])[:, 0]
     chance = np.random.default_rng(seed).random(len(rush))
     # Sessions of equal value take their turns, as they do without a model.
     return kept(rush, chance), kept(rush, value + 1e-9 * chance), reason is None
 
 
+def assert_worse_is_refused(samples, in_force, seed):
+    """Fails if a head that was fitted to orders dealt out at random is let in over the one in force."""
+    dealt = copy.copy(samples)
+    dealt.bought = np.random.default_rng(seed).permutation(samples.bought)
+    worse = learn.fitted(dealt, seed)
+    assert learn.objection(learn.compared(samples, in_force, worse, seed)), "a head that learned nothing was let in"
+
+
+def measured(trials, name):
+    """What the learned heads gain over class order alone, with its 95 % interval over the seeds."""
+    gains = np.array([own / alone - 1 for alone, own, _ in trials])
+    half = T_95 * gains.std(ddof=1) / math.sqrt(len(gains))
+    return {
+        f"loop_gain{name}": gains.mean(),
+        f"loop_gain{name}_low": gains.mean() - half,
+        f"loop_gain{name}_high": gains.mean() + half,
+        f"loop_heads_let_in{name}": sum(is_applied for *_, is_applied in trials),
+    }
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--plimsoll", default=HERE.parent / "target/release/plimsoll")
     arguments.add_argument("--running", type=Path, default=HERE / "storefront")
-    arguments.add_argument("--seeds", type=int, default=10)
+    arguments.add_argument("--out", type=Path, default=bundle.LOOP)
     arguments = arguments.parse_args()
     features = Features(arguments.plimsoll)
-    running = learn.head(arguments.running / "model.onnx", "value")
-    for shows_intent in (True, False):
-        trials = [trial(features, running, seed, shows_intent) for seed in range(arguments.seeds)]
-        gains = np.array([own / alone - 1 for alone, own, _ in trials])
-        half = T_95 * gains.std(ddof=1) / math.sqrt(len(gains))
-        applied = sum(is_applied for *_, is_applied in trials)
-        print(
-            f"intent {'shows' if shows_intent else 'shows nowhere'}: order value kept {gains.mean():+.1%}"
-            f" over class order alone, 95 % {gains.mean() - half:+.1%} to {gains.mean() + half:+.1%};"
-            f" {applied} of {len(trials)} learned heads let in"
-        )
+    model = arguments.running / "model.onnx"
+    measures = {}
+    for name, shows_intent in (("", True), ("_without_intent", False)):
+        measures |= measured([trial(features, learn.head(model, "value"), seed, shows_intent) for seed in range(SEEDS)], name)
+    measures = {name: round(float(value), 4) for name, value in measures.items()}
+    found = {"model": bundle.digest(model.read_bytes()), "seeds": SEEDS, "measures": measures}
+    arguments.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(found, indent=2))
+    if measures["loop_gain"] < GAIN_MIN or measures["loop_gain_low"] <= 0:
+        raise SystemExit(f"what was learned keeps less than {GAIN_MIN:.0%} more, or not beyond doubt")
+    if measures["loop_gain_without_intent_high"] < 0:
+        raise SystemExit("what was learned does harm where there is nothing to learn")
 
 
 if __name__ == "__main__":

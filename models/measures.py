@@ -3,14 +3,15 @@
 import numpy as np
 
 
+def f1(truth, guess, label):
+    """The harmonic mean of a class's recall and precision."""
+    both = np.sum((truth == label) & (guess == label))
+    return float(2 * both / (np.sum(truth == label) + np.sum(guess == label)))
+
+
 def macro_f1(truth, guess, classes):
     """The mean F1 of these classes."""
-    scores = []
-    for index in classes:
-        both = np.sum((truth == index) & (guess == index))
-        either = np.sum(truth == index) + np.sum(guess == index)
-        scores.append(2 * both / either)
-    return float(np.mean(scores))
+    return float(np.mean([f1(truth, guess, label) for label in classes]))
 
 
 def recall(truth, guess, label):

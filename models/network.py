@@ -84,15 +84,17 @@ class Perceptron:
     def onnx_nodes(self, source, sink):
         """Nodes and weights that compute `sink` from `source`."""
         names = [f"{sink}.{name}" for name in ("w1", "b1", "w2", "b2")]
-        weights = [
-            numpy_helper.from_array(values, name) for values, name in zip(self.parameters, names, strict=True)
-        ]
-        hidden, rectified, scores = (f"{sink}.{name}" for name in ("hidden", "rectified", "scores"))
         one = len(self.parameters[3]) == 1
+        *first, second, offset = self.parameters
+        # Of two vectors tract packs the one on the left for a matrix of sixteen rows, each time if it is the input.
+        stored = [*first, second.T if one else second, offset]
+        weights = [numpy_helper.from_array(np.ascontiguousarray(values), name) for values, name in zip(stored, names, strict=True)]
+        hidden, rectified, scores = (f"{sink}.{name}" for name in ("hidden", "rectified", "scores"))
+        ends = [names[2], rectified] if one else [rectified, names[2]]
         nodes = [
             helper.make_node("Gemm", [source, names[0], names[1]], [hidden], f"{sink}.layer1"),
             helper.make_node("Relu", [hidden], [rectified], f"{sink}.relu"),
-            helper.make_node("Gemm", [rectified, names[2], names[3]], [scores], f"{sink}.layer2"),
+            helper.make_node("Gemm", [*ends, names[3]], [scores], f"{sink}.layer2", **({"transB": 1} if one else {})),
             helper.make_node("Sigmoid" if one else "Softmax", [scores], [sink], f"{sink}.activation"),
         ]
         return nodes, weights

@@ -73,7 +73,7 @@ def main():
     value, value_measures, views = value_head.train(features, arguments.data, SEED)
     measures = {name: round(float(number), 4) for name, number in (measures | value_measures).items()}
     model = onnx_model([("request", "class", classes), ("session", "value", value)])
-    measures |= bundle.compared(model)
+    measures |= bundle.measured_apart(model)
     print(json.dumps(measures, indent=2))
 
     histograms = bundle.histograms(features.schema["session"], views)

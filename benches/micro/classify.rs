@@ -1,8 +1,9 @@
 //! Path, routes and model: what a request is.
 
 use std::hint::black_box;
+use std::time::Duration;
 
-use criterion::{BatchSize, Criterion};
+use criterion::{BatchSize, Criterion, SamplingMode};
 use plimsoll::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
 use plimsoll::classify::head::Head;
 use plimsoll::classify::path;
@@ -63,5 +64,25 @@ fn measure_model(criterion: &mut Criterion) {
         write_session(&session, evening, &mut features);
         bencher.iter(|| scorer.value(black_box(&features)));
     });
+    // As many in each sample, so that a hundredth of them is some.
+    model.sampling_mode(SamplingMode::Flat);
+    model.bench_function("judge and value, new template, p99 (at most 30 us)", |bencher| {
+        let mut next = sample::ever_new();
+        bencher.iter_custom(|count| {
+            slow(count, || {
+                let parts = next();
+                let started = clock.now();
+                black_box(value_too(Head::of(&parts)));
+                clock.now().since(started)
+            })
+        });
+    });
     model.finish();
+}
+
+/// As if each of so many had taken as long as the one that 99 of 100 are quicker than.
+fn slow(count: u64, mut time: impl FnMut() -> Duration) -> Duration {
+    let mut times: Vec<Duration> = (0..count).map(|_| time()).collect();
+    times.sort_unstable();
+    times[times.len() * 99 / 100].mul_f64(count as f64)
 }

@@ -16,6 +16,10 @@ mod decision;
 
 use criterion::Criterion;
 
+/// The program's own, or a part that allocates would be measured on another one than it runs on.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     hygiene::measure(&mut criterion);

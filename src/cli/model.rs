@@ -77,6 +77,7 @@ fn print_checks(manifest: &Manifest) {
     println!("  digests      {} files, and the manifest's seal", files.len());
     println!("  features     {request} of a request, {session} of a session, schema {}", schema.hash);
     println!("  operators    {} (all allowed)", operators.join(", "));
+    println!("  shapes       every matrix fits and is bounded, and so are a run's multiplications");
     println!("  golden       every vector reproduced within {golden_tolerance}");
     println!("  trial        a process of its own survived loading it");
     println!("  drift        {} features watched, threshold {DRIFT_MAX}", histograms.len());

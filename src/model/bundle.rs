@@ -28,6 +28,8 @@ const FILE_LEN_MAX: u64 = 4 << 20;
 const MANIFEST: &str = "manifest.json";
 const MODEL: &str = "model.onnx";
 const GOLDEN: &str = "golden.json";
+/// What it cannot do, for people to read.
+const CARD: &str = "MODEL_CARD.md";
 /// The digest of the manifest, which vouches for all else.
 const SEAL: &str = "manifest.sha256";
 
@@ -130,7 +132,13 @@ impl Bundle {
         };
         let (manifest, seal) = (bytes(&names.manifest)?, bytes(&names.seal)?);
         let (model, golden) = (bytes(&names.model)?, bytes(&names.golden)?);
-        Bundle::assemble(names, &manifest, &seal, model, &golden)
+        let bundle = Bundle::assemble(names, &manifest, &seal, model, &golden)?;
+        // A card may be left behind, but not be that of another model.
+        let card = directory.join(CARD);
+        if card.exists() {
+            verify_digest(&bundle.names, &bundle.manifest, CARD, &bytes(&card.display().to_string())?)?;
+        }
+        Ok(bundle)
     }
 
     /// The bundle that is part of this binary.

@@ -19,6 +19,7 @@ use super::bundle::{Bundle, Golden};
 use super::class::ModelClass;
 use super::error::ModelError;
 use super::runtime::{CLASS, Heads, REQUEST, SESSION, VALUE};
+use super::shapes::{self, TENSOR_LEN_MAX};
 use crate::classify::features::{REQUEST_LEN, SESSION_LEN, schema_hash};
 
 /// What linear models and perceptrons are made of; all of it takes a time known beforehand.
@@ -26,6 +27,13 @@ const OPERATORS: [&str; 6] = ["Add", "Gemm", "MatMul", "Relu", "Sigmoid", "Softm
 
 /// More nodes than a perceptron of eight layers a head has.
 const NODES_MAX: usize = 64;
+
+/// What the heads read, and how wide it is.
+const INPUTS: [(&str, usize); 2] = [(REQUEST, REQUEST_LEN), (SESSION, SESSION_LEN)];
+
+/// More multiplications than a run may take. The shipped class head has a twentieth of them and takes some
+/// microseconds; these are a tenth of the time that a run has by default (`time_budget`).
+const WORK_MAX: i64 = 1 << 20;
 
 /// Fewer vectors would leave classes untried.
 const GOLDEN_MIN: usize = 32;
@@ -41,13 +49,34 @@ pub(super) fn admit(bundle: &Bundle) -> Result<Heads, ModelError> {
         let model = tract_onnx::onnx()
             .proto_model_for_read(&mut bundle.model.as_ref())
             .map_err(|error| ModelError::unloadable(file, error))?;
-        admit_graph(bundle, &model)?;
-        let heads =
-            Heads::load(&model).map_err(|error| ModelError::unloadable(file, format!("{error:#}")))?;
-        reproduce_golden(bundle, &heads)?;
-        Ok(heads)
+        admit_model(bundle, &model)
     }))
     .unwrap_or_else(|_panic| Err(ModelError::unloadable(file, "the runtime panicked")))
+}
+
+fn admit_model(bundle: &Bundle, model: &ModelProto) -> Result<Heads, ModelError> {
+    let file = &bundle.names.model;
+    admit_graph(bundle, model)?;
+    let heads = Heads::load(model).map_err(|error| ModelError::unloadable(file, format!("{error:#}")))?;
+    reproduce_golden(bundle, &heads)?;
+    Ok(heads)
+}
+
+/// A model that would be given up for being slow, or takes more memory than it has weights, is not let in to begin
+/// with.
+fn admit_work(file: &str, graph: &GraphProto) -> Result<(), ModelError> {
+    let work = shapes::work(graph, &INPUTS).map_err(|why| {
+        ModelError::refused(
+            file,
+            "shapes",
+            why,
+            format!("matrices that fit, of at most {TENSOR_LEN_MAX} numbers"),
+        )
+    })?;
+    if work <= WORK_MAX {
+        return Ok(());
+    }
+    Err(ModelError::refused(file, "multiplications", work, format!("at most {WORK_MAX}")))
 }
 
 fn admit_manifest(bundle: &Bundle) -> Result<(), ModelError> {
@@ -88,8 +117,9 @@ fn admit_graph(bundle: &Bundle, model: &ModelProto) -> Result<(), ModelError> {
         return Err(ModelError::refused(file, "sparse_initializer", graph.sparse_initializer.len(), "none"));
     }
     graph.initializer.iter().try_for_each(|weights| admit_weights(file, weights))?;
-    admit_shapes(file, "inputs", &graph.input, &[(REQUEST, REQUEST_LEN), (SESSION, SESSION_LEN)])?;
-    admit_shapes(file, "outputs", &graph.output, &[(CLASS, ModelClass::ALL.len()), (VALUE, 1)])
+    admit_shapes(file, "inputs", &graph.input, &INPUTS)?;
+    admit_shapes(file, "outputs", &graph.output, &[(CLASS, ModelClass::ALL.len()), (VALUE, 1)])?;
+    admit_work(file, graph)
 }
 
 /// An operator of another domain, or with a graph inside, is not the one of that name.
@@ -211,4 +241,35 @@ fn golden_inputs(golden: &Golden) -> Option<([f32; REQUEST_LEN], [f32; SESSION_L
 fn is_close(found: &[f32], expected: &[f32], tolerance: f32) -> bool {
     let close = |(found, expected): (&f32, &f32)| (found - expected).abs() <= tolerance;
     found.len() == expected.len() && found.iter().zip(expected).all(close)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The key for which the shipped model is refused with a value head of so many columns, all of them 0.
+    fn refused_for(columns: i64) -> String {
+        let bundle = Bundle::embedded().unwrap();
+        let model = tract_onnx::onnx().proto_model_for_read(&mut bundle.model.as_ref());
+        let mut model = model.unwrap();
+        let weights = model.graph.as_mut().unwrap().initializer.iter_mut();
+        for weights in weights.filter(|weights| weights.name.starts_with("value.")) {
+            weights.dims.iter_mut().filter(|dim| **dim == 32).for_each(|dim| *dim = columns);
+            weights.raw_data = vec![0; 4 * weights.dims.iter().product::<i64>() as usize];
+        }
+        match admit_model(&bundle, &model).err().unwrap() {
+            ModelError::Refused { key, .. } => key,
+            other => panic!("refused for another reason: {other}"),
+        }
+    }
+
+    #[test]
+    fn a_model_of_more_work_than_a_run_may_take_is_refused() {
+        // A column of the value head takes 21 products of features, one element, and one product of the second
+        // layer; everything else takes this.
+        let rest = (REQUEST_LEN * 24 + 24 + 24 * 8 + 8 + 1) as i64;
+        let columns_max = (WORK_MAX - rest) / 23;
+        assert_eq!(refused_for(columns_max + 1), "multiplications");
+        assert_eq!(refused_for(columns_max), "answer to vector 0", "what is asked next");
+    }
 }

@@ -1,6 +1,6 @@
 //! Scores requests with a small ONNX model: which class one is, and what its session is worth.
 //!
-//! A model comes as a bundle (`bundle`), is let in only after every check (`check`), runs on tract
+//! A model comes as a bundle (`bundle`), is let in only after every check (`check`, `shapes`), runs on tract
 //! (`runtime`), and is asked through a [`Scorer`], which remembers class scores by template (`memo`),
 //! watches whether its sessions are like those of training (`drift`), and gives up on a model that
 //! is too slow (`budget`). A bundle that is refused is an error value; a model that cannot answer
@@ -19,6 +19,7 @@ mod error;
 mod memo;
 mod runtime;
 mod scorer;
+mod shapes;
 
 pub use budget::Status;
 pub use bundle::{BundleFiles, Manifest, Provenance, Schema, bundle_files};

@@ -42,7 +42,7 @@ pub struct Counters {
     pub bots: u64,
     /// Runs of a head.
     pub runs: u64,
-    /// Runs without a finite answer.
+    /// Runs without an answer in [0, 1].
     pub failures: u64,
     /// Runs over budget.
     pub overruns: u64,
@@ -87,7 +87,7 @@ impl Scorer {
         Some(guess)
     }
 
-    /// Runs the class head and remembers its guess. `None` if it is disabled or gives no finite answer.
+    /// Runs the class head and remembers its guess. `None` if it is disabled or has no answer in [0, 1].
     pub fn class(&self, features: &RequestFeatures) -> Option<Guess> {
         let guess = self.scores(features)?.guess();
         self.memo.put(features.template(), guess);

@@ -44,7 +44,7 @@ impl InferenceMetrics {
             runs: registered(registry, "model_runs", "Inferences of the model in force"),
             recalled: registered(registry, "model_recalled", "Classes its memo gave instead of an inference"),
             bots: registered(registry, "model_bots", "Unrouted requests whose agent calls itself a bot"),
-            failures: registered(registry, "model_failures", "Inferences without a finite answer"),
+            failures: registered(registry, "model_failures", "Inferences without an answer in [0, 1]"),
             overruns: registered(registry, "model_overruns", "Inferences over budget"),
             drift: registered(registry, "model_drift", drift),
         }

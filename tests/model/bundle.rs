@@ -114,10 +114,37 @@ fn a_wrong_digest_is_refused() {
 }
 
 #[test]
+fn a_card_may_be_left_behind_but_not_be_that_of_another_model() {
+    let copy = Copy::new();
+    assert!(Scorer::load(copy.directory()).is_ok());
+    let card = "MODEL_CARD.md";
+    fs::copy(shipped().join(card), copy.path(card)).unwrap();
+    assert!(Scorer::load(copy.directory()).is_ok());
+    copy.damage(card, |text| text.push(b'\n'));
+    copy.refused(MANIFEST, "files.MODEL_CARD.md");
+}
+
+#[test]
 fn an_operator_outside_the_list_never_reaches_the_runtime() {
     let copy = Copy::new();
     copy.forge(MODEL, |model| replace(model, b"\x22\x04Relu", b"\x22\x04Loop"));
     assert_eq!(copy.refused(MODEL, "operator of node \"class.relu\""), "Loop");
+}
+
+#[test]
+fn a_slow_model_of_operators_that_are_allowed_is_refused() {
+    let copy = Copy::new();
+    copy.slow_down();
+    let multiplications: u64 = copy.refused(MODEL, "multiplications").parse().unwrap();
+    assert!(multiplications > 2_160_000, "{multiplications}");
+}
+
+#[test]
+fn a_model_that_asks_for_a_gigabyte_is_refused_before_the_runtime_gives_it() {
+    let copy = Copy::new();
+    copy.swell();
+    let found = copy.refused(MODEL, "shapes");
+    assert!(found.contains("(16000, 16000)"), "{found}");
 }
 
 #[test]

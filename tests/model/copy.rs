@@ -54,6 +54,46 @@ impl Copy {
         self.seal(&manifest.to_string());
     }
 
+    /// Puts a chain of layers between the session and the value head: of operators that are allowed, within the
+    /// bounds of nodes and of the file, and of as many multiplications as forty class heads.
+    pub(crate) fn slow_down(&self) {
+        let name = |number: usize| format!("chain{number:02}");
+        let square = |number: usize| product(&name(number - 1), "square", &name(number));
+        let nodes = [
+            product("session", "wide", "chain00"),
+            (1..=54).flat_map(square).collect(),
+            product("chain54", "narrow", "chain55"),
+        ];
+        self.precede(&nodes, &[("wide", 21, 200), ("square", 200, 200), ("narrow", 200, 21)]);
+    }
+
+    /// Puts two matrices between the session and the value head, and between these what two lists of weights make
+    /// when they meet: a gigabyte.
+    pub(crate) fn swell(&self) {
+        let nodes = [
+            product("session", "wide", "chain00"),
+            product("column", "row", "chain01"),
+            product("chain00", "chain01", "chain02"),
+            product("chain02", "narrow", "chain55"),
+        ];
+        let weights =
+            [("wide", 21, 16_000), ("column", 16_000, 1), ("row", 1, 16_000), ("narrow", 16_000, 21)];
+        self.precede(&nodes, &weights);
+    }
+
+    /// Lets these nodes and weights make `chain55`, and the value head read that instead of the session. Protobuf
+    /// appends what follows of a graph to what was there.
+    fn precede(&self, nodes: &[Vec<u8>], weights: &[(&str, usize, usize)]) {
+        let weights: Vec<u8> = weights.iter().flat_map(|weights| zeros(*weights)).collect();
+        let graph = part(0x3a, &[nodes.concat(), weights].concat());
+        self.forge(MODEL, |model| {
+            replace(model, b"\x0a\x07session\x0a\x08value.w1", b"\x0a\x07chain55\x0a\x08value.w1");
+            *model = [graph, model.clone()].concat();
+        });
+        let operators = ["Gemm", "MatMul", "Relu", "Sigmoid", "Softmax"];
+        self.forge_manifest(|manifest| manifest["operators"] = json!(operators));
+    }
+
     /// Writes a manifest with its seal.
     pub(crate) fn seal(&self, manifest: &str) {
         fs::write(self.path(MANIFEST), manifest).unwrap();
@@ -79,4 +119,32 @@ pub(crate) fn replace(bytes: &mut [u8], from: &[u8], to: &[u8]) {
     for start in starts {
         bytes[start..start + to.len()].copy_from_slice(to);
     }
+}
+
+/// A node that multiplies two matrices.
+fn product(left: &str, right: &str, output: &str) -> Vec<u8> {
+    let fields = [(0x0a, left), (0x0a, right), (0x12, output), (0x22, "MatMul")];
+    part(0x0a, &fields.map(|(tag, text)| part(tag, text.as_bytes())).concat())
+}
+
+/// An initializer of 32-bit floats.
+fn zeros((name, rows, columns): (&str, usize, usize)) -> Vec<u8> {
+    let dims = [vec![0x08], varint(rows), vec![0x08], varint(columns), vec![0x10, 1]].concat();
+    let weights = part(0x4a, &vec![0; 4 * rows * columns]);
+    part(0x2a, &[dims, part(0x42, name.as_bytes()), weights].concat())
+}
+
+/// A field of protobuf with this content.
+fn part(tag: u8, content: &[u8]) -> Vec<u8> {
+    [[tag].as_slice(), &varint(content.len()), content].concat()
+}
+
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
 }

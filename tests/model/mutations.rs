@@ -35,7 +35,7 @@ impl Random {
 
 type Kind = (&'static str, fn(&Copy, &mut Random));
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 17] = [
     ("a file cut off", |copy, random| {
         copy.damage(random.pick(&FILES), |bytes| bytes.truncate(random.below(bytes.len())));
     }),
@@ -71,6 +71,8 @@ const KINDS: [Kind; 15] = [
             replace(bytes, b"\x22\x04Relu", &[b"\x22\x04", operator.as_slice()].concat())
         });
     }),
+    ("a slow model", |copy, _random| copy.slow_down()),
+    ("a model that swells", |copy, _random| copy.swell()),
     ("weights of a shape they do not fill", |copy, random| {
         let rows = random.pick(&[[0xff, 0x7f], [0x80, 0x01], [0xa9, 0x11]]);
         copy.forge(MODEL, |bytes| replace(bytes, &[8, 0xa8, 0x11, 8, 24], &[8, rows[0], rows[1], 8, 24]));

@@ -1,5 +1,6 @@
 //! What a model is trained on is what it is asked: `plimsoll features` against the code that serves.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -32,6 +33,18 @@ fn trained_on(rows: &[Value]) -> Vec<f32> {
     numbers.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }
 
+/// Every field that a feature is read from.
+const HEADERS: [(&str, &str); 8] = [
+    ("user-agent", "Mozilla/5.0 (X11) Firefox/150.0"),
+    ("cookie", "session=1"),
+    ("accept", "application/json, text/plain, */*"),
+    ("content-type", "application/json; charset=utf-8"),
+    ("sec-fetch-dest", "empty"),
+    ("sec-fetch-mode", "cors"),
+    ("sec-purpose", "prefetch;prerender"),
+    ("x-requested-with", "XMLHttpRequest"),
+];
+
 #[test]
 fn training_reads_the_vectors_that_serving_computes() {
     let requests = [
@@ -45,7 +58,7 @@ fn training_reads_the_vectors_that_serving_computes() {
     let row = |(method, url, operation): &(&str, &str, Option<&str>)| {
         json!({
             "method": method, "url": url, "operation": operation, "hour": 21, "weekday": 5,
-            "headers": {"user-agent": "Mozilla/5.0 (X11) Firefox/150.0", "cookie": "session=1"},
+            "headers": BTreeMap::from(HEADERS),
             "session": {"requests": 9, "views": 3, "carts": 1, "age_s": 75, "idle_s": 4, "stage": "cart",
                         "entry": "search", "returning": true},
         })
@@ -63,8 +76,8 @@ fn training_reads_the_vectors_that_serving_computes() {
     };
     let mut served = Vec::new();
     for (method, url, operation) in requests {
-        let request = Request::builder().method(method).uri(url).header("cookie", "session=1");
-        let request = request.header("user-agent", "Mozilla/5.0 (X11) Firefox/150.0");
+        let request = Request::builder().method(method).uri(url);
+        let request = HEADERS.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let (parts, ()) = request.body(()).unwrap().into_parts();
         let head = Head::of(&parts);
         let (mut bits, mut session) = ([0.0; REQUEST_LEN], [0.0; SESSION_LEN]);
@@ -73,6 +86,10 @@ fn training_reads_the_vectors_that_serving_computes() {
         served.extend([bits.as_slice(), &session].concat());
     }
     assert_eq!(trained_on(&requests.iter().map(row).collect::<Vec<_>>()), served);
+    for feature in ["accept.json", "content_type.json", "sec_fetch_mode.cors", "has.prefetch", "has.xhr"] {
+        let place = request_names().iter().position(|name| name == feature).unwrap();
+        assert_eq!(served[place], 1.0, "{feature}");
+    }
 }
 
 #[test]

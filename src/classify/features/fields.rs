@@ -200,15 +200,18 @@ fn agent(head: &Head<'_>) -> usize {
     optional(&AGENT, kind)
 }
 
-/// One pass: only where a bot's word may begin is anything compared.
+/// One pass: at each place only the words that begin with its letter are compared.
 fn names_a_bot(agent: &[u8]) -> bool {
-    let begins = |at: usize| {
-        let rest = &agent[at..];
-        BOT_WORDS.iter().any(|word| rest.len() >= word.len() && rest[..word.len()].eq_ignore_ascii_case(word))
-    };
     let candidate =
         |byte: u8| matches!(byte | 0x20, b'a' | b'b' | b'c' | b'e' | b'h' | b'l' | b'm' | b'p' | b's' | b':');
-    agent.iter().enumerate().any(|(at, byte)| candidate(*byte) && begins(at))
+    let begins = |at: usize, first: u8| {
+        let rest = &agent[at..];
+        let is_here = |word: &&[u8]| {
+            word[0] == first && rest.len() >= word.len() && rest[..word.len()].eq_ignore_ascii_case(word)
+        };
+        BOT_WORDS.iter().any(is_here)
+    };
+    agent.iter().enumerate().any(|(at, byte)| candidate(*byte) && begins(at, byte.to_ascii_lowercase()))
 }
 
 fn is_prefetch(headers: &HeaderMap) -> bool {
@@ -292,5 +295,18 @@ mod tests {
         assert_eq!(kind("facebookexternalhit/1.1"), "agent.bot");
         assert_eq!(kind("curl/8.5.0"), "agent.library");
         assert_eq!(kind(""), "agent.library");
+    }
+
+    #[test]
+    fn each_word_of_a_bot_is_found_wherever_it_stands_and_in_any_case_and_no_part_of_it() {
+        for word in BOT_WORDS {
+            let part = [&word[..word.len() - 1], b"x"].concat();
+            for (word, is_one) in [(word.to_ascii_uppercase(), true), (word.to_vec(), true), (part, false)] {
+                let places = [[b"agent ".as_slice(), &word].concat(), [word.as_slice(), b" 1.0"].concat()];
+                for agent in places {
+                    assert_eq!(names_a_bot(&agent), is_one, "{}", String::from_utf8_lossy(&agent));
+                }
+            }
+        }
     }
 }

@@ -204,8 +204,24 @@ pub(super) fn noun_names() -> impl Iterator<Item = &'static str> {
     NOUNS.iter().map(|(name, _)| *name)
 }
 
+/// What the list says of a word.
+pub(super) enum Sense<'a> {
+    /// It is listed.
+    Listed(Meaning),
+    /// It is made of listed words.
+    Compound(Parts<'a>),
+    /// Nothing.
+    Unknown,
+}
+
+/// What the list says of a word: whole, or else of what it is made of.
+pub(super) fn sense(word: &[u8]) -> Sense<'_> {
+    let listed = meaning(word).map(Sense::Listed);
+    listed.or_else(|| parts(word).map(Sense::Compound)).unwrap_or(Sense::Unknown)
+}
+
 /// What a word means, if it is listed.
-pub(super) fn meaning(word: &[u8]) -> Option<Meaning> {
+fn meaning(word: &[u8]) -> Option<Meaning> {
     let mut hash = Fnv::new();
     hash.write(word);
     find(hash)
@@ -213,7 +229,7 @@ pub(super) fn meaning(word: &[u8]) -> Option<Meaning> {
 
 /// The meanings of the listed words that a word is entirely made of: `addtocart` is `add`, `to`,
 /// `cart`. Nothing if a rest remains; the longest word wins at each place.
-pub(super) fn parts(word: &[u8]) -> Option<Parts<'_>> {
+fn parts(word: &[u8]) -> Option<Parts<'_>> {
     if word.len() < COMPOUND_LEN_MIN {
         return None;
     }

@@ -41,7 +41,8 @@ pub(super) const NAMES: [&str; SESSION_LEN] = [
     "weekday.cos",
 ];
 
-/// The shop's local time, as far as it tells about buying.
+/// The time of the day and the week, as far as it tells about buying: in UTC where the proxy takes it, so that a
+/// journal's hours and those of serving are the same whatever zone either machine is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LocalTime {
     /// The hour, 0 to 23.
