@@ -79,7 +79,9 @@ fn field(args: &ValidateArgs, scenario: &Scenario) -> anyhow::Result<Vec<(Contes
                 let peer = Contestant::Peer(Peer::haproxy(path, maxconn));
                 field.push((peer, Simulated::Haproxy(maxconn)));
             }
-            (Some(path), _) => field.push((Contestant::Peer(Peer::envoy_adaptive(path)), Simulated::EnvoySparing)),
+            (Some(path), _) => {
+                field.push((Contestant::Peer(Peer::envoy_adaptive(path)), Simulated::EnvoySparing))
+            }
         }
     }
     field.push((own, Simulated::Plimsoll));
