@@ -113,7 +113,8 @@ fn a_payment_that_the_model_may_take_for_less_than_a_search_is_at_risk() {
     assert_eq!(payments(", model: on"), [(4, "payment-at-risk")]);
     assert_eq!(payments(", model: { worst_class: cart }"), []);
     assert_eq!(payments(", model: { worst_class: search }"), []);
-    assert_eq!(with_routes("  - { path: /a, class: checkout, model: on }\n"), []);
+    assert_eq!(with_routes("  - { path: /a, class: checkout, model: on }\n"), [(4, "payment-at-risk")]);
+    assert_eq!(with_routes("  - { path: /a, class: cart, model: on }\n"), []);
 }
 
 #[test]

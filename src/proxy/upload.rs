@@ -49,7 +49,10 @@ pub(super) async fn take_in(
     taken: &mut Option<Taken>,
 ) -> Upload {
     if downstream.is_body_done() {
-        return Upload::Absent;
+        // An HTTP/2 stream may end with its head. The shop would wait for what it announced, and take the
+        // next request on the connection for it.
+        let is_announced = declared_length(downstream.req_header()).is_some_and(|length| length > 0);
+        return if is_announced { Upload::Unframed } else { Upload::Absent };
     }
     let read = async {
         welcome(downstream).await?;
