@@ -19,7 +19,7 @@
 mod excess;
 
 use crate::decision::{Side, Standing};
-use crate::demand::Demand;
+use crate::demand::{Demand, REFRESH};
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy, SlowAlone};
 use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
@@ -29,10 +29,8 @@ use crate::time::Time;
 use excess::Excess;
 use std::time::Duration;
 
-/// Rates are re-measured this often...
-const REFRESH: Duration = Duration::from_millis(100);
-/// ...or as soon as this many times as many ask as did in such a time before, for a spike need not last a
-/// tenth of a second to be seen...
+/// Rates are measured again every [`REFRESH`], or as soon as this many times as many ask as did in such a time
+/// before, for a spike need not last a tenth of a second to be seen...
 const SURPRISE: f64 = 2.0;
 /// ...but not within a time in which the arrivals of one busy client are all there are.
 const REFRESH_MIN: Duration = Duration::from_millis(10);

@@ -11,11 +11,14 @@
 use crate::decision::{Side, Standing};
 use crate::image::image;
 use crate::standing::{COHORTS, cohort_of};
+use std::time::Duration;
 
+/// Load is measured this often, or sooner where many more come than did: `admission` tells when.
+pub(crate) const REFRESH: Duration = Duration::from_millis(100);
 /// Weight of a measurement of what is asked for: whether it fits is no matter of one burst.
 const WEIGHT: f64 = 0.2;
-/// The seconds whose plain mean varies as little as that of ten measurements a second with this weight.
-const SPAN: f64 = 0.1 * (2.0 - WEIGHT) / WEIGHT;
+/// The seconds whose plain mean varies as little as that of a measurement every `REFRESH` with this weight.
+const SPAN: f64 = REFRESH.as_secs_f64() * (2.0 - WEIGHT) / WEIGHT;
 /// The part of a class's seats that those above the line ask for. The rest is for the bursts of their
 /// arrivals: at a utilisation of `u` a queue is as long as `u / (1 - u)`, four here and nine at 90 %.
 const ABOVE_LINE: f64 = 0.8;
