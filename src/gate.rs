@@ -115,12 +115,12 @@ impl Gate {
         self.lock().controller.resume(learned, now);
     }
 
-    /// Asks for a permit under `policy`, with the arrival of the request by the name that it gets here. What
-    /// it was judged to be is for the journal.
+    /// Asks for a permit under `policy`, with the arrival of the request by the name that it gets here. The
+    /// grounds are for the journal.
     pub fn ask(
         self: &Arc<Gate>,
         policy: &Arc<Policy>,
-        judged: &Grounds,
+        grounds: &Grounds,
         arrival: impl FnOnce(RequestId) -> Arrival,
     ) -> Asked {
         let now = self.clock.now();
@@ -129,7 +129,7 @@ impl Gate {
             return Asked::Stale;
         }
         let request = state.enter();
-        let answer = state.tell_judged(Event::Arrived(arrival(request)), judged, now);
+        let answer = state.tell_on(Event::Arrived(arrival(request)), grounds, now);
         self.note_saturation(&state);
         match answer {
             Some(effect) => {
@@ -279,18 +279,18 @@ impl State {
     }
 
     fn tell(&mut self, event: Event, now: Time) -> Option<Effect> {
-        self.tell_judged(event, &Grounds::default(), now)
+        self.tell_on(event, &Grounds::default(), now)
     }
 
     /// Returns the answer to the arriving request, if the event was one and it is answered; hands the
     /// others to those who wait for them.
-    fn tell_judged(&mut self, event: Event, judged: &Grounds, now: Time) -> Option<Effect> {
+    fn tell_on(&mut self, event: Event, grounds: &Grounds, now: Time) -> Option<Effect> {
         let arriving = match &event {
             Event::Arrived(arrival) => Some(arrival.request),
             _ => None,
         };
         if let Some(tap) = &mut self.tap {
-            tap.event(&self.controller, &event, judged, now);
+            tap.event(&self.controller, &event, grounds, now);
         }
         self.controller.handle(event, now);
         let mut own = None;

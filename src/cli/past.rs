@@ -26,7 +26,7 @@ const DECIDERS: [&str; 3] = ["route", "model", "fallback"];
 /// A request of the past and what was decided about it.
 struct Past {
     arrival: Arrival,
-    judged: Grounds,
+    grounds: Grounds,
     /// The generation that judged it; of a canary that the journal does not tell of, its number.
     stamp: Stamp,
     /// The generation in force, if a canary judged it.
@@ -62,8 +62,8 @@ pub(super) fn explain(id: &str, journal: &Path, as_json: bool) -> anyhow::Result
 /// Notes the request and its answers; ends behind the last one.
 fn look(entry: &Entry, replay: &Replay, trace: u64, past: &mut Option<Past>) -> Flow {
     match (entry, past) {
-        (Entry::Event { event: Event::Arrived(arrival), judged: Some(judged), .. }, past @ None)
-            if judged.trace == trace =>
+        (Entry::Event { event: Event::Arrived(arrival), grounds: Some(grounds), .. }, past @ None)
+            if grounds.trace == trace =>
         {
             let class =
                 replay.controller().map(|controller| controller.policy().class(arrival.class).name.clone());
@@ -74,9 +74,9 @@ fn look(entry: &Entry, replay: &Replay, trace: u64, past: &mut Option<Past>) -> 
             };
             *past = Some(Past {
                 arrival: *arrival,
-                judged: *judged,
-                stamp: judged.canary.map_or_else(|| in_force.clone(), of_canary),
-                beside: judged.canary.map(|_| in_force.generation),
+                grounds: *grounds,
+                stamp: grounds.canary.map_or_else(|| in_force.clone(), of_canary),
+                beside: grounds.canary.map(|_| in_force.generation),
                 class: class.unwrap_or_default(),
                 effects: Vec::new(),
             });
@@ -100,7 +100,7 @@ impl Past {
     /// The line of the route that took it, as the policy that judged it has it.
     fn route(&self) -> Option<String> {
         let policy = self.policy()?;
-        let route = policy.routes.routes().get(self.judged.route? as usize)?;
+        let route = policy.routes.routes().get(self.grounds.route? as usize)?;
         Some(route.defined_at.to_string())
     }
 
@@ -110,7 +110,7 @@ impl Past {
     }
 
     fn class_by(&self) -> &'static str {
-        DECIDERS.get(usize::from(self.judged.class_by)).copied().unwrap_or("unknown")
+        DECIDERS.get(usize::from(self.grounds.class_by)).copied().unwrap_or("unknown")
     }
 }
 
@@ -133,7 +133,7 @@ fn report(past: &Past, is_same: bool) -> serde_json::Value {
         "bundle": past.stamp.bundle,
         "class": past.class,
         "class_by": past.class_by(),
-        "confidence": past.judged.confidence,
+        "confidence": past.grounds.confidence,
         "route": past.route(),
         "value": past.arrival.value.get(),
         "usage_penalty": past.arrival.usage_penalty,

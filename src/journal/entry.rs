@@ -63,8 +63,8 @@ pub enum Entry {
         at: Time,
         /// What.
         event: Event,
-        /// What an arriving request was judged to be.
-        judged: Option<Grounds>,
+        /// On what grounds an arriving request is decided.
+        grounds: Option<Grounds>,
         /// The generation that a new policy belongs to.
         stamp: Option<Stamp>,
     },
@@ -122,10 +122,10 @@ impl Encoder {
         out: &mut Vec<u8>,
         at: Time,
         event: &Event,
-        (judged, stamp): (&Grounds, &Stamp),
+        (grounds, stamp): (&Grounds, &Stamp),
     ) {
         match event {
-            Event::Arrived(arrival) => self.arrived(out, at, arrival, judged),
+            Event::Arrived(arrival) => self.arrived(out, at, arrival, grounds),
             Event::FirstByte { request, sent } => {
                 self.head(out, FIRST_BYTE, at, *request);
                 put_signed(out, difference(*sent, at));
@@ -151,19 +151,19 @@ impl Encoder {
         }
     }
 
-    fn arrived(&mut self, out: &mut Vec<u8>, at: Time, arrival: &Arrival, judged: &Grounds) {
+    fn arrived(&mut self, out: &mut Vec<u8>, at: Time, arrival: &Arrival, grounds: &Grounds) {
         self.head(out, ARRIVED, at, arrival.request);
         let tenure = u8::from(arrival.tenure == Tenure::Admitted);
         let Arrival { class, value, usage_penalty, lot, .. } = *arrival;
         out.extend([class.index() as u8, value.step(), tenure, usage_penalty, lot]);
         put_signed(out, difference(arrival.deadline, at));
-        out.extend(judged.trace.to_le_bytes());
-        out.push(judged.class_by | judged.canary.map_or(0, |_| BY_CANARY));
-        if let Some(generation) = judged.canary {
+        out.extend(grounds.trace.to_le_bytes());
+        out.push(grounds.class_by | grounds.canary.map_or(0, |_| BY_CANARY));
+        if let Some(generation) = grounds.canary {
             put(out, generation);
         }
-        put(out, judged.route.map_or(0, |route| u64::from(route) + 1));
-        out.extend(judged.confidence.to_le_bytes());
+        put(out, grounds.route.map_or(0, |route| u64::from(route) + 1));
+        out.extend(grounds.confidence.to_le_bytes());
     }
 
     fn tag(&mut self, out: &mut Vec<u8>, tag: u8, at: Time) {
@@ -267,11 +267,11 @@ impl Decoder {
     fn event(&mut self, tag: u8, input: &mut Reader<'_>) -> Option<Entry> {
         self.last = shifted(self.last, input.signed()?);
         let at = self.last;
-        let (mut judged, mut new_stamp) = (None, None);
+        let (mut grounds, mut new_stamp) = (None, None);
         let event = match tag {
             ARRIVED => {
                 let (arrival, of) = arrival(input, at)?;
-                judged = Some(of);
+                grounds = Some(of);
                 Event::Arrived(arrival)
             }
             FIRST_BYTE => Event::FirstByte { request: request(input)?, sent: shifted(at, input.signed()?) },
@@ -291,7 +291,7 @@ impl Decoder {
             WOKEN => Event::Woken,
             _ => return None,
         };
-        Some(Entry::Event { at, event, judged, stamp: new_stamp })
+        Some(Entry::Event { at, event, grounds, stamp: new_stamp })
     }
 }
 

@@ -49,8 +49,8 @@ pub struct Service {
 pub struct Asked {
     /// What it asked with, in its era's classes.
     pub arrival: Arrival,
-    /// What it was judged to be.
-    pub judged: Grounds,
+    /// On what grounds it was decided.
+    pub grounds: Grounds,
     /// The place of the generation it came under, among those of the recollection.
     pub era: usize,
     /// What became of it.
@@ -134,11 +134,11 @@ impl Recollection {
             Entry::State { at, events, stamp, image } if !replay.goes_on_at(*events) => {
                 self.begin(*at, stamp, image);
             }
-            Entry::Event { at, event, judged, stamp } if !self.stretches.is_empty() => {
+            Entry::Event { at, event, grounds, stamp } if !self.stretches.is_empty() => {
                 // Events take their time before they take the lock; asked again they come in order.
                 self.now = self.now.max(*at);
                 self.note_capacity(replay);
-                self.event(event, judged.unwrap_or_default(), stamp.as_ref());
+                self.event(event, grounds.unwrap_or_default(), stamp.as_ref());
             }
             Entry::Canary(stamp) => self.canary(stamp),
             Entry::Decided(effect) => self.decided(effect),
@@ -176,9 +176,9 @@ impl Recollection {
         }
     }
 
-    fn event(&mut self, event: &Event, judged: Grounds, stamp: Option<&Stamp>) {
+    fn event(&mut self, event: &Event, grounds: Grounds, stamp: Option<&Stamp>) {
         match event {
-            Event::Arrived(arrival) => self.arrived(*arrival, judged),
+            Event::Arrived(arrival) => self.arrived(*arrival, grounds),
             Event::FirstByte { request, sent } => self.first_byte(event, *request, *sent),
             Event::Finished { request, outcome } => self.ended(event, *request, Some(*outcome)),
             Event::Abandoned { request } => self.ended(event, *request, None),
@@ -195,9 +195,9 @@ impl Recollection {
         }
     }
 
-    fn arrived(&mut self, arrival: Arrival, judged: Grounds) {
+    fn arrived(&mut self, arrival: Arrival, grounds: Grounds) {
         let era = self.eras.len() - 1;
-        let asked = Asked { arrival, judged, era, fate: Fate::Open, service: None, left_after: None };
+        let asked = Asked { arrival, grounds, era, fate: Fate::Open, service: None, left_after: None };
         let stretch = self.stretch();
         let place = stretch.asked.len();
         stretch.asked.push(asked);

@@ -82,7 +82,7 @@ impl Tap {
     }
 
     /// Notes what `controller` is about to be told.
-    pub fn event(&mut self, controller: &Controller, event: &Event, judged: &Grounds, now: Time) {
+    pub fn event(&mut self, controller: &Controller, event: &Event, grounds: &Grounds, now: Time) {
         self.is_recording = self.buffer.len() < self.bytes_max;
         if self.is_recording {
             if self.until_state == 0 {
@@ -99,7 +99,7 @@ impl Tap {
             self.stamp = stamp;
         }
         if self.is_recording {
-            self.encoder.event(&mut self.buffer, now, event, (judged, &self.stamp));
+            self.encoder.event(&mut self.buffer, now, event, (grounds, &self.stamp));
         }
     }
 

@@ -293,14 +293,14 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
     };
     // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
     let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
-    let noted = Grounds {
+    let grounds = Grounds {
         trace: ctx.bits,
         class_by: judged.class_by as u8,
         canary: judged.running.is_canary().then_some(judged.running.generation.number),
         route: judged.route,
         confidence: judged.confidence,
     };
-    gate.ask(&policy.core, &noted, |request| Arrival {
+    gate.ask(&policy.core, &grounds, |request| Arrival {
         request,
         class: judged.class,
         value: Value::new(value),

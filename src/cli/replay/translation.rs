@@ -97,8 +97,8 @@ impl<'p> Translation<'p> {
         let was = asked.arrival.class;
         let era = &self.eras[asked.era];
         // A canary that the journal does not tell of has classes of the same names, and no routes.
-        let judge = asked.judged.canary.map_or(Some(era), |number| self.canaries.get(&number));
-        let route = judge.zip(asked.judged.route).and_then(|(era, place)| era.routes.get(place as usize));
+        let judge = asked.grounds.canary.map_or(Some(era), |number| self.canaries.get(&number));
+        let route = judge.zip(asked.grounds.route).and_then(|(era, place)| era.routes.get(place as usize));
         self.note_moved(asked, judge, route);
         match route {
             // A session's stage that lifted it then would lift it still.
@@ -109,7 +109,7 @@ impl<'p> Translation<'p> {
             _ => {}
         }
         let is_fallback = judge.is_some_and(|era| era.fallback == Some(was));
-        if asked.judged.class_by == BY_FALLBACK && route.is_none() && is_fallback {
+        if asked.grounds.class_by == BY_FALLBACK && route.is_none() && is_fallback {
             return self.to.model.fallback;
         }
         era.namesakes.get(was.index()).copied().flatten().unwrap_or_else(|| {
@@ -125,7 +125,7 @@ impl Translation<'_> {
         let moves_unrouted = || judge.is_some_and(|era| era.moves_unrouted);
         match route {
             Some(Counterpart { place: Some(place), moves: true, .. }) => count(&self.moved[*place]),
-            None if asked.judged.route.is_none() && moves_unrouted() => count(&self.unrouted_moved),
+            None if asked.grounds.route.is_none() && moves_unrouted() => count(&self.unrouted_moved),
             _ => {}
         }
     }
@@ -217,8 +217,8 @@ mod tests {
             lot: 0,
             deadline: Time::NEVER,
         };
-        let judged = Grounds { route, ..Grounds::default() };
-        Asked { arrival, judged, era: 0, fate: Fate::Served, service: None, left_after: None }
+        let grounds = Grounds { route, ..Grounds::default() };
+        Asked { arrival, grounds, era: 0, fate: Fate::Served, service: None, left_after: None }
     }
 
     const ROUTES: &str = "routes:

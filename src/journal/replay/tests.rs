@@ -71,9 +71,9 @@ impl Traffic {
         (self.random >> 33) % below
     }
 
-    fn tell(&mut self, event: Event, judged: Grounds) {
+    fn tell(&mut self, event: Event, grounds: Grounds) {
         self.told += 1;
-        self.tap.event(&self.controller, &event, &judged, self.now);
+        self.tap.event(&self.controller, &event, &grounds, self.now);
         self.controller.handle(event, self.now);
         while let Some(effect) = self.controller.poll_effect() {
             self.tap.effect(&effect);
@@ -110,14 +110,14 @@ impl Traffic {
                 lot: self.random(256) as u8,
                 deadline: self.now.after(Duration::from_secs(2)),
             };
-            let judged = Grounds {
+            let grounds = Grounds {
                 trace: u64::from(self.arrivals),
                 class_by: 1,
                 canary: self.arrivals.is_multiple_of(7).then_some(CANARY),
                 route: Some(3),
                 confidence: 0.5,
             };
-            return self.tell(Event::Arrived(arrival), judged);
+            return self.tell(Event::Arrived(arrival), grounds);
         }
         let index = self.random(self.held.len() as u64) as usize;
         let request = self.held.swap_remove(index);
@@ -214,20 +214,20 @@ fn a_canary_is_told_where_it_begins_and_in_every_file_after_that() {
         traffic.tap.begin_canary(canary("third"));
         (0..500).for_each(|_| traffic.step());
     });
-    let (mut told, mut judged) = (Vec::new(), 0);
+    let (mut told, mut by_canary) = (Vec::new(), 0);
     let file = JournalFile::read(&files_at(directory.path()).unwrap()[0]).unwrap();
     file.each(|entry| {
         match entry {
             Entry::State { .. } => told.push("state".to_owned()),
             Entry::Canary(stamp) => told.push(stamp.text),
-            Entry::Event { judged: Some(Grounds { canary: Some(CANARY), .. }), .. } => judged += 1,
+            Entry::Event { grounds: Some(Grounds { canary: Some(CANARY), .. }), .. } => by_canary += 1,
             _ => {}
         }
         Flow::More
     })
     .unwrap();
     assert_eq!(told, ["state", "first", "second", "state", "third"]);
-    assert!(judged > 50, "{judged}");
+    assert!(by_canary > 50, "{by_canary}");
     let replay = replayed(directory.path()).unwrap();
     assert_eq!(replay.difference(), None);
     assert_eq!(replay.canary(CANARY).unwrap().text, "third");

@@ -86,9 +86,9 @@ impl Shop {
     }
 
     fn tell(&mut self, event: Event) {
-        let judged = matches!(event, Event::Arrived(_)).then(Grounds::default);
+        let grounds = matches!(event, Event::Arrived(_)).then(Grounds::default);
         self.events += 1;
-        self.note(&Entry::Event { at: self.now, event: event.clone(), judged, stamp: None });
+        self.note(&Entry::Event { at: self.now, event: event.clone(), grounds, stamp: None });
         self.controller.handle(event, self.now);
         while let Some(effect) = self.controller.poll_effect() {
             self.note(&Entry::Decided(effect));
