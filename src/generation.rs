@@ -188,6 +188,7 @@ impl Generation {
         let announced = announced_method(head);
         let head = Head { method: announced.as_ref().unwrap_or(head.method), ..*head };
         let features = RequestFeatures::of(&head, key, operation);
+        model.watch(&features);
         model.recall(&features).or_else(|| {
             let started = clock.now();
             let guess = model.class(&features);

@@ -74,15 +74,20 @@ impl Scorer {
         })
     }
 
-    /// The class of a request of this template, if it was scored before: some nanoseconds, no run. Asked once
-    /// of each request: it is counted and watched here.
-    pub fn recall(&self, features: &RequestFeatures) -> Option<Guess> {
-        let memo = &self.ready()?.memo;
+    /// A request has come: counts the bots and watches for drift. Once for each request.
+    pub fn watch(&self, features: &RequestFeatures) {
+        if self.ready().is_none() {
+            return;
+        }
         self.drift.observe_request(features);
         if features.is_bot() {
             self.bots.fetch_add(1, Ordering::Relaxed);
         }
-        let guess = memo.get(features.template())?;
+    }
+
+    /// The class of a request of this template, if it was scored before: some nanoseconds, no run.
+    pub fn recall(&self, features: &RequestFeatures) -> Option<Guess> {
+        let guess = self.ready()?.memo.get(features.template())?;
         self.recalled.fetch_add(1, Ordering::Relaxed);
         Some(guess)
     }

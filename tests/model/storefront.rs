@@ -95,7 +95,7 @@ fn who_calls_itself_a_bot_is_flagged_counted_and_classed_like_anybody() {
         let headers = [(http::header::USER_AGENT, agent.parse().unwrap())].into_iter().collect();
         let cart = features("GET", "/cart", &headers).unwrap();
         assert_eq!(cart.is_bot(), is_bot, "{agent}");
-        scorer.recall(&cart);
+        scorer.watch(&cart);
         assert_eq!(scorer.class(&cart).unwrap().class, ModelClass::Cart, "{agent}");
     }
     assert_eq!(scorer.counters().bots, 2);
