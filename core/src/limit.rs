@@ -30,6 +30,7 @@ mod outliers;
 mod start;
 mod steady;
 mod trial;
+mod verdict;
 
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
 use crate::image::image;
@@ -42,7 +43,7 @@ use level::Level;
 use outliers::Outliers;
 use start::{ERROR_START, LIMIT_START};
 use std::time::Duration;
-use trial::{Schedule, Step, Trial, Verdict};
+use trial::{Schedule, Trial};
 
 /// One request being served and one on the wire: with fewer a pool of one worker idles between them.
 pub const LIMIT_MIN: u32 = 2;
@@ -343,63 +344,6 @@ impl Limit {
             Phase::Start { met } => self.step_start(seen, met, now),
             Phase::Steady => self.step_steady(seen, now),
             Phase::Trial(trial) => self.step_trial(seen, &trial, now),
-        }
-    }
-
-    // Trials.
-
-    fn begin_trial(&mut self, step: Step, now: Time) {
-        self.audit = None;
-        self.phase = Phase::Trial(Trial { step, before: self.limit, level: self.level, began: now });
-        self.limit = step.apply(self.limit);
-        self.begin_settling(now);
-    }
-
-    fn end_trial(&mut self, trial: &Trial, now: Time) {
-        self.phase = Phase::Steady;
-        self.schedule.note_end(trial, now);
-        self.begin_settling(now);
-    }
-
-    fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
-        self.end_trial(trial, now);
-        let verdict = trial.verdict(seen);
-        let did_work = verdict == Verdict::Follows;
-        if trial.step.is_far() && (did_work || trial.step != Step::Double) {
-            self.schedule.note_choked(did_work, now);
-        }
-        match verdict {
-            Verdict::Unclear => self.limit = trial.higher_limit(self.limit),
-            Verdict::Follows => {
-                self.level = trial.level_if_follows(seen);
-                self.adopt_baselines(seen.ratio, trial.weight());
-                self.limit = trial.higher_limit(self.limit);
-                if trial.step == Step::Double {
-                    self.begin_trial(trial.step, now);
-                } else if trial.step == Step::Choked {
-                    // By the latency that is healthy now, this is the work that went on before.
-                    self.move_to(self.limit.min(seats_for(self.level.done)), now);
-                }
-            }
-            Verdict::Stays if trial.step == Step::Up => self.limit = trial.before,
-            Verdict::Stays if trial.step == Step::Double => {
-                let work = seen.done.max(trial.level.done);
-                self.limit = seats_for(work).clamp(trial.before, self.limit);
-                self.lateness = Lateness::Late;
-            }
-            Verdict::Stays if self.limit <= 1.0 => {
-                // One request alone waits for nobody.
-                self.adopt_baselines(seen.ratio, trial.weight());
-                self.move_to(seats_for(1.0), now);
-            }
-            Verdict::Stays => {
-                // As much work with fewer seats: keep those, and look whether fewer still will do.
-                self.level = trial.level_if_stays(seen);
-                if seen.ratio < 1.0 {
-                    self.adopt_baselines(seen.ratio, trial.weight());
-                }
-                self.begin_trial(trial.step, now);
-            }
         }
     }
 

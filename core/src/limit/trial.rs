@@ -8,7 +8,7 @@
 //! too much. Where a full pool is late, each step leaves a fifth, or doubles what was
 //! left of it: few answers tell that from all.
 //!
-//! It judges one trial; what becomes of the limit is for the limit to say.
+//! It judges one trial; what becomes of the limit is for `verdict` to say.
 
 use super::level::Level;
 use crate::image::image;
