@@ -3,14 +3,12 @@
 //! One table, because an operator's experience is the message: a row is a policy,
 //! the place of its mistake, and words that message and hint must contain.
 
-use std::fs;
-use std::path::Path;
+mod reading;
+mod routes;
 
-use plimsoll::policy::check;
 use plimsoll::policy::compile::compile;
 use plimsoll::yaml::diagnostic::Diagnostic;
 use plimsoll::yaml::source::Source;
-use proptest::prelude::{ProptestConfig, prop_assert, proptest};
 
 fn mistakes(text: &str) -> Vec<Diagnostic> {
     compile(&Source::of("policy.yaml", text)).map_or_else(|errors| errors.0, |_| Vec::new())
@@ -122,39 +120,6 @@ fn mistakes_in_a_schedule_or_a_canary_are_found() {
 }
 
 #[test]
-fn every_unknown_class_of_a_schedule_and_of_a_route_is_told() {
-    let text = good_but(
-        "schedules:
-  sale: { zone: UTC, from: 10:00, to: 12:00, classes: { brows: { floor: 1% }, chekout: { floor: 1% } } }
-routes: [{ path: /, class: brows, model: { best_class: chekout } }]",
-    );
-    let found = mistakes(&text);
-    let keys: Vec<&str> = found.iter().map(|one| one.key.as_str()).collect();
-    let of_schedule = ["schedules.sale.classes.brows", "schedules.sale.classes.chekout"];
-    let of_route = ["routes[0].class", "routes[0].model.best_class"];
-    assert_eq!(keys, [of_schedule, of_route].concat(), "{found:#?}");
-}
-
-#[test]
-fn names_are_looked_at_beside_other_mistakes() {
-    let text = good_but(
-        "schedules:
-  sale: { zone: Europe/Berln, from: 10:00, to: 12:00, classes: { chekout: { floor: 1% } } }
-tests: [{ request: get /, expect: { class: brows } }]",
-    );
-    let found = mistakes(&text);
-    let keys: Vec<&str> = found.iter().map(|one| one.key.as_str()).collect();
-    let of_schedule = ["schedules.sale.zone", "schedules.sale.classes.chekout"];
-    let of_test = ["tests[0].request", "tests[0].expect.class"];
-    assert_eq!(keys, [of_schedule, of_test].concat(), "{found:#?}");
-}
-
-#[test]
-fn an_ipv6_address_is_a_host() {
-    assert!(mistakes(&good_but("routes: [{ host: '[2001:db8::7]', class: browse }]")).is_empty());
-}
-
-#[test]
 fn a_test_that_cannot_fail_is_a_mistake() {
     let test = |expect: &str| good_but(&format!("tests:\n  - {{ request: GET /, expect: {expect} }}"));
     let of =
@@ -234,112 +199,6 @@ fn mistakes_in_a_class_are_found() {
 }
 
 #[test]
-fn mistakes_in_a_route_are_found() {
-    let route = |keys: &str| good_but(&format!("routes:\n  - {{ {keys} }}"));
-    check_rows([
-        row(route("path: /a, class: chekout"), (6, 24), "routes[0].class", "unknown class", "`checkout`"),
-        row(route("path: /a"), (6, 5), "routes[0]", "`class` is missing", "class: checkout"),
-        row(route("path: a, class: browse"), (6, 13), "routes[0].path", "not a path", "starts with `/`"),
-        row(route("path: /?a=b, class: browse"), (6, 13), "routes[0].path", "not a path", "query"),
-        row(route("path: /a**, class: browse"), (6, 13), "routes[0].path", "not a path", "whole segments"),
-        row(route("methods: [post], class: browse"), (6, 17), "routes[0].methods[0]", "not a method", "POST"),
-        row(route("methods: [], class: browse"), (6, 7), "routes[0].methods", "nothing", "leave the key out"),
-        row(route("method: GET, class: browse"), (6, 7), "routes[0].method", "unknown key", "`methods`"),
-        row(
-            route("when: request.pth == '/', class: browse"),
-            (6, 13),
-            "routes[0].when",
-            "`pth` is unknown; there are method, path",
-            "for example",
-        ),
-        row(
-            route("when: 1 + 1, class: browse"),
-            (6, 13),
-            "routes[0].when",
-            "neither true nor false",
-            "session",
-        ),
-        row(
-            route("addresses: 10.1.2.3/8, class: browse"),
-            (6, 18),
-            "routes[0].addresses",
-            "not a network",
-            "write 10.0.0.0/8",
-        ),
-        row(
-            route("addresses: [shop.test], class: browse"),
-            (6, 19),
-            "routes[0].addresses[0]",
-            "not a network",
-            "2001:db8::/32",
-        ),
-        row(
-            route("addresses: ['::ffff:10.0.0.0/104'], class: browse"),
-            (6, 19),
-            "routes[0].addresses[0]",
-            "not a network",
-            "the IPv4 network",
-        ),
-        row(
-            route("host: 'http://shop.test', class: browse"),
-            (6, 13),
-            "routes[0].host",
-            "not a host",
-            "like shop.test",
-        ),
-        row(
-            route("host: 'shop.test:8080', class: browse"),
-            (6, 13),
-            "routes[0].host",
-            "not a host",
-            "write shop.test: routes see no ports",
-        ),
-        row(
-            route("when: session.stage == 'crat', class: browse"),
-            (6, 13),
-            "routes[0].when",
-            "`crat` is unknown; there are none, browsing, cart, checkout",
-            "for example",
-        ),
-        row(route("query: a, class: browse"), (6, 14), "routes[0].query", "expected a mapping", "key: value"),
-    ]);
-}
-
-#[test]
-fn mistakes_in_what_a_route_says_of_the_model_are_found() {
-    check_rows([
-        row(
-            good_but("routes: [{ path: /, class: browse, model: maybe }]"),
-            (5, 43),
-            "routes[0].model",
-            "expected `on`, `off` or a mapping, found `maybe`",
-            "key: value",
-        ),
-        row(
-            good_but("routes: [{ path: /, class: browse, model: { best_class: chekout } }]"),
-            (5, 57),
-            "routes[0].model.best_class",
-            "unknown class `chekout`",
-            "`checkout`",
-        ),
-        row(
-            good_but("routes: [{ path: /, class: checkout, model: { best_class: browse } }]"),
-            (5, 59),
-            "routes[0].model.best_class",
-            "`browse` shuts out the route's own class `checkout`",
-            "a class that is shed after it",
-        ),
-        row(
-            good_but("routes: [{ path: /, class: browse, model: { worst_class: checkout } }]"),
-            (5, 58),
-            "routes[0].model.worst_class",
-            "`checkout` shuts out the route's own class `browse`",
-            "a class that is shed before it",
-        ),
-    ]);
-}
-
-#[test]
 fn mistakes_elsewhere_are_found() {
     check_rows([
         row(good_but("carry: { checkout: crat }"), (5, 20), "carry.checkout", "unknown class", "checkout"),
@@ -403,84 +262,4 @@ fn seventeen_classes_are_one_too_many() {
     assert!(mistakes(&format!("version: 1\nclasses:\n{}", classes(16))).is_empty());
     let found = mistakes(&format!("version: 1\nclasses:\n{}", classes(17)));
     assert!(found.len() == 1 && found[0].message == "17 classes", "{found:?}");
-}
-
-#[test]
-fn several_mistakes_are_told_at_once_in_the_order_of_the_text() {
-    let found = mistakes(
-        "version: 1\nmod: enforce\nclasses:\n  checkout: { rank: 0, patience: 800 }\n  cart: { rank: 0 }\n\
-         routes:\n  - { path: /a, class: crat }\n",
-    );
-    let told: Vec<String> = found.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        told,
-        [
-            "policy.yaml:2:1: mod: unknown key `mod` (did you mean `mode`?)",
-            "policy.yaml:4:34: classes.checkout.patience: `800` has no unit (write 800ms or 800s)",
-            "policy.yaml:5:17: classes.cart.rank: rank 0 belongs to `checkout` (rank 1 is free)",
-            "policy.yaml:7:24: routes[0].class: unknown class `crat` (did you mean `cart`?)",
-        ]
-    );
-}
-
-#[test]
-fn files_that_cannot_be_read_say_so() {
-    let directory = tempfile::tempdir().unwrap();
-    let told = |path: &Path| check(path).unwrap_err().to_string();
-
-    assert!(told(&directory.path().join("absent.yaml")).contains("check the path"));
-    assert!(told(directory.path()).contains("no policy in this directory"));
-
-    let latin = directory.path().join("latin.yaml");
-    fs::write(&latin, b"version: 1\n# caf\xe9\n").unwrap();
-    assert!(told(&latin).contains("latin.yaml:2:1: not UTF-8"));
-
-    let huge = directory.path().join("huge.yaml");
-    fs::write(&huge, "#".repeat(4 * 1024 * 1024 + 1)).unwrap();
-    assert!(told(&huge).contains("too long"));
-}
-
-#[cfg(unix)]
-#[test]
-fn a_file_without_permission_says_so() {
-    use std::os::unix::fs::PermissionsExt;
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("secret.yaml");
-    fs::write(&path, "version: 1").unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::read(&path).is_ok() {
-        println!("skipped: this user may read everything");
-        return;
-    }
-    assert!(check(&path).unwrap_err().to_string().contains("let the user plimsoll runs as read it"));
-}
-
-#[test]
-fn deep_nesting_is_refused_not_followed() {
-    let text = format!("version: 1\nclasses: {}{}", "[".repeat(5_000), "]".repeat(5_000));
-    assert_eq!(mistakes(&text).len(), 1);
-}
-
-#[test]
-fn a_policy_that_lost_a_line_is_good_or_says_where_it_is_not() {
-    let lines: Vec<&str> = plimsoll::policy::STOREFRONT.lines().collect();
-    for lost in 0..lines.len() {
-        let text = [&lines[..lost], &lines[lost + 1..]].concat().join("\n");
-        for mistake in mistakes(&text) {
-            let (line, column) = mistake.position.expect("a mistake in a text has a place");
-            assert!((1..=lines.len()).contains(&line) && column >= 1, "without line {}: {mistake}", lost + 1);
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_text_upsets_the_reader(
-        text in "(version|classes|routes|path|class|: |, |[{}\\[\\]]|- |\n|\n  |\t|&a |\\*a|!!x |'|\"|%|1|é|#|---|\\|){0,60}",
-    ) {
-        let compiled = compile(&Source::of("policy.yaml", &text));
-        prop_assert!(compiled.is_ok() || compiled.is_err_and(|errors| !errors.0.is_empty()));
-    }
 }
