@@ -98,8 +98,29 @@ impl<'g> Trial<'g> {
 
     /// What does not hold, if anything.
     fn complaints(&mut self, test: &PolicyTest, judgement: &Judgement<'_>) -> Vec<String> {
-        let policy = &self.generation.policy;
-        let name = |class: ClassId| policy.core.class(class).name.as_str();
+        let mut complaints = self.judgement_complaints(test, judgement);
+        complaints.extend(self.schedule_complaint(test));
+        // The model runs only where something hangs on it: it would take most of a reload's time.
+        let is_needed = test.value.is_some() || test.decision.is_some();
+        let value = if is_needed {
+            self.generation.value(judgement.class, &test.session, NOON, self.clock)
+        } else {
+            0.0
+        };
+        if let Some(range) = test.value.as_ref().filter(|range| !range.contains(&value)) {
+            complaints.push(format!(
+                "expected a value of {}..{}, got {value:.3}",
+                range.start(),
+                range.end()
+            ));
+        }
+        complaints.extend(self.decision_complaint(test, judgement.class, value));
+        complaints
+    }
+
+    /// What does not hold of its class, of who decided that, and of its pool.
+    fn judgement_complaints(&self, test: &PolicyTest, judgement: &Judgement<'_>) -> Vec<String> {
+        let name = |class: ClassId| self.generation.policy.core.class(class).name.as_str();
         let by = || match judgement.route {
             Some(route) => format!("by {}, {}", judgement.class_by.name(), route.defined_at),
             None => format!("by {}", judgement.class_by.name()),
@@ -120,22 +141,6 @@ impl<'g> Trial<'g> {
         if let Some(expected) = test.pool.as_deref().filter(|expected| *expected != pool) {
             complaints.push(format!("expected pool `{expected}`, got `{pool}`"));
         }
-        complaints.extend(self.schedule_complaint(test));
-        // The model runs only where something hangs on it: it would take most of a reload's time.
-        let is_needed = test.value.is_some() || test.decision.is_some();
-        let value = if is_needed {
-            self.generation.value(judgement.class, &test.session, NOON, self.clock)
-        } else {
-            0.0
-        };
-        if let Some(range) = test.value.as_ref().filter(|range| !range.contains(&value)) {
-            complaints.push(format!(
-                "expected a value of {}..{}, got {value:.3}",
-                range.start(),
-                range.end()
-            ));
-        }
-        complaints.extend(self.decision_complaint(test, judgement.class, value));
         complaints
     }
 

@@ -142,6 +142,14 @@ fn session_text(session: &SessionView) -> String {
 }
 
 fn text(explanation: &Explanation) -> String {
+    let mut text = judgement_text(explanation);
+    text.push_str(&scores_text(explanation));
+    text.push_str(&influences("worth by", "the value", &explanation.value_features));
+    text.extend(explanation.forecasts.iter().map(forecast_text));
+    text
+}
+
+fn judgement_text(explanation: &Explanation) -> String {
     let route = explanation.route.as_deref().unwrap_or("none");
     let session = session_text(&explanation.session);
     let mut text = format!(
@@ -168,28 +176,28 @@ fn text(explanation: &Explanation) -> String {
     if let Some(schedule) = &explanation.schedule {
         text.push_str(&format!("schedule  {schedule}\n"));
     }
-    if let Json::Object(scores) = &explanation.scores {
-        let mut scores: Vec<_> =
-            scores.iter().filter_map(|(name, score)| Some((name, score.as_f64()?))).collect();
-        scores.sort_by(|one, other| other.1.total_cmp(&one.1));
-        for (name, score) in scores.iter().take(3) {
-            text.push_str(&format!("model     {name} {score:.3}\n"));
-        }
-        let likeliest = scores.first().map_or("", |(name, _)| name.as_str());
-        text.push_str(&influences("because", likeliest, &explanation.class_features));
-        if explanation.class_features.is_empty() {
-            text.push_str(&format!(
-                "because   no one feature: without any of them {likeliest} would be as likely\n"
-            ));
-        }
-    }
-    text.push_str(&influences("worth by", "the value", &explanation.value_features));
-    for Forecast { load, served } in &explanation.forecasts {
+    text
+}
+
+/// The model's three likeliest classes, and the features that the first hangs on.
+fn scores_text(explanation: &Explanation) -> String {
+    let Json::Object(scores) = &explanation.scores else { return String::new() };
+    let mut scores: Vec<_> =
+        scores.iter().filter_map(|(name, score)| Some((name, score.as_f64()?))).collect();
+    scores.sort_by(|one, other| other.1.total_cmp(&one.1));
+    let line = |(name, score): &(&String, f64)| format!("model     {name} {score:.3}\n");
+    let mut text: String = scores.iter().take(3).map(line).collect();
+    let likeliest = scores.first().map_or("", |(name, _)| name.as_str());
+    text.push_str(&influences("because", likeliest, &explanation.class_features));
+    if explanation.class_features.is_empty() {
         text.push_str(&format!(
-            "{:<9} {:.0}% of such requests are served\n",
-            format!("at {load}x"),
-            served * 100.0
+            "because   no one feature: without any of them {likeliest} would be as likely\n"
         ));
     }
     text
+}
+
+fn forecast_text(forecast: &Forecast) -> String {
+    let Forecast { load, served } = forecast;
+    format!("{:<9} {:.0}% of such requests are served\n", format!("at {load}x"), served * 100.0)
 }

@@ -11,7 +11,7 @@ use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy, Share};
 use super::cases::{NO_SCHEDULE, PolicyTest};
 use super::class_file::ClassEntry;
 use super::compiled::CompiledPolicy;
-use super::file::{self, ModelEntry, PolicyFile, RollbackEntry};
+use super::file::{self, ModelEntry, RollbackEntry};
 use super::leeway_file::LeewayEntry;
 use super::lint::{self, RoutePlace, Whole};
 use super::route_file::RouteEntry;
@@ -59,33 +59,21 @@ pub(super) fn mistakes_of_values(source: &Source) -> Vec<Diagnostic> {
 
 /// The policy below `root`, unless a mistake is on record by the end.
 fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<CompiledPolicy> {
-    let PolicyFile {
-        mode,
-        canary,
-        schedules,
-        sessions,
-        mut classes,
-        carry,
-        routes,
-        model,
-        clients,
-        rollback,
-        learning,
-        decision_header,
-        tests,
-    } = file::read(root.clone())?;
+    let file = file::read(root.clone())?;
+    let mut classes = file.classes;
     check_classes(&classes);
     classes.sort_by_key(|entry| entry.class.rank);
     let names: Vec<&str> = classes.iter().map(|entry| entry.class.name.as_str()).collect();
-    let model = model_rules(model, &names)?;
+    let model = model_rules(file.model, &names)?;
     let (routes, places): (Vec<Route>, Vec<RoutePlace<'_>>) =
-        (0..).zip(routes).filter_map(|(place, entry)| route(entry, place, &model, &names)).unzip();
-    let carry = carried(&carry, &names);
-    let schedule_names: Vec<&str> = schedules.iter().map(|entry| entry.name).chain([NO_SCHEDULE]).collect();
-    let schedules: Vec<_> = schedules.iter().map(|entry| changed(entry, &classes, &names)).collect();
-    let rollback = rollback_rules(rollback, &classes, &names);
+        (0..).zip(file.routes).filter_map(|(place, entry)| route(entry, place, &model, &names)).unzip();
+    let carry = carried(&file.carry, &names);
+    let schedules: Vec<_> = file.schedules.iter().map(|entry| changed(entry, &classes, &names)).collect();
+    let rollback = rollback_rules(file.rollback, &classes, &names);
+    let schedule_names: Vec<&str> =
+        file.schedules.iter().map(|entry| entry.name).chain([NO_SCHEDULE]).collect();
     let tests: Vec<PolicyTest> =
-        tests.into_iter().filter_map(|entry| test(entry, &names, &schedule_names)).collect();
+        file.tests.into_iter().filter_map(|entry| test(entry, &names, &schedule_names)).collect();
     if mistakes.has_errors() {
         return None;
     }
@@ -99,8 +87,8 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         schedules: &entries,
         tests: &tests,
     });
-    let (core, classes) = core_and_settings(&root, mode, classes)?;
-    let schedules = schedules.into_iter().filter_map(|changed| schedule(changed, mode)).collect();
+    let (core, classes) = core_and_settings(&root, file.mode, classes)?;
+    let schedules = schedules.into_iter().filter_map(|changed| schedule(changed, file.mode)).collect();
     Some(CompiledPolicy {
         core: core.clone(),
         base: core,
@@ -109,13 +97,13 @@ fn policy(root: Field<'_>, source: &Source, mistakes: &Mistakes<'_>) -> Option<C
         body_bytes_most: classes.iter().filter_map(|class| class.body_bytes_max).max(),
         classes,
         routes: RouteTable::new(routes),
-        canary,
-        sessions,
+        canary: file.canary,
+        sessions: file.sessions,
         model,
-        clients,
+        clients: file.clients,
         rollback,
-        learning,
-        decision_header,
+        learning: file.learning,
+        decision_header: file.decision_header,
         tests,
         text: Arc::new(source.clone()),
         digest: source.digest(),

@@ -206,6 +206,28 @@ impl Plimsoll {
         }
     }
 
+    /// The shop's answer has begun: what that tells of its endpoint, of its pace and of the session.
+    fn note_answer(&self, session: &Session, response: &ResponseHeader, ctx: &mut Context, now: Time) {
+        ctx.first_byte = Some(now);
+        self.observe_endpoint(ctx, Fared::Answered, now);
+        ctx.outcome = outcome_of_status(response.status);
+        if response.status.as_u16() < 400 {
+            intake::remember(&self.serving, session, ctx);
+        }
+        let sent = ctx.sent.unwrap_or(now);
+        if let Some(permit) = &ctx.permit {
+            permit.first_byte(sent);
+        }
+        if let Some(judged) = &ctx.judged {
+            observe(&judged.running.meters[judged.class.index()].upstream, now.since(sent));
+            ctx.order_value = learning::order_value(&judged.running.generation.policy, response);
+            if response.headers.contains_key(SET_COOKIE) {
+                let cookies = &judged.running.generation.policy.sessions.cookies;
+                self.serving.sessions.granted(&judged.session, &response.headers, cookies, now);
+            }
+        }
+    }
+
     /// When to come back after an answer that says that there is no room, as the class has it.
     fn time_to_retry(&self, status: StatusCode, ctx: &Context) -> Option<Duration> {
         let judged = ctx.judged.as_ref().filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)?;
@@ -310,24 +332,7 @@ impl ProxyHttp for Plimsoll {
             return Ok(());
         }
         let now = self.serving.clock.now();
-        ctx.first_byte = Some(now);
-        self.observe_endpoint(ctx, Fared::Answered, now);
-        ctx.outcome = outcome_of_status(response.status);
-        if response.status.as_u16() < 400 {
-            intake::remember(&self.serving, session, ctx);
-        }
-        let sent = ctx.sent.unwrap_or(now);
-        if let Some(permit) = &ctx.permit {
-            permit.first_byte(sent);
-        }
-        if let Some(judged) = &ctx.judged {
-            observe(&judged.running.meters[judged.class.index()].upstream, now.since(sent));
-            ctx.order_value = learning::order_value(&judged.running.generation.policy, response);
-            if response.headers.contains_key(SET_COOKIE) {
-                let cookies = &judged.running.generation.policy.sessions.cookies;
-                self.serving.sessions.granted(&judged.session, &response.headers, cookies, now);
-            }
-        }
+        self.note_answer(session, response, ctx, now);
         if !response.headers.contains_key(CONTENT_LENGTH) {
             ctx.hold.limit_time(now);
         }
