@@ -7,6 +7,11 @@
 //! away from it (a Schmitt trigger, with the spread of a Poisson count for its
 //! width).
 //!
+//! Of carts and checkouts that ask for 93 % of sixteen workers at 5x, one measurement in nine says more than
+//! 100 %. In simulation 1.3 % of the carts were refused where that was believed (0.1 % here), and in each moment
+//! in which browsing seemed to fit, searches were let in past pages refused just before: 150 inversions in a
+//! million at 2x (none here).
+//!
 //! It does not measure what is asked for; `demand` does.
 
 use crate::image::image;

@@ -10,6 +10,13 @@
 //! baselines see nothing wrong it is asked downwards, with a fifth. Until that is known the limit stays where
 //! it is; a shop that is slow by nature is not asked again soon.
 //!
+//! Measured in simulation: 16 workers that become ten times slower, mean of eight seeds, serve 18 and 79 % of the
+//! checkouts in time in the first five and the next fifteen seconds (15 and 29 % where the limit went on shrinking
+//! before it was asked, 23 and 72 % where it was asked downwards from the full pool; 64 workers 57 and 92, 25 and 35,
+//! 21 and 64 %). At twice the whole shop's capacity, 16 seeds, a tenth of the shop does 96 % of what it can from the
+//! third second on, and all of it 97 % when it is back (7 and 77 % without an anchor, four seeds; 81 % where a trial
+//! had to end the shrinking).
+//!
 //! It says when and which way; the trial is the limit's.
 
 use super::level::Level;
