@@ -119,6 +119,9 @@ pub enum AccessLogError {
 
 impl AccessLog {
     /// The log in the file at `path`, plain or compressed with gzip.
+    ///
+    /// # Errors
+    /// The file cannot be read, or no line of it is a request.
     pub fn read(path: &Path) -> Result<AccessLog, AccessLogError> {
         if path.is_dir() {
             return Err(AccessLogError::Directory { path: path.into() });

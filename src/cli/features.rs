@@ -76,7 +76,11 @@ fn get() -> String {
     "GET".to_owned()
 }
 
-/// Writes the vectors of every request; `path_key` is the normaliser the proxy serves with.
+/// Writes the vector of every request in `input`, a line of JSON each, as little-endian `f32` one after the other;
+/// `path_key` is the normaliser the proxy serves with.
+///
+/// # Errors
+/// A line that is no request, with its number; input that cannot be read, or output that cannot be written.
 pub fn features(
     input: impl BufRead,
     mut output: impl Write,

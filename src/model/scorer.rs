@@ -50,11 +50,17 @@ pub struct Counters {
 
 impl Scorer {
     /// Loads the bundle of a directory. All checks of `plimsoll model check` are these.
+    ///
+    /// # Errors
+    /// What of it cannot be read, or is refused.
     pub fn load(directory: &Path) -> Result<Scorer, ModelError> {
         Scorer::of(Bundle::read(directory)?)
     }
 
     /// Loads the storefront bundle that is part of this binary.
+    ///
+    /// # Errors
+    /// As those of any other; a test holds it to none.
     pub fn embedded() -> Result<Scorer, ModelError> {
         Scorer::of(Bundle::embedded()?)
     }

@@ -213,7 +213,8 @@ impl Schedule {
     }
 }
 
-/// By a multiplicative hash of the time: deterministic for a replay, different for each proxy.
+/// By a multiplicative hash of the time, with the golden ratio (Knuth): deterministic for a replay, different for
+/// each proxy.
 fn jitter(now: Time) -> Duration {
     Duration::from_nanos(now.as_nanos().wrapping_mul(0x9e37_79b9_7f4a_7c15) % JITTER_NANOS)
 }

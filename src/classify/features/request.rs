@@ -38,6 +38,11 @@ const NOUNS_WATCHED_MAX: usize = 4;
 /// Parts of a template that are mixed side by side: a multiplication takes three or four cycles, and one may
 /// begin in each.
 const TEMPLATE_LANES: usize = 4;
+/// Spreads a word over all bits: the fractional digits of the golden ratio (Knuth, The Art of Computer
+/// Programming, 6.4).
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+/// What a lane begins with: the fractional digits of pi, which nobody has chosen.
+const LANE_BEGIN: u64 = 0x243f_6a88_85a3_08d3;
 
 /// The names of what is watched of a request.
 pub(super) fn watched_names() -> impl Iterator<Item = String> {
@@ -72,17 +77,17 @@ impl RequestFeatures {
     /// templates. It is never 0.
     pub fn template(&self) -> u64 {
         let mix = |hash: u64, word: &u64| {
-            let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mixed = (hash ^ word).wrapping_mul(SPREAD);
             mixed ^ (mixed >> 29)
         };
         // Side by side, for a multiplication takes longer than the next one waits to begin.
-        let mut lanes = [0x243f_6a88_85a3_08d3; TEMPLATE_LANES];
+        let mut lanes = [LANE_BEGIN; TEMPLATE_LANES];
         for words in self.bits.chunks(TEMPLATE_LANES) {
             for (lane, word) in lanes.iter_mut().zip(words) {
                 *lane = mix(*lane, word);
             }
         }
-        lanes.iter().fold(0x243f_6a88_85a3_08d3, mix).max(1)
+        lanes.iter().fold(LANE_BEGIN, mix).max(1)
     }
 
     /// Whether a feature holds, by its place in the vector.
