@@ -107,9 +107,9 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Starts with the policy and model that `config` names, or with the generation that was in force
-    /// last if somebody went back to it from those, or if those cannot be applied. A model that cannot be used is logged and done
-    /// without; a shop must open on the day its bundle is corrupt.
+    /// Starts with the policy and model that `config` names, or with the generation that was in force last if
+    /// somebody went back to it from those, or if those cannot be applied. A model that cannot be used is logged
+    /// and done without; a shop must open on the day its bundle is corrupt.
     ///
     /// # Errors
     /// Every mistake in the policy where no generation is kept, or a state directory that cannot be used.

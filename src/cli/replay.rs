@@ -1,8 +1,8 @@
 //! `plimsoll replay JOURNAL`: every decision of a journal made again by the core of this binary.
 //!
-//! Files are read in the order in which they were begun, each pool by itself. What is the same is
-//! counted; the first decision that differs is named. After an upgrade a journal holds files of two versions:
-//! those that this one does not read are passed over, counted and named. With `--policy` the same requests are asked again under
+//! Files are read in the order in which they were begun, each pool by itself. What is the same is counted; the
+//! first decision that differs is named. After an upgrade a journal holds files of two versions: those that this
+//! one does not read are passed over, counted and named. With `--policy` the same requests are asked again under
 //! another policy (`what_if`), once it is certain that the journal is what this core decides.
 
 mod translation;

@@ -80,7 +80,7 @@ impl Scorer {
         })
     }
 
-    /// A request has come: counts the bots and watches for drift. Once for each request.
+    /// A request is judged: counts the bots and watches for drift, once for each judgement.
     pub fn watch(&self, features: &RequestFeatures) {
         if self.ready().is_none() {
             return;

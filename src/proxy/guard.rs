@@ -1,12 +1,11 @@
 //! The connection of a client, as Pingora reads and writes it: by its deadline, at a pace, and in pieces.
 //!
-//! A read that finds nothing after the deadline is an error instead of a wait, so
-//! that Pingora ends the request by its own ways and we can answer it. The first
-//! byte of an HTTP/1 head sets the time for the whole of it, and its bytes are counted
-//! as they come: Pingora would keep a megabyte of it, and parse that anew with every
-//! read. Of an HTTP/2 connection the frames are counted (`frames`). A client that takes what it is sent too slowly
-//! (`pace`) is left. What goes out over HTTP/1 while no request is served is Pingora's
-//! own answer to a head that it could not read; nobody else sees it, so it is counted here.
+//! A read that finds nothing after the deadline is an error instead of a wait, so that Pingora ends the request
+//! by its own ways and we can answer it. The first byte of an HTTP/1 head sets the time for the whole of it, and
+//! its bytes are counted as they come: Pingora would keep a megabyte of it, and parse that anew with every read.
+//! Of an HTTP/2 connection the frames are counted (`frames`). A client that takes what it is sent too slowly
+//! (`pace`) is left. What goes out over HTTP/1 while no request is served is Pingora's own answer to a head that
+//! it could not read; nobody else sees it, so it is counted here.
 //!
 //! No read takes in more than [`READ_MAX`], or the buffer for the beginning of a
 //! body could overflow, and Pingora's is then lost as a whole.

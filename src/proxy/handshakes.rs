@@ -18,8 +18,8 @@ use crate::classify::sessions::network;
 
 /// Several times the addresses that have connections at once by default; a quarter of a megabyte.
 const BUCKETS: usize = 32_768;
-/// A signature with RSA of 2,048 bits takes about a millisecond: one address keeps a fifth of a processor busy. An office
-/// of a thousand that comes at once is let in by the burst below.
+/// A signature with RSA of 2,048 bits takes about a millisecond: one address keeps a fifth of a processor busy.
+/// An office of a thousand that comes at once is let in by the burst below.
 const PER_S: u32 = 200;
 /// Seconds' worth of handshakes at once: a crowd behind one address that comes on the hour.
 const BURST_S: u64 = 5;

@@ -1,9 +1,9 @@
 //! How many connections there may be: in all, and from one address.
 //!
-//! A connection beyond that is closed before a byte of it is read, which is the
-//! cheapest answer there is. A trusted hop stands for many clients and counts only
-//! in the total; so does this machine itself, unless the settings say otherwise. The table of addresses holds those that are connected, so that the
-//! total bounds it as well; its keys are hashes, for no address is stored.
+//! A connection beyond that is closed before a byte of it is read, which is the cheapest answer there is. A
+//! trusted hop stands for many clients and counts only in the total; so does this machine itself, unless the
+//! settings say otherwise. The table of addresses holds those that are connected, so that the total bounds it as
+//! well; its keys are hashes, for no address is stored.
 //!
 //! Over HTTP/2 a connection is worth a hundred, for each of its streams is a request that costs memory long before it
 //! asks for a seat. So the more connections an address has, the fewer streams each of the next ones may have.
@@ -56,8 +56,8 @@ pub(super) fn streams_max() -> Option<u32> {
     STREAMS_MAX.try_with(|most| *most).ok()
 }
 
-/// How many streams the last of so many connections of one address may have. All of them share as many as the address may
-/// have connections, or as some full connections have.
+/// How many streams the last of so many connections of one address may have. All of them share as many as the
+/// address may have connections, or as some full connections have.
 fn share_of_streams(connections: usize, connections_max: usize, streams_max: u32) -> u32 {
     let in_all = connections_max.max(FULL_CONNECTIONS * streams_max as usize);
     let share = u32::try_from(in_all / connections.max(1)).unwrap_or(u32::MAX);

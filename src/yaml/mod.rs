@@ -1,8 +1,8 @@
 //! Operators' YAML files, read so that every mistake is told at once, with its file, line, column and a hint.
 //!
-//! `source` (the text) -> `document` (a tree that knows its lines) -> `field` (typed reading, with
-//! the mistakes collected) -> the schema of whoever reads, of which `outline` makes a JSON Schema. serde stops at the first mistake and
-//! forgets where a value stood; an operator on a busy day needs all of them.
+//! `source` (the text) -> `document` (a tree that knows its lines) -> `field` (typed reading, with the mistakes
+//! collected) -> the schema of whoever reads, of which `outline` makes a JSON Schema. serde stops at the first
+//! mistake and forgets where a value stood; an operator on a busy day needs all of them.
 //!
 //! It knows no schema: `policy`, `config` and the harness's scenarios bring theirs.
 

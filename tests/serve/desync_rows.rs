@@ -1,7 +1,8 @@
 //! Requests that two servers may read in two ways, and the one reading that may come of each.
 //!
 //! In a request, `⏎` stands for CR LF, `␊` for a bare LF, `␍` for a bare CR, `␀`, `␁`, `␉` and `␡` for these
-//! control characters, and a letter of Latin-1 for its byte alone, which is no UTF-8. A reading is method, target, host and body.
+//! control characters, and a letter of Latin-1 for its byte alone, which is no UTF-8. A reading is method,
+//! target, host and body.
 
 /// What comes of a request.
 #[derive(Clone, Copy, Debug)]

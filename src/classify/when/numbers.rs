@@ -1,8 +1,8 @@
 //! Whole numbers that expressions make of a request and its session: counts, lengths of texts, stated ones, and their
 //! sums, differences and products.
 //!
-//! They mean what the interpreter means by them: 64 bits with a sign, and no number at all where one would overflow or a
-//! text is absent. Decimals, and numbers read out of a text, are the interpreter's.
+//! They mean what the interpreter means by them: 64 bits with a sign, and no number at all where one would
+//! overflow or a text is absent. Decimals, and numbers read out of a text, are the interpreter's.
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr};
 

@@ -6,8 +6,9 @@
 //! It means what the interpreter would say, to the point of what cannot be evaluated: a
 //! comparison with a key that is absent is neither true nor false, and so is what hangs on it.
 //!
-//! What is not plain is the interpreter's, as small a part as there is between two operators. It is asked last, and only
-//! where the plain parts leave the answer open: in CEL, too, neither side of `&&` and `||` comes before the other.
+//! What is not plain is the interpreter's, as small a part as there is between two operators. It is asked last,
+//! and only where the plain parts leave the answer open: in CEL, too, neither side of `&&` and `||` comes before
+//! the other.
 
 use std::net::IpAddr;
 

@@ -1,12 +1,11 @@
 //! `plimsoll policy diff OLD NEW --replay access.log`: which real requests another policy would treat otherwise.
 //!
-//! The review comment every operator wants: how many requests change their class, from what to
-//! what, with examples and the lines that decided; and what becomes of each class at a stated load.
-//! Each request comes at the time that the log has of it, and under the schedule that either policy has then: how many
-//! came while each schedule held is told, for a log of last week holds nothing of a sale tomorrow, unless it is taken for
-//! one of that day.
-//! One request's fate hangs on many others, so fates are told as sums; examples of them are draws, and say
-//! where to look.
+//! The review comment every operator wants: how many requests change their class, from what to what, with
+//! examples and the lines that decided; and what becomes of each class at a stated load. Each request comes at
+//! the time that the log has of it, and under the schedule that either policy has then: how many came while each
+//! schedule held is told, for a log of last week holds nothing of a sale tomorrow, unless it is taken for one of
+//! that day. One request's fate hangs on many others, so fates are told as sums; examples of them are draws, and
+//! say where to look.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

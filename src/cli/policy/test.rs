@@ -1,8 +1,8 @@
 //! `plimsoll policy test PATH...`: whether policies keep what they promise.
 //!
 //! A file is tested with its own `tests:` and those of `NAME_test.yaml` beside it; a directory as
-//! `serve --policy DIR` would run it, with every `*_test.yaml` in it; a file of tests stands for its policy. Routes that
-//! no test takes are listed: what is not tested changes unnoticed.
+//! `serve --policy DIR` would run it, with every `*_test.yaml` in it; a file of tests stands for its policy.
+//! Routes that no test takes are listed: what is not tested changes unnoticed.
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -74,7 +74,8 @@ impl<'p> Translation<'p> {
         }
     }
 
-    /// Where its routes stand that leave something else to the model than they did, with the requests that came by them.
+    /// Where its routes stand that leave something else to the model than they did, with the requests that came
+    /// by them.
     pub(super) fn moved(&self) -> Vec<(&'p str, u64)> {
         let counted = self.to.routes.routes().iter().zip(&self.moved);
         let counted = counted.map(|(route, count)| (&*route.defined_at, count.get()));

@@ -4,8 +4,8 @@
 //! new one. The second tells how much of a difference is the method's (`journal/rerun.rs` says what it assumes):
 //! compare the third with the second.
 //!
-//! What a journal cannot tell, for it has no paths, is said and named: where the new policy leaves something else to the
-//! model, and which of its routes are new.
+//! What a journal cannot tell, for it has no paths, is said and named: where the new policy leaves something
+//! else to the model, and which of its routes are new.
 
 use std::collections::BTreeMap;
 use std::path::Path;
