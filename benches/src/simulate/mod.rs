@@ -101,19 +101,7 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     }
     let ledger = contest::pooled(&scenario, &judge, Contestant::Plimsoll, &seeds);
     let report = report(&scenario, seeds, &ledger);
-    terminal::line(&report.table());
-    let (inversions, requests) = (ledger.inversions.iter().sum::<u64>(), ledger.requests());
-    terminal::line(&format!(
-        "\n{inversions} inversions in {requests} requests, {:.1} per million",
-        inversions as f64 * 1e6 / requests.max(1) as f64
-    ));
-    for (class, counts) in &ledger.reasons {
-        let counts = counts.iter().map(|(reason, number)| format!("{number} {reason}"));
-        terminal::line(&format!("refused of {class}: {}", counts.collect::<Vec<_>>().join(", ")));
-    }
-    if !scenario.funnels.is_empty() {
-        terminal::line(&survivals(&scenario, &ledger));
-    }
+    tell(&scenario, &report, &ledger);
     let measured = Measured { tally: &ledger.tally, survival: &ledger.survival };
     let thresholds = verdict::verdicts(&scenario, &measured);
     terminal::line(&verdict::table(&thresholds));
@@ -137,6 +125,23 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
         )?;
     }
     Ok(verdict::exit_code(&thresholds))
+}
+
+/// Prints the scoreboard, and what a simulation alone knows: inversions, reasons, and the sessions of each phase.
+fn tell(scenario: &Scenario, report: &Report, ledger: &Ledger) {
+    terminal::line(&report.table());
+    let (inversions, requests) = (ledger.inversions.iter().sum::<u64>(), ledger.requests());
+    terminal::line(&format!(
+        "\n{inversions} inversions in {requests} requests, {:.1} per million",
+        inversions as f64 * 1e6 / requests.max(1) as f64
+    ));
+    for (class, counts) in &ledger.reasons {
+        let counts = counts.iter().map(|(reason, number)| format!("{number} {reason}"));
+        terminal::line(&format!("refused of {class}: {}", counts.collect::<Vec<_>>().join(", ")));
+    }
+    if !scenario.funnels.is_empty() {
+        terminal::line(&survivals(scenario, ledger));
+    }
 }
 
 /// The counts of `scenario` with `who` at the door, and the shipped policy, pooled over seeds.
