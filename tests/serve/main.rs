@@ -14,6 +14,7 @@ mod harness;
 mod startup;
 mod bundles;
 mod upstreams;
+mod retries;
 mod connections;
 mod strain;
 mod clients;

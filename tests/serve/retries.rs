@@ -1,0 +1,100 @@
+//! Which requests are asked again, and where: never an order that a shop may have heard.
+
+use crate::harness::process::{Process, Setup};
+use crate::harness::upstream::{self, answering, response, scripted};
+
+/// A shop that answers the first request on each connection, and resets it when it has read the second.
+async fn answering_once() -> std::net::SocketAddr {
+    scripted(|mut wire| async move {
+        wire.message().await.unwrap();
+        wire.send(response("200 OK", "", b"ok")).await;
+        // The second request on a connection finds it closing.
+        let _ = wire.message().await;
+        wire.reset();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_an_order() {
+    let proxy = Process::before(answering_once().await).await;
+    let mut client = proxy.client().await;
+    for _ in 0..4 {
+        assert_eq!(client.exchange("GET /", "").await.status(), 200);
+    }
+    proxy.until_idle().await;
+    let order = "POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\npay";
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let mut client = proxy.client().await;
+        client.send(order).await;
+        statuses.push(client.message().await.unwrap().status());
+    }
+    // One of both came upon a fresh connection, the other upon the one it left behind.
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 502]);
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn what_a_closing_connection_left_unanswered_is_not_asked_again_where_the_class_has_no_retries() {
+    let policy = "version: 1\nclasses: { once: { retries: off }, again: {} }\n\
+                  routes: [{ path: /once, class: once }, { class: again }]\n";
+    for (target, status, retries) in [("GET /once", 502, 0.0), ("GET /again", 200, 1.0)] {
+        let proxy = Setup::before(&[answering_once().await]).policy(policy).start().await;
+        let mut client = proxy.client().await;
+        assert_eq!(client.exchange("GET /again", "").await.status(), 200);
+        assert_eq!(client.exchange(target, "").await.status(), status, "{target}");
+        assert_eq!(proxy.metric("plimsoll_retries_total").await, retries, "{target}");
+        proxy.until_idle().await;
+    }
+}
+
+#[tokio::test]
+async fn a_class_without_retries_is_not_tried_at_another_upstream() {
+    let ((_one, first), (_other, second)) = (upstream::refusing(), upstream::refusing());
+    let policy = "version: 1\nclasses: { once: { retries: off }, again: {} }\n\
+                  routes: [{ path: /once, class: once }, { class: again }]\n";
+    let proxy = Setup::before(&[first, second]).policy(policy).start().await;
+    for (target, failures, retries) in [("GET /once", 1.0, 0.0), ("GET /again", 3.0, 1.0)] {
+        assert_eq!(proxy.ask(target, "").await.status(), 502);
+        assert_eq!(proxy.metric("plimsoll_connect_failures_total").await, failures);
+        assert_eq!(proxy.metric("plimsoll_retries_total").await, retries);
+    }
+}
+
+#[tokio::test]
+async fn of_two_upstreams_one_dead_the_other_answers_everything() {
+    let (_socket, dead) = upstream::refusing();
+    let alive = answering(response("200 OK", "", b"ok")).await;
+    let proxy = Setup::before(&[dead, alive]).start().await;
+    let mut client = proxy.client().await;
+    for _ in 0..10 {
+        assert_eq!(client.exchange("GET /", "").await.status(), 200);
+        // Nothing was sent to the dead one, so that even an order may go to the other.
+        client.send("POST /checkout HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 3\r\n\r\npay").await;
+        assert_eq!(client.message().await.unwrap().status(), 200);
+    }
+    let failures = proxy.metric("plimsoll_connect_failures_total").await;
+    assert!(failures > 0.0);
+    assert_eq!(proxy.metric("plimsoll_retries_total").await, failures, "each was tried at the other one");
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_comes_and_goes_costs_no_answer_while_another_is_well() {
+    let alive = answering(response("200 OK", "", b"ok")).await;
+    let (flapping, address) = upstream::refusing();
+    drop(flapping);
+    let proxy = Setup::before(&[address, alive]).start().await;
+    for round in 0..6 {
+        let listener = (round % 2 == 0).then(|| upstream::answering_at(address));
+        let mut client = proxy.client().await;
+        for _ in 0..10 {
+            let answer = client.exchange("GET /", "").await;
+            assert_eq!(answer.status(), 200, "round {round}: {answer:?}");
+        }
+        drop(listener);
+        proxy.until_idle().await;
+    }
+}
