@@ -39,7 +39,7 @@ const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-
 const OPENAPI: &str = include_str!("openapi.json");
 /// The longest order is a request to explain, with its header fields.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// How long it may take to come.
+/// How long it may take to come: an order is a packet or two, and who sends it slower holds a place for nothing.
 const BODY_TIME_MAX: Duration = Duration::from_secs(5);
 /// Connections at once: probes, dashboards and people have a handful, and the descriptors of any more are shoppers'.
 const CONNECTIONS_MAX: usize = 64;
