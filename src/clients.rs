@@ -184,6 +184,9 @@ fn penalty(requests: f32) -> u8 {
 }
 
 /// The hard limits of one policy.
+///
+/// Their keys are buckets, so that a table has no more entries than there are of those, some MB. Buckets that are full
+/// again are not swept out: a table would keep its memory all the same, and requests would wait for the sweep.
 pub struct Limits {
     limiters: Vec<(LimitKey, DefaultKeyedRateLimiter<u64>)>,
     clock: DefaultClock,
