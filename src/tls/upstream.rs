@@ -7,8 +7,8 @@ use super::TlsError;
 use super::files::{Pair, authorities, certificates, certified, pair};
 use crate::config::{Identity, UpstreamTls};
 
-/// What the files of a pool say, as DER.
-#[derive(Clone, Debug, Hash)]
+/// What the files of a pool say, as DER. It holds a key, so that it is never to be printed.
+#[derive(Hash)]
 pub struct UpstreamFiles {
     /// Who must have signed the certificate of an endpoint; those the system trusts, if absent.
     pub authorities: Option<Vec<Vec<u8>>>,
