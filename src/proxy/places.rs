@@ -23,7 +23,7 @@ use crate::config::Connections;
 use crate::telemetry::connections::TurnedAway;
 
 tokio::task_local! {
-    static SHARE: Share;
+    static GIVEN: Share;
 }
 
 /// What the HTTP/2 connection that a task serves may do.
@@ -63,7 +63,7 @@ pub(super) struct Place {
 
 /// What the connection that this task serves may do, if it is in a place.
 pub(super) fn share() -> Option<Share> {
-    SHARE.try_with(|share| *share).ok()
+    GIVEN.try_with(|share| *share).ok()
 }
 
 /// How many streams the last of so many connections of one address may have: what it would have if all of them shared
@@ -131,7 +131,7 @@ impl Place {
 
     /// Does `work` in this place, which is free again afterwards.
     pub(super) async fn hold<T>(self, work: impl Future<Output = T>) -> T {
-        SHARE.scope(self.share, work).await
+        GIVEN.scope(self.share, work).await
     }
 }
 
