@@ -234,7 +234,7 @@ $(TARGET)/attacks/bin/python: benches/attacks/requirements.txt
 	$(TARGET)/attacks/bin/pip install --quiet --requirement benches/attacks/requirements.txt
 
 floods: build $(TARGET)/attacks/bin/python ## What normal clients feel of HTTP/2 floods, one kind after the other
-	@for flood in rapid-reset made-you-reset continuation settings ping empty-data; do \
+	@for flood in rapid-reset made-you-reset continuation settings ping empty-data unread; do \
 	    echo "$$flood"; \
 	    $(RELEASE)/plimsoll-bench siege --plimsoll $(RELEASE)/plimsoll -- \
 	        $(TARGET)/attacks/bin/python benches/attacks/http2_floods.py $$flood {address} || exit 1; \

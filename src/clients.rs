@@ -42,6 +42,8 @@ const USAGE_FREE: f32 = 60.0;
 const USAGE_PER_STEP: f32 = 8.0;
 /// Counts are aged in steps of this: a thousandth of their half-life, so that 32 bits last 497 days.
 const USAGE_TICK_MS: u64 = 10;
+/// A request is counted no later than this after it came, ten minutes: the beginning of its body is waited for in between.
+const LATE_TICKS_MAX: u32 = 60_000;
 
 /// The proxies before us whose word is taken.
 #[derive(Clone, Debug, Default)]
@@ -125,8 +127,11 @@ impl Count {
         u64::from(self.tick) << 32 | u64::from(self.requests.to_bits())
     }
 
-    /// With one more request at `tick`.
+    /// With one more request at `tick`. One that came before the latest ages nothing: as one of 497 days later it
+    /// would take all that was counted with it.
     fn counted(self, tick: u32) -> Count {
+        let is_late = (1..LATE_TICKS_MAX).contains(&self.tick.wrapping_sub(tick));
+        let tick = if is_late { self.tick } else { tick };
         let age_s = (tick.wrapping_sub(self.tick)) as f32 * (USAGE_TICK_MS as f32 / 1e3);
         Count { requests: self.requests * (-age_s / USAGE_HALF_LIFE_S).exp2() + 1.0, tick }
     }
@@ -179,6 +184,9 @@ fn penalty(requests: f32) -> u8 {
 }
 
 /// The hard limits of one policy.
+///
+/// Their keys are buckets, so that a table has no more entries than there are of those, some MB. Buckets that are full
+/// again are not swept out: a table would keep its memory all the same, and requests would wait for the sweep.
 pub struct Limits {
     limiters: Vec<(LimitKey, DefaultKeyedRateLimiter<u64>)>,
     clock: DefaultClock,
@@ -309,6 +317,20 @@ mod tests {
         }
         assert_eq!(last, USAGE_PENALTY_MAX);
         assert_eq!(usage.count(2, Time::from_millis(10_000 + 200_000)), 0);
+    }
+
+    #[test]
+    fn a_request_that_is_counted_late_takes_nothing_of_what_was_counted() {
+        let usage = Usage::default();
+        let later = Time::from_millis(60_000);
+        for _ in 0..2_000 {
+            usage.count(1, later);
+        }
+        assert_eq!(usage.count(1, Time::from_millis(50_000)), USAGE_PENALTY_MAX);
+        assert_eq!(usage.count(1, later), USAGE_PENALTY_MAX);
+        // Nor does the first one after the ticks have begun anew.
+        let before = Count { requests: 2_000.0, tick: u32::MAX };
+        assert!(before.counted(0).requests > 1_990.0);
     }
 
     #[test]

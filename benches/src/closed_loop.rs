@@ -26,6 +26,10 @@ static PAGE: [u8; 1_024] = [b'.'; 1_024];
 
 /// What the backend never answers: whoever asks for it keeps his seat.
 pub(crate) const HOLD: &str = "/hold";
+/// A page that is most of what a proxy holds back for a slow reader, for attackers who read nothing.
+const LARGE: &str = "/large";
+/// So long is that page: `LARGE` in `attacks/http2_floods.py` says it too.
+static LARGE_PAGE: [u8; 200 << 10] = [b'.'; 200 << 10];
 /// Of the answers to a drill, how many may be of another kind: a rate limit lets a few pass.
 const STRAY_SHARE: f64 = 0.01;
 
@@ -115,8 +119,10 @@ pub(crate) async fn start_backend() -> Result<SocketAddr, DrillError> {
 }
 
 async fn page(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    if request.uri().path() == HOLD {
-        return std::future::pending().await;
-    }
-    Ok(Response::new(Full::new(Bytes::from_static(&PAGE))))
+    let page: &'static [u8] = match request.uri().path() {
+        HOLD => return std::future::pending().await,
+        LARGE => &LARGE_PAGE,
+        _ => &PAGE,
+    };
+    Ok(Response::new(Full::new(Bytes::from_static(page))))
 }

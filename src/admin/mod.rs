@@ -41,7 +41,7 @@ const OPENAPI: &str = include_str!("openapi.json");
 const BODY_BYTES_MAX: usize = 64 * 1024;
 /// How long it may take to come: an order is a packet or two, and who sends it slower holds a place for nothing.
 const BODY_TIME_MAX: Duration = Duration::from_secs(5);
-/// Connections at once: probes, dashboards and people have a handful, and the descriptors of any more are shoppers'.
+/// Connections of a listener at once: probes, dashboards and people have a handful, and the descriptors of any more are shoppers'.
 const CONNECTIONS_MAX: usize = 64;
 /// Out of descriptors, most likely; to spin on it would make it worse.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -53,13 +53,11 @@ pub struct Admin {
     read_certificates: Box<dyn Fn() + Send + Sync>,
     ready: AtomicBool,
     draining: AtomicBool,
-    /// One for each connection, wherever it comes in.
-    places: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Admin { serving, read_certificates: _, ready, draining, places: _ } = self;
+        let Admin { serving, read_certificates: _, ready, draining } = self;
         f.debug_struct("Admin")
             .field("serving", serving)
             .field("ready", ready)
@@ -85,9 +83,7 @@ impl Admin {
     /// An admin API that is not ready yet, and which is told how to read certificates anew.
     pub fn new(serving: Arc<Serving>, read_certificates: impl Fn() + Send + Sync + 'static) -> Arc<Admin> {
         let (ready, draining) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (read_certificates, places) =
-            (Box::new(read_certificates), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
-        Arc::new(Admin { serving, read_certificates, ready, draining, places })
+        Arc::new(Admin { serving, read_certificates: Box::new(read_certificates), ready, draining })
     }
 
     /// Says on `/readyz` whether new requests should come.
@@ -98,13 +94,15 @@ impl Admin {
     /// Answers on `listener` until it is dropped.
     pub async fn serve(self: Arc<Admin>, listener: Listener, access: Access) {
         let access = Arc::new(access);
+        // Of this listener alone: whoever takes all that an address has must not shut its owner's socket.
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
             let accepted = match &listener {
                 Listener::Tcp(listener) => {
-                    listener.accept().await.map(|(stream, _)| self.welcome(stream, &access))
+                    listener.accept().await.map(|(stream, _)| self.welcome(stream, &access, &places))
                 }
                 Listener::Unix(listener) => {
-                    listener.accept().await.map(|(stream, _)| self.welcome(stream, &access))
+                    listener.accept().await.map(|(stream, _)| self.welcome(stream, &access, &places))
                 }
             };
             if let Err(error) = accepted {
@@ -115,11 +113,11 @@ impl Admin {
     }
 
     /// Serves a connection beside all others, if there is a place for it; else it is closed.
-    fn welcome<S>(self: &Arc<Admin>, stream: S, access: &Arc<Access>)
+    fn welcome<S>(self: &Arc<Admin>, stream: S, access: &Arc<Access>, places: &Arc<Semaphore>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let Ok(place) = self.places.clone().try_acquire_owned() else { return };
+        let Ok(place) = places.clone().try_acquire_owned() else { return };
         tokio::spawn(self.clone().serve_connection(stream, access.clone(), place));
     }
 

@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 use crate::admin::{Admin, access};
 use crate::cli::serve::flags::Arguments;
 use crate::cli::serve::handover::{Predecessor, Sockets};
-use crate::config::ServerTls;
+use crate::config::{ServerTls, UpstreamTls};
 use crate::memory;
 use crate::policy::includes::{self, Tests};
 use crate::policy::watch::PolicyWatch;
@@ -48,6 +48,20 @@ const DRAIN_STEP: Duration = Duration::from_millis(20);
 const UPSTREAM_KEEPALIVE: usize = 1_024;
 
 type ProxyDoors = Doors<HttpProxy<Plimsoll>>;
+
+/// All that reads certificates.
+struct Certificates {
+    doors: Arc<ProxyDoors>,
+    pools: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Certificates {
+    /// Reads them anew, towards clients and towards shops.
+    fn reload(&self) {
+        self.doors.reload_certificates();
+        (self.pools)();
+    }
+}
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -100,26 +114,27 @@ async fn serve(
     memory::recall(&serving);
     let proxy = Plimsoll::new(serving.clone()).await?;
     start_keepers(&serving, &proxy, &stopped);
-    let strain = proxy.strain();
+    let (strain, pools) = (proxy.strain(), proxy.reloading());
     let Sockets { listeners, .. } = sockets.duplicate().context("cannot duplicate the sockets")?;
     // The listener knows the port that the system chose where `:0` was asked for.
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
     let (doors, mut accepting) =
         Doors::open(http(proxy, serving.clone()), serving.clone(), listeners, strain, &stopped)?;
-    let (api, mut admin_api) = open_admin(&serving, &doors, admin)?;
+    let certificates = Arc::new(Certificates { doors: doors.clone(), pools });
+    let (api, mut admin_api) = open_admin(&serving, &certificates, admin)?;
     for address in addresses {
         let source = &serving.running().generation.policy.source;
         let number = serving.running().generation.number;
         log::info!("listening on {address}, generation {number}: {source}, process {}", std::process::id());
     }
-    let watching = (watch_policy(&serving), watch_certificates(&serving, &doors));
+    let watching = (watch_policy(&serving), watch_certificates(&serving, &certificates));
     let saving = tokio::spawn(keep_saving(serving.clone()));
     api.set_ready(true);
     tell_service_manager(&[NotifyState::MainPid(std::process::id()), NotifyState::Ready]);
     if let Some(Err(error)) = predecessor.map(Predecessor::relieve) {
         log::warn!("the process before this one is gone: {error}");
     }
-    let end = until_the_end(&mut signals, &serving, &doors, &sockets).await;
+    let end = until_the_end(&mut signals, &serving, &certificates, &sockets).await;
     match end {
         End::Stopped => {
             memory::save(&serving);
@@ -158,11 +173,11 @@ fn start_keepers(serving: &Arc<Serving>, proxy: &Plimsoll, stopped: &watch::Rece
 /// Serves the admin API wherever it is bound.
 fn open_admin(
     serving: &Arc<Serving>,
-    doors: &Arc<ProxyDoors>,
+    certificates: &Arc<Certificates>,
     bound: Vec<access::Bound>,
 ) -> anyhow::Result<(Arc<Admin>, JoinSet<()>)> {
-    let reading = doors.clone();
-    let api = Admin::new(serving.clone(), move || reading.reload_certificates());
+    let reading = certificates.clone();
+    let api = Admin::new(serving.clone(), move || reading.reload());
     let mut serving = JoinSet::new();
     for bound in bound {
         let (listener, access) = bound.into_listener()?;
@@ -196,14 +211,17 @@ fn watch_policy(serving: &Arc<Serving>) -> Option<PolicyWatch> {
 }
 
 /// Reads certificates anew when their files change. Dropping it ends that.
-fn watch_certificates(serving: &Arc<Serving>, doors: &Arc<ProxyDoors>) -> Vec<PolicyWatch> {
-    let tls = serving.config.listen.iter().filter_map(|listener| listener.tls.as_ref());
+fn watch_certificates(serving: &Arc<Serving>, certificates: &Arc<Certificates>) -> Vec<PolicyWatch> {
+    let config = &serving.config;
+    let of_doors =
+        config.listen.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(ServerTls::files);
+    let of_pools = config.pools.iter().filter_map(|pool| pool.tls.as_ref()).flat_map(UpstreamTls::files);
     // A watch is one of the directory: one file in each is enough.
     let files: BTreeMap<Option<&Path>, &Path> =
-        tls.flat_map(ServerTls::files).map(|file| (file.parent(), file)).collect();
+        of_doors.chain(of_pools).map(|file| (file.parent(), file)).collect();
     let watch = |path: &&Path| {
-        let doors = doors.clone();
-        let watch = PolicyWatch::start(path, move || doors.reload_certificates());
+        let reading = certificates.clone();
+        let watch = PolicyWatch::start(path, move || reading.reload());
         watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
     };
     files.values().filter_map(watch).collect()
@@ -255,7 +273,7 @@ impl Signals {
 async fn until_the_end(
     signals: &mut Signals,
     serving: &Arc<Serving>,
-    doors: &Arc<ProxyDoors>,
+    certificates: &Arc<Certificates>,
     sockets: &Sockets,
 ) -> End {
     loop {
@@ -263,9 +281,9 @@ async fn until_the_end(
             _ = signals.terminate.recv() => return End::Stopped,
             _ = signals.interrupt.recv() => return End::Stopped,
             _ = signals.hangup.recv() => {
-                let (serving, doors) = (serving.clone(), doors.clone());
+                let (serving, certificates) = (serving.clone(), certificates.clone());
                 tokio::task::spawn_blocking(move || {
-                    doors.reload_certificates();
+                    certificates.reload();
                     serving.reload(Applying::Changed)
                 });
             }

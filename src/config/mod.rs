@@ -145,7 +145,8 @@ pub struct Connections {
 impl Default for Connections {
     /// Twenty thousand take some hundred MB. Browsers send a head at once. A load balancer before us
     /// keeps its connections for a minute and must be the first to let go: 75 s, as nginx has it. A hundred
-    /// streams are what RFC 9113 asks for at least; 500 bytes a second, Apache's `MinRate`.
+    /// streams are what RFC 9113 asks for at least; 500 bytes a second, Apache's `MinRate` for requests, and no more for
+    /// answers: a hundred streams that share a slow mobile line, 50 KB a second, have 500 bytes of it each.
     fn default() -> Connections {
         Connections {
             max: 20_000,

@@ -76,6 +76,14 @@ pub struct UpstreamTls {
     pub identity: Option<Identity>,
 }
 
+impl UpstreamTls {
+    /// All files it is made of.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let identity = self.identity.iter().flat_map(|one| [one.certificate.as_path(), one.key.as_path()]);
+        self.authorities.as_deref().into_iter().chain(identity)
+    }
+}
+
 pub(super) fn server_tls(field: &Field<'_>) -> Option<ServerTls> {
     let section = field.section()?;
     let certificates =

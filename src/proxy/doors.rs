@@ -151,7 +151,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Doors<A> {
             client = told.unwrap_or(client);
         }
         let is_hop = self.serving.hops.contains(client.ip());
-        if !is_hop {
+        if is_hop {
+            place.stand_for_many();
+        } else {
             place.count_for(client.ip())?;
         }
         let digest = SocketDigest::from_raw_fd(stream.as_raw_fd());

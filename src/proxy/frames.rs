@@ -27,7 +27,7 @@ const CONTROL: Allowance = Allowance { burst: 256, per_s: 20 };
 /// Window updates without anything sent to them.
 const UPDATES: Allowance = Allowance { burst: 1_024, per_s: 200 };
 /// On one connection of a trusted hop there are as many clients at once as there may be streams by default.
-const CLIENTS_OF_HOP: u32 = 100;
+pub(super) const CLIENTS_OF_HOP: u32 = 100;
 /// A client may update its windows, that of the stream and that of the connection, for as little as
 /// this: less than any client does of its own accord.
 const BYTES_PER_UPDATE: u64 = 512;

@@ -32,6 +32,7 @@ use crate::clock::{Clock, hour_and_weekday};
 use crate::gate::{Answer, Asked, Ticket};
 use crate::hygiene::{self, Flaw, Received, Rules};
 use crate::journal::entry::Grounds;
+use crate::policy::compiled::CompiledPolicy;
 use crate::serving::Serving;
 use crate::telemetry::metrics::observe;
 use crate::telemetry::rejection::Rejection;
@@ -71,10 +72,10 @@ pub(super) async fn take(
     if rung >= Rung::NoKeepAlive {
         session.set_keepalive(None);
     }
-    // By its head alone: to wait for a body takes what there is too little of.
+    // By its head alone, if that tells: to wait for a body takes what there is too little of.
     if rung >= Rung::LowerClasses {
         judge(serving, session, ctx);
-        if is_of_lower_half(ctx) {
+        if is_of_lower_half(ctx) && !waits_for_operation(session, ctx) {
             return Ok(Passage::Rejected(Rejection::Strained, None));
         }
     }
@@ -202,8 +203,8 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
     let header = session.req_header();
     let head = Head::of(header).sent_by(client);
     let key = path::key(head.path());
-    let may_name_operation = || policy.routes.wants_operation(&head, &key) || key.ends_with("graphql");
-    let in_body = || session.as_downstream().get_retry_buffer().filter(|_| may_name_operation());
+    let in_body =
+        || session.as_downstream().get_retry_buffer().filter(|_| may_name_operation(policy, &head, &key));
     let in_query = graphql::operation_in_query(&head).map(Cow::into_owned);
     let operation = in_query.or_else(|| graphql::operation_in_body(&in_body()?));
     let known = serving.sessions.view(&session_key, ctx.received);
@@ -220,6 +221,21 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
         worth: None,
         running,
     });
+}
+
+/// Whether the operation in a body may make something else of a request.
+fn may_name_operation(policy: &CompiledPolicy, head: &Head<'_>, key: &str) -> bool {
+    policy.routes.wants_operation(head, key) || key.ends_with("graphql")
+}
+
+/// Whether a request that was judged by its head may turn out to be something else by its body: an order and a
+/// list of products come by one path.
+fn waits_for_operation(session: &Session, ctx: &Context) -> bool {
+    let (Some(judged), Some(client)) = (&ctx.judged, ctx.client) else { return false };
+    let head = Head::of(session.req_header()).sent_by(client);
+    let key = path::key(head.path());
+    may_name_operation(&judged.running.generation.policy, &head, &key)
+        && graphql::operation_in_query(&head).is_none()
 }
 
 /// Whether at least half of the classes are more important. The most important one never is.

@@ -25,6 +25,8 @@ mod media;
 mod refuse;
 mod outliers;
 mod endpoints;
+mod secrecy;
+mod checks;
 mod upstream;
 mod retries;
 mod record;

@@ -6,7 +6,8 @@
 //! well; its keys are hashes, for no address is stored.
 //!
 //! Over HTTP/2 a connection is worth a hundred, for each of its streams is a request that costs memory long before it
-//! asks for a seat. So the more connections an address has, the fewer streams each of the next ones may have.
+//! asks for a seat. So the more connections an address has, the fewer streams each of the next ones may have. What that
+//! is, and for how many clients a connection stands, is told to whoever serves it by its task.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
@@ -16,13 +17,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use dashmap::DashMap;
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::frames::CLIENTS_OF_HOP;
 use crate::classify::sessions::network;
 use crate::config::Connections;
 use crate::telemetry::connections::TurnedAway;
 
 tokio::task_local! {
-    /// How many streams the connection that this task serves may have at once.
-    static STREAMS_MAX: u32;
+    static GIVEN: Share;
+}
+
+/// What the HTTP/2 connection that a task serves may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    /// Streams at once.
+    pub(super) streams_max: u32,
+    /// For how many clients it stands: one, or those of a trusted hop.
+    pub(super) clients: u32,
 }
 
 /// One address may have so much of all connections, where the settings say nothing: a whole office behind one, and
@@ -48,16 +58,17 @@ pub(super) struct Places {
 pub(super) struct Place {
     places: Arc<Places>,
     key: Option<u64>,
-    streams_max: u32,
+    share: Share,
 }
 
-/// How many streams the HTTP/2 connection that this task serves may have at once, if it is in a place.
-pub(super) fn streams_max() -> Option<u32> {
-    STREAMS_MAX.try_with(|most| *most).ok()
+/// What the connection that this task serves may do, if it is in a place.
+pub(super) fn share() -> Option<Share> {
+    GIVEN.try_with(|share| *share).ok()
 }
 
-/// How many streams the last of so many connections of one address may have. All of them share as many as the
-/// address may have connections, or as some full connections have.
+/// How many streams the last of so many connections of one address may have: what it would have if all of them shared
+/// alike as many as the address may have connections, or as some full connections have. Those that came before keep what
+/// they were told; by default 5,000 connections have 35,000 streams between them, where it could be half a million.
 fn share_of_streams(connections: usize, connections_max: usize, streams_max: u32) -> u32 {
     let in_all = connections_max.max(FULL_CONNECTIONS * streams_max as usize);
     let share = u32::try_from(in_all / connections.max(1)).unwrap_or(u32::MAX);
@@ -79,7 +90,8 @@ impl Places {
     /// A place for a connection, wherever it comes from.
     pub(super) fn take(self: &Arc<Places>) -> Result<Place, TurnedAway> {
         // Counted first and given back by drop, so that two who come at once cannot share the last place.
-        let place = Place { places: self.clone(), key: None, streams_max: self.limits.streams_max };
+        let share = Share { streams_max: self.limits.streams_max, clients: 1 };
+        let place = Place { places: self.clone(), key: None, share };
         self.open.inc();
         if self.in_all.fetch_add(1, Ordering::Relaxed) >= self.limits.max {
             return Err(TurnedAway::TooMany);
@@ -108,13 +120,18 @@ impl Place {
         let mut from = self.places.from.entry(key).or_default();
         *from += 1;
         self.key = Some(key);
-        self.streams_max = share_of_streams(*from, most, self.streams_max);
+        self.share.streams_max = share_of_streams(*from, most, self.share.streams_max);
         if *from > most { Err(TurnedAway::TooManyOfAddress) } else { Ok(()) }
+    }
+
+    /// It turned out to be a trusted hop's.
+    pub(super) fn stand_for_many(&mut self) {
+        self.share.clients = CLIENTS_OF_HOP;
     }
 
     /// Does `work` in this place, which is free again afterwards.
     pub(super) async fn hold<T>(self, work: impl Future<Output = T>) -> T {
-        STREAMS_MAX.scope(self.streams_max, work).await
+        GIVEN.scope(self.share, work).await
     }
 }
 
@@ -190,13 +207,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_in_a_place_knows_its_streams_and_the_place_is_free_afterwards() {
+    fn all_streams_of_one_address_are_far_fewer_than_its_connections_could_have() {
+        let all: u32 = (1..=5_000).map(|connections| share_of_streams(connections, 5_000, 100)).sum();
+        assert!((30_000..40_000).contains(&all), "{all}");
+    }
+
+    #[test]
+    fn what_is_done_in_a_place_knows_its_share_and_the_place_is_free_afterwards() {
         let places = places();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let place = from(&places, 1).unwrap();
-        let most = place.streams_max;
-        assert_eq!(runtime.block_on(place.hold(async { streams_max() })), Some(most));
-        assert_eq!((streams_max(), places.count()), (None, 0));
+        let expected = Share { streams_max: places.limits.streams_max, clients: 1 };
+        assert_eq!(runtime.block_on(place.hold(async { share() })), Some(expected));
+        assert_eq!((share(), places.count()), (None, 0));
+        let mut hop = places.take().unwrap();
+        hop.stand_for_many();
+        let told = runtime.block_on(hop.hold(async { share() }));
+        assert_eq!(told, Some(Share { clients: CLIENTS_OF_HOP, ..expected }));
     }
 
     #[test]

@@ -25,7 +25,8 @@ use super::strain::Strain;
 use crate::serving::Serving;
 
 /// Streams that a client may make us reset on one connection: a client that is merely broken makes a few,
-/// an attacker has no other use for them (CVE-2025-8671, "MadeYouReset").
+/// an attacker has no other use for them (CVE-2025-8671, "MadeYouReset"). They are never forgotten, so that those
+/// of a trusted hop's many clients would end its connection one day; it may have as many for each client.
 const PROVOKED_RESETS_MAX: usize = 32;
 /// What waits in a stream for its client to take it: two buffers of nginx's (`output_buffers`, 2 x 32k). The h2 crate
 /// would keep 400 KiB, in each of a hundred streams, of answers that we believe to be over by then.
@@ -118,7 +119,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for OneHttp<A> {
     fn h2_options(&self) -> Option<H2Options> {
         let (connections, requests) = (&self.serving.config.connections, &self.serving.config.requests);
         // Asked by the task that serves the connection.
-        let streams_max = places::streams_max().unwrap_or(connections.streams_max);
+        let told = places::share();
+        let streams_max = told.map_or(connections.streams_max, |share| share.streams_max);
+        let provoked_max = PROVOKED_RESETS_MAX * told.map_or(1, |share| share.clients) as usize;
         // More than hygiene lets pass, so that it is hygiene that says why.
         let list = 2 * requests.head_bytes_max + requests.fields_max * FIELD_BYTES;
         let mut options = H2Options::default();
@@ -126,7 +129,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for OneHttp<A> {
             .max_concurrent_streams(streams_max)
             .max_send_buffer_size(SEND_BUFFER_BYTES)
             .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
-            .max_local_error_reset_streams(Some(PROVOKED_RESETS_MAX));
+            .max_local_error_reset_streams(Some(provoked_max));
         Some(options)
     }
 

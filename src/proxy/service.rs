@@ -42,7 +42,7 @@ use super::room::Room;
 pub use super::strain::Strain;
 use super::upload::{BUFFER_BYTES, expects_continue};
 pub use super::upstream::UpstreamError;
-use super::upstream::Upstreams;
+use super::upstream::{self, Upstreams};
 use crate::hygiene::Flaw;
 use crate::serving::Serving;
 use crate::telemetry::access_log::loggable;
@@ -114,6 +114,12 @@ impl Plimsoll {
     ) -> Vec<impl Future<Output = ()> + Send + 'static> {
         let watch = |upstreams: &Arc<Upstreams>| upstreams.clone().watch(shutdown.clone());
         self.upstreams.iter().map(watch).collect()
+    }
+
+    /// What reads the TLS files of all pools anew, whenever it is called.
+    pub fn reloading(&self) -> Box<dyn Fn() + Send + Sync> {
+        let (pools, serving) = (self.upstreams.clone(), self.serving.clone());
+        Box::new(move || upstream::reload(&pools, &serving.metrics.connections))
     }
 
     fn upstreams(&self, ctx: &Context) -> &Upstreams {

@@ -15,27 +15,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora_core::protocols::tls::CaType;
 use pingora_core::services::background::BackgroundService;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_core::utils::tls::{CertKey, WrappedX509, parse_x509};
-use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
+use pingora_load_balancing::health_check::HealthCheck;
 use pingora_load_balancing::selection::RoundRobin;
 use pingora_load_balancing::{Backend, Backends, LoadBalancer};
 use plimsoll_core::time::Time;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::watch;
 
+use super::checks::{Asking, connecting};
 use super::endpoints::{Endpoints, Found, Resolver};
 use super::outliers::{Fared, Outliers};
-use crate::config::{Pool, Timeouts, UpstreamTls};
+use super::secrecy::Secrecy;
+use crate::config::{Pool, Timeouts};
+use crate::telemetry::connections::ConnectionMetrics;
 use crate::tls::TlsError;
-use crate::tls::upstream::UpstreamFiles;
 
 /// Looked at before giving up on a healthy one: each endpoint once, in any pool of a sensible size.
 const TRIES_MAX: usize = 1_024;
-/// An endpoint is ill after this many failed checks in a row, and well after one good one.
-const FAILURES_TO_FALL: usize = 3;
 
 /// Why a pool cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,19 +48,14 @@ pub enum UpstreamError {
     },
 }
 
-/// Whom endpoints are to be, and what we show them.
-struct Secrecy {
-    server_name: String,
-    authorities: Option<Arc<CaType>>,
-    identity: Option<Arc<CertKey>>,
-}
-
 /// The endpoints of one pool.
 pub(super) struct Upstreams {
     timeouts: Timeouts,
     endpoints: Arc<Endpoints>,
     resolve_interval: Duration,
     secrecy: Option<Secrecy>,
+    /// What its endpoints are asked for, if not only whether they are there.
+    asking: Option<Asking>,
     balancer: Arc<LoadBalancer<RoundRobin>>,
     outliers: Outliers,
 }
@@ -81,9 +74,14 @@ impl Upstreams {
         let failed = |error| UpstreamError::Tls { pool: pool.name.clone(), error };
         let secrecy = pool.tls.as_ref().map(Secrecy::read).transpose().map_err(failed)?;
         let endpoints = Endpoints::new(pool.endpoints.clone(), resolver, failures);
+        let asking = pool.health.path.as_ref().map(|path| Asking::for_path(path, secrecy.as_ref()));
+        let check: Box<dyn HealthCheck + Send + Sync> = match &asking {
+            None => connecting(),
+            Some(asking) => Box::new(asking.clone()),
+        };
         let backends = Backends::new(Box::new(Found(endpoints.clone())));
         let mut balancer = LoadBalancer::<RoundRobin>::from_backends(backends);
-        balancer.set_health_check(health_check(pool, secrecy.as_ref()));
+        balancer.set_health_check(check);
         balancer.health_check_frequency = Some(pool.health.interval);
         balancer.parallel_health_check = true;
         Ok(Upstreams {
@@ -91,6 +89,7 @@ impl Upstreams {
             endpoints,
             resolve_interval: pool.resolve_interval,
             secrecy,
+            asking,
             balancer: Arc::new(balancer),
             outliers: Outliers::default(),
         })
@@ -127,7 +126,7 @@ impl Upstreams {
     /// The endpoint to ask next. `left` of the total time is left for it.
     pub(super) fn next(&self, left: Duration, now: Time) -> Option<(SocketAddr, HttpPeer)> {
         let address = self.next_address(now)?;
-        let name = self.secrecy.as_ref().map(|secrecy| secrecy.server_name.clone());
+        let name = self.secrecy.as_ref().map(|secrecy| secrecy.server_name().to_owned());
         let mut peer = HttpPeer::new(address, name.is_some(), name.unwrap_or_default());
         if let Some(secrecy) = &self.secrecy {
             secrecy.apply(&mut peer);
@@ -139,6 +138,17 @@ impl Upstreams {
         options.write_timeout = Some(self.timeouts.write.min(left));
         options.idle_timeout = Some(self.timeouts.idle);
         Some((address, peer))
+    }
+
+    /// Reads the files of its TLS anew, if there are any: requests and checks go by them from then on.
+    fn reload(&self) -> Option<Result<(), TlsError>> {
+        let secrecy = self.secrecy.as_ref()?;
+        let renew = |is_new: bool| {
+            if let Some(asking) = self.asking.as_ref().filter(|_| is_new) {
+                asking.renew(secrecy);
+            }
+        };
+        Some(secrecy.reload().map(renew))
     }
 
     /// Notes how a request fared at an endpoint. `true` if that one is left alone from now on.
@@ -176,40 +186,13 @@ impl Upstreams {
     }
 }
 
-impl Secrecy {
-    fn read(settings: &UpstreamTls) -> Result<Secrecy, TlsError> {
-        let files = UpstreamFiles::read(settings)?;
-        let parsed = |der: Vec<u8>| WrappedX509::new(der, parse_x509);
-        Ok(Secrecy {
-            server_name: settings.server_name.clone(),
-            authorities: files.authorities.map(|all| all.into_iter().map(parsed).collect()),
-            identity: files.identity.map(|(chain, key)| Arc::new(CertKey::new(chain, key))),
-        })
-    }
-
-    fn apply(&self, peer: &mut HttpPeer) {
-        peer.options.ca.clone_from(&self.authorities);
-        peer.client_cert_key.clone_from(&self.identity);
-    }
-}
-
-fn health_check(pool: &Pool, secrecy: Option<&Secrecy>) -> Box<dyn HealthCheck + Send + Sync> {
-    match &pool.health.path {
-        // Without TLS: a handshake a second would tell no more of whether somebody is there.
-        None => {
-            let mut check = TcpHealthCheck::new();
-            check.consecutive_failure = FAILURES_TO_FALL;
-            check
-        }
-        Some(path) => {
-            let name = secrecy.map_or("plimsoll.health", |secrecy| &secrecy.server_name);
-            let mut check = HttpHealthCheck::new(name, secrecy.is_some());
-            check.consecutive_failure = FAILURES_TO_FALL;
-            check.req.set_uri(path.parse().expect("the configuration checked the path"));
-            if let Some(secrecy) = secrecy {
-                secrecy.apply(&mut check.peer_template);
-            }
-            Box::new(check)
+/// Reads the TLS files of all pools anew. Those of a pool that cannot be used stay as they are.
+pub(super) fn reload(pools: &[Arc<Upstreams>], metrics: &ConnectionMetrics) {
+    for reloaded in pools.iter().filter_map(|pool| pool.reload()) {
+        metrics.certificates_reloaded(reloaded.is_ok());
+        match reloaded {
+            Ok(()) => log::info!("certificates of a pool: read anew"),
+            Err(error) => log::error!("certificates of a pool: those in use stay: {error}"),
         }
     }
 }

@@ -34,7 +34,15 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 
 /// The pair, checked: the key is the certificate's.
 pub(super) fn certified(identity: &Identity, provider: &CryptoProvider) -> Result<CertifiedKey, TlsError> {
-    let Pair { chain, key } = pair(identity)?;
+    matched(identity, pair(identity)?, provider)
+}
+
+/// The same of a pair that was read, from where `identity` says.
+pub(super) fn matched(
+    identity: &Identity,
+    Pair { chain, key }: Pair,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, TlsError> {
     CertifiedKey::from_der(chain, key, provider).map_err(|error| TlsError::Identity {
         certificate: identity.certificate.clone(),
         key: identity.key.clone(),
@@ -44,8 +52,16 @@ pub(super) fn certified(identity: &Identity, provider: &CryptoProvider) -> Resul
 
 /// Whoever signs for others, as the file lists them.
 pub(super) fn authorities(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    believed(path, certificates(path)?)
+}
+
+/// The same of certificates that were read from there.
+pub(super) fn believed(
+    path: &Path,
+    certificates: Vec<CertificateDer<'static>>,
+) -> Result<Arc<RootCertStore>, TlsError> {
     let mut store = RootCertStore::empty();
-    for certificate in certificates(path)? {
+    for certificate in certificates {
         let failed =
             |error: rustls::Error| TlsError::Authorities { path: path.to_owned(), error: error.to_string() };
         store.add(certificate).map_err(failed)?;

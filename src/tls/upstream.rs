@@ -1,13 +1,18 @@
 //! TLS towards a pool: whom we believe, and what we show.
 //!
-//! Read once, at the start: settings change with a restart.
+//! What is read is checked as a whole, each certificate as well: Pingora does not ask before it parses them.
+//! When that is, and what becomes of connections, is the proxy's.
+
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
 
 use super::TlsError;
-use super::files::{authorities, certificates, certified, pair};
-use crate::config::UpstreamTls;
+use super::files::{believed, certificates, matched, pair};
+use crate::config::{Identity, UpstreamTls};
 
-/// What the files of a pool say, as DER.
-#[derive(Clone, Debug)]
+/// What the files of a pool say, as DER. It holds a key, so that it is never to be printed.
+#[derive(Hash)]
 pub struct UpstreamFiles {
     /// Who must have signed the certificate of an endpoint; those the system trusts, if absent.
     pub authorities: Option<Vec<Vec<u8>>>,
@@ -21,22 +26,38 @@ impl UpstreamFiles {
     /// # Errors
     /// The first file that cannot be used.
     pub fn read(settings: &UpstreamTls) -> Result<UpstreamFiles, TlsError> {
-        let trusted = match &settings.authorities {
-            None => None,
-            Some(path) => {
-                authorities(path)?;
-                Some(certificates(path)?.iter().map(|one| one.to_vec()).collect())
-            }
-        };
-        let identity = match &settings.identity {
-            None => None,
-            Some(identity) => {
-                certified(identity, &rustls::crypto::ring::default_provider())?;
-                let pair = pair(identity)?;
-                let chain = pair.chain.iter().map(|one| one.to_vec()).collect();
-                Some((chain, pair.key.secret_der().to_vec()))
-            }
-        };
-        Ok(UpstreamFiles { authorities: trusted, identity })
+        Ok(UpstreamFiles {
+            authorities: settings.authorities.as_deref().map(authorities).transpose()?,
+            identity: settings.identity.as_ref().map(shown).transpose()?,
+        })
     }
+}
+
+/// Each file is read once: what is checked must be what is used, whenever it is renewed.
+fn authorities(path: &Path) -> Result<Vec<Vec<u8>>, TlsError> {
+    let found = certificates(path)?;
+    let der = found.iter().map(|one| one.to_vec()).collect();
+    believed(path, found)?;
+    Ok(der)
+}
+
+fn shown(identity: &Identity) -> Result<(Vec<Vec<u8>>, Vec<u8>), TlsError> {
+    let found = pair(identity)?;
+    let chain = found.chain.iter().map(|one| one.to_vec()).collect();
+    let key = found.key.secret_der().to_vec();
+    check(identity, &found.chain)?;
+    matched(identity, found, &rustls::crypto::ring::default_provider())?;
+    Ok((chain, key))
+}
+
+/// Those that sign for our certificate are looked at by nobody else before they are shown.
+fn check(identity: &Identity, chain: &[CertificateDer<'_>]) -> Result<(), TlsError> {
+    for certificate in chain {
+        webpki::anchor_from_trusted_cert(certificate).map_err(|error| TlsError::Identity {
+            certificate: identity.certificate.clone(),
+            key: identity.key.clone(),
+            error: error.to_string(),
+        })?;
+    }
+    Ok(())
 }

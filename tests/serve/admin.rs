@@ -240,6 +240,23 @@ async fn a_connection_too_many_is_closed_and_a_place_is_free_again() {
 }
 
 #[tokio::test]
+async fn whoever_takes_all_places_of_an_address_does_not_shut_the_socket() {
+    let files = tempfile::tempdir().unwrap();
+    let socket = files.path().join("admin.sock");
+    let settings = format!("admin: {{ socket: \"{}\" }}\n", socket.display());
+    let proxy = Setup::before(&[echo().await]).config(&settings).start().await;
+    let mut silent = Vec::new();
+    for _ in 0..80 {
+        silent.push(Wire::connect(admin_address(&proxy)).await);
+    }
+    assert!(silent.pop().unwrap().rest().await.is_empty(), "there is no place");
+    let flag = format!("--admin=unix:{}", socket.display());
+    let listed = bounded("the command to end", plimsoll(&["policy", "list", &flag]).output()).await.unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    drop(silent);
+}
+
+#[tokio::test]
 async fn an_order_that_does_not_come_is_not_waited_for() {
     let proxy = Process::before(echo().await).await;
     let mut wire = Wire::connect(admin_address(&proxy)).await;

@@ -159,8 +159,8 @@ fn encoded((name, value): (&str, &str)) -> Vec<u8> {
     [&[0, length(&name)][..], &name, &[length(&value)], &value].concat()
 }
 
-/// The frames of a row, as the first stream of a connection.
-fn request((changes, body, _): &Row) -> Vec<u8> {
+/// The frames of a request that is changed in this way, as the first stream of a connection.
+pub(crate) fn message(changes: &[(&'static str, &'static str)], body: &str) -> Vec<u8> {
     let block: Vec<u8> = fields(changes).into_iter().flat_map(encoded).collect();
     let ends = if body.is_empty() { END_STREAM } else { 0 };
     let head = frame(HEADERS, END_HEADERS | ends, 1, &block);
@@ -169,7 +169,7 @@ fn request((changes, body, _): &Row) -> Vec<u8> {
 }
 
 /// Waits for what becomes of the first stream: its answer, its reset, or the end of its connection.
-async fn until_over(stream: &mut TcpStream) {
+pub(crate) async fn until_over(stream: &mut TcpStream) {
     let mut header = [0; 9];
     while stream.read_exact(&mut header).await.is_ok() {
         let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
@@ -189,7 +189,7 @@ async fn requests_over_http2_have_one_reading_over_http1() {
         readings.lock().unwrap().clear();
         let mut stream = begin(&proxy).await;
         // It may be refused before it has said everything.
-        let _ = stream.write_all(&request(&row)).await;
+        let _ = stream.write_all(&message(row.0, row.1)).await;
         bounded("an end", until_over(&mut stream)).await;
         proxy.until_idle().await;
         let read = readings.lock().unwrap().clone();

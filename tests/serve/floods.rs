@@ -108,13 +108,8 @@ async fn frames_that_ask_for_nothing_end_the_connection() {
     }
 }
 
-#[tokio::test]
-async fn a_trusted_hop_brings_the_frames_of_many_clients_and_not_without_end() {
-    let proxy = Setup::before(&[echo().await]).config("trusted_hops: [127.0.0.1]\n").start().await;
-    let ping = frame(PING, 0, 0, &[0; 8]);
-    let mut stream = begin(&proxy).await;
-    // Eight times what one client may send at once.
-    stream.write_all(&[ping.repeat(2_000), get(1)].concat()).await.unwrap();
+/// Reads up to the head of an answer. The connection is not ended before.
+async fn until_answered(stream: &mut TcpStream) {
     let answered = async {
         let mut header = [0; 9];
         while header[3] != HEADERS {
@@ -126,6 +121,38 @@ async fn a_trusted_hop_brings_the_frames_of_many_clients_and_not_without_end() {
         }
     };
     bounded("an answer", answered).await;
+}
+
+#[tokio::test]
+async fn a_trusted_hop_may_have_the_resets_that_many_clients_provoke() {
+    const PROVOKED: u32 = 64;
+    let shop = Stalled::new().await;
+    let proxy = Setup::before(&[shop.address])
+        .policy("version: 1\nmode: observe\nclasses: { all: {} }\n")
+        .config("trusted_hops: [127.0.0.1]\n")
+        .start()
+        .await;
+    let mut stream = begin(&proxy).await;
+    let provoking = (0..PROVOKED).map(|number| 2 * number + 1);
+    let mut sent: Vec<u8> = provoking
+        .flat_map(|stream| [get(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat())
+        .collect();
+    sent.extend(get(2 * PROVOKED + 1));
+    stream.write_all(&sent).await.unwrap();
+    shop.answer(10_000);
+    until_answered(&mut stream).await;
+    drop(stream);
+    assert_well(&proxy, "resets that a hop's clients provoke").await;
+}
+
+#[tokio::test]
+async fn a_trusted_hop_brings_the_frames_of_many_clients_and_not_without_end() {
+    let proxy = Setup::before(&[echo().await]).config("trusted_hops: [127.0.0.1]\n").start().await;
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    let mut stream = begin(&proxy).await;
+    // Eight times what one client may send at once.
+    stream.write_all(&[ping.repeat(2_000), get(1)].concat()).await.unwrap();
+    until_answered(&mut stream).await;
     assert_eq!(proxy.metric(FLOODS).await, 0.0);
     drop(stream);
     attack(&proxy, "pings of a hop", |_| ping.repeat(10)).await;

@@ -6,6 +6,8 @@ use std::path::Path;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+use crate::desync_http2::{message, until_over};
+use crate::floods::begin;
 use crate::harness::process::{Process, Setup, plimsoll};
 use crate::harness::upstream::{answering, echo, refusing, resetting};
 use crate::harness::wire::Wire;
@@ -56,6 +58,43 @@ const REQUESTS: [&str; 11] = [
     "GET http://secret-target/?secret-query HTTP/1.1\r\nHost: shop.test\r\nF\r\n",
     "TRACE /?secret-query HTTP/1.1\r\nHost: shop.test\r\nF\r\n",
 ];
+
+/// The same fields over HTTP/2, where cookies come in pieces.
+const FIELDS_HTTP2: &[(&str, &str)] = &[
+    ("cookie", "session=secret-cookie"),
+    ("+cookie", "cart_token=secret-cookie"),
+    ("authorization", "Bearer secret-token"),
+    ("x-forwarded-for", "203.0.113.99"),
+    ("referer", "https://shop.test/?q=secret-referer"),
+];
+
+/// What becomes of a GET of `/` there, and its body: in order, not in order, and broken.
+const REQUESTS_HTTP2: &[(&[(&str, &str)], &str)] = &[
+    (&[(":path", "/over-http2?email=secret-query")], ""),
+    (&[(":path", "/page;jsessionid=secret-session?x=secret-query")], ""),
+    (&[(":path", "/closed/a;jsessionid=secret-session/b")], ""),
+    (&[(":method", "POST"), (":path", "/checkout?email=secret-query")], "secret-body"),
+    (&[(":method", "POST"), (":path", "/cart?secret-query"), ("content-length", "99")], "secret-body"),
+    (&[(":method", "TRACE"), (":path", "/?secret-query")], ""),
+    (&[(":method", "secret-field /")], ""),
+    (&[(":path", "/?secret-query␀")], ""),
+    (&[(":path", "http://secret-target/?secret-query")], ""),
+    (&[(":authority", "secret-target␊")], ""),
+    (&[("host", "secret-target")], ""),
+    (&[("x", "secret-field␊")], ""),
+    (&[("X-secret-field", "1")], ""),
+    (&[("connection", "secret-field")], ""),
+];
+
+async fn ask_everything_over_http2(proxy: &Process) {
+    for (changes, body) in REQUESTS_HTTP2 {
+        let mut stream = begin(proxy).await;
+        // It may be refused before it has said everything.
+        let _ = stream.write_all(&message(&[*changes, FIELDS_HTTP2].concat(), body)).await;
+        bounded("an end", until_over(&mut stream)).await;
+    }
+    proxy.until_idle().await;
+}
 
 async fn ask_everything(proxy: &Process) {
     for request in REQUESTS {
@@ -118,8 +157,11 @@ async fn no_secret_of_a_client_is_logged_counted_shown_or_kept() {
         let order = r#"{"class":"closed","state":"open"}"#;
         assert_eq!(proxy.order("PUT /v1/breakers", "", order).await.status(), 200);
         ask_everything(&proxy).await;
+        ask_everything_over_http2(&proxy).await;
         let (mut seen, refused) = shown(&proxy).await;
-        until("the access log", async || proxy.output.text().contains("/checkout")).await;
+        for written in ["/checkout", "/over-http2"] {
+            until("the access log", async || proxy.output.text().contains(written)).await;
+        }
         let is_sampled = || files(&journal).iter().any(|(_, bytes)| holds(bytes, b"\"propensity\""));
         until("a sample", async || is_sampled()).await;
         proxy.signal("TERM").await;

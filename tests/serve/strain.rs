@@ -15,7 +15,8 @@ use crate::http2::{connect, request, text};
 
 /// Of two classes, the second is the less important half.
 const POLICY: &str = "version: 1\nclasses: { order: {}, beacon: {} }\n\
-                      routes: [{ path: /collect, class: beacon }, { class: order }]\n";
+                      routes: [{ path: /graphql, graphql: PlaceOrder, class: order }, \
+                               { path: [/collect, /graphql], class: beacon }, { class: order }]\n";
 /// Descriptors that the process may have: several times what it needs for itself.
 const DESCRIPTORS: usize = 400;
 /// So many are in use on each rung: past its 80, 90 and 95 %, and well before the next.
@@ -66,7 +67,16 @@ async fn as_descriptors_run_out_one_thing_after_the_other_is_given_up_and_taken_
     upload.send("POST /collect HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 5\r\n\r\n").await;
     assert_eq!(upload.message().await.unwrap().status(), 503);
     drop(upload);
-    assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"self_protection\"}").await, 2.0);
+    // But where only a body tells what is asked for.
+    for (operation, status) in [("PlaceOrder", 200), ("Products", 503)] {
+        let body = format!("{{\"operationName\":\"{operation}\"}}");
+        let head =
+            format!("POST /graphql HTTP/1.1\r\nHost: shop.test\r\nContent-Length: {}\r\n\r\n", body.len());
+        let mut client = proxy.client().await;
+        client.send(head + &body).await;
+        assert_eq!(client.message().await.unwrap().status(), status, "{operation}");
+    }
+    assert_eq!(proxy.metric("plimsoll_rejections_total{kind=\"self_protection\"}").await, 3.0);
     climb(&proxy, &mut clients, 3).await;
     assert!(proxy.client().await.rest().await.is_empty());
     drop(clients);

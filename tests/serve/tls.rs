@@ -206,18 +206,21 @@ async fn secret_shop(config: Arc<ServerConfig>) -> SocketAddr {
             let acceptor = TlsAcceptor::from(config.clone());
             tokio::spawn(async move {
                 let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                let mut head = Vec::new();
-                while !head.ends_with(b"\r\n\r\n") {
-                    let Ok(byte) = stream.read_u8().await else { return };
-                    head.push(byte);
-                }
                 let shown = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
                 let name = stream.get_ref().1.server_name().unwrap_or("nobody").to_owned();
                 let body = format!("{name} {shown}");
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-                let _ = stream.write_all((head + &body).as_bytes()).await;
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                 // Keeps the connection.
-                let _ = stream.read_u8().await;
+                loop {
+                    let mut head = Vec::new();
+                    while !head.ends_with(b"\r\n\r\n") {
+                        let Ok(byte) = stream.read_u8().await else { return };
+                        head.push(byte);
+                    }
+                    if stream.write_all(answer.as_bytes()).await.is_err() {
+                        return;
+                    }
+                }
             });
         }
     });
@@ -254,6 +257,40 @@ async fn an_upstream_must_be_who_it_is_asked_to_be() {
         }
         proxy.until_idle().await;
     }
+}
+
+#[tokio::test]
+async fn files_towards_a_shop_are_read_anew_and_bad_ones_change_nothing() {
+    let (authority, next, directory) = (Authority::new(), Authority::new(), tempfile::tempdir().unwrap());
+    let trusted = directory.path().join("authority.pem");
+    fs::write(&trusted, authority.pem()).unwrap();
+    let (us, us_key) = authority.sign("us.test").write(directory.path(), "us");
+    let shop = secret_shop(authority.server(&authority.sign("shop.internal"), true)).await;
+    let tls = format!(
+        "server_name: shop.internal, authorities: \"{}\", certificate: \"{}\", key: \"{}\"",
+        trusted.display(),
+        us.display(),
+        us_key.display()
+    );
+    let pool = format!("pools: {{ default: {{ endpoints: [\"{shop}\"], tls: {{ {tls} }} }} }}\n");
+    let proxy = Setup::before(&[]).config(&pool).start().await;
+    let status = async || proxy.ask("GET /", "").await.status();
+    assert_eq!(status().await, 200);
+    fs::write(&trusted, "nonsense").unwrap();
+    until("the rejection", async || proxy.metric(REJECTED).await > 0.0).await;
+    assert_eq!(status().await, 200, "those in use stay");
+    // Neither is the shop believed any more, nor a connection to it that is kept.
+    fs::write(&trusted, next.pem()).unwrap();
+    until("the other authority", async || status().await == 502).await;
+    let read = proxy.metric(APPLIED).await;
+    fs::write(&trusted, authority.pem()).unwrap();
+    // Without asking meanwhile: each failure is one for the breaker.
+    until("the first authority again", async || proxy.metric(APPLIED).await > read).await;
+    until("the shop", async || status().await == 200).await;
+    // It is the shop now that does not believe what it is shown.
+    next.sign("us.test").write(directory.path(), "us");
+    until("our other certificate", async || status().await != 200).await;
+    proxy.until_idle().await;
 }
 
 #[tokio::test]
