@@ -97,6 +97,7 @@ impl<'a> World<'a> {
         let class = |name: &str| names.iter().position(|other| *other == name).unwrap_or_default();
         let length: Duration = scenario.phases.iter().map(|phase| phase.duration).sum();
         let stream = |number: u64| seed.wrapping_add(STREAM.wrapping_mul(number));
+        let inversions = Inversions::new(&judge.policy.core, doors.len());
         World {
             scenario,
             judge,
@@ -115,7 +116,7 @@ impl<'a> World<'a> {
             misjudging: SmallRng::seed_from_u64(stream(5)),
             classes: scenario.mix.iter().map(|template| class(&template.class)).collect(),
             ledger: Ledger::new(scenario),
-            inversions: Inversions::new(&judge.policy.core),
+            inversions,
             answers: Vec::new(),
         }
     }
@@ -332,7 +333,8 @@ impl<'a> World<'a> {
         let Some(live) = self.requests.find(id) else { return };
         live.is_inside = true;
         if let Some(class) = live.class {
-            self.inversions.admit(class, self.now);
+            let limit = self.proxies.limit(live.door, self.now);
+            self.inversions.admit(live.door, class, limit, self.now);
         }
         let upload = self.scenario.mix[live.wish.template].upload.unwrap_or_default();
         live.sent = self.proxies.clock(self.now).after(upload);
@@ -382,7 +384,7 @@ impl<'a> World<'a> {
     fn go_out(&mut self, id: RequestId) {
         let Some(live) = self.requests.find(id) else { return };
         if let Some(class) = live.class.filter(|_| std::mem::take(&mut live.is_inside)) {
-            self.inversions.leave(class);
+            self.inversions.leave(live.door, class);
         }
     }
 
@@ -390,7 +392,6 @@ impl<'a> World<'a> {
 
     fn turn(&mut self) {
         let gauge = self.proxies.gauge(self.now);
-        self.inversions.set_limit(gauge.limit.unwrap_or_default());
         self.ledger.turn(gauge);
         if self.now < self.end {
             self.agenda.plan(self.now.after(self.ledger.course.step), Step::Turn);
