@@ -171,7 +171,9 @@ impl fmt::Display for Verb {
             Decision::Admit => "admitted",
             Decision::AdmitObserved(_) => "admitted in observe mode; enforcing would have refused it",
             Decision::Queue => "queued until a seat is free",
-            Decision::Shed(Reason::BreakerOpen) => "refused: its class's breaker is open",
+            Decision::Shed(Reason::BreakerOpen) => {
+                "refused: its class's breaker is open, or half open with all its probes out"
+            }
             Decision::Shed(Reason::WaitTooLong) => "refused at the door: it would have waited too long",
             Decision::Shed(Reason::QueueFull) => "refused at the door: its class's queue is full",
             Decision::Shed(Reason::Displaced) => {
