@@ -10,6 +10,7 @@
 //! sent to the shop is taken back one wire later.
 
 use super::door::{Answer, Ask, Door, News};
+use super::fairness::Portions;
 use super::inversions::Inversions;
 use super::judge::Judge;
 use super::ledger::Ledger;
@@ -82,6 +83,7 @@ pub(crate) struct World<'a> {
     classes: Vec<usize>,
     ledger: Ledger,
     inversions: Inversions,
+    portions: Portions,
     answers: Vec<Answer>,
 }
 
@@ -117,6 +119,7 @@ impl<'a> World<'a> {
             classes: scenario.mix.iter().map(|template| class(&template.class)).collect(),
             ledger: Ledger::new(scenario),
             inversions,
+            portions: Portions::default(),
             answers: Vec::new(),
         }
     }
@@ -133,6 +136,8 @@ impl<'a> World<'a> {
         while self.now < self.end || self.requests.len() > 0 {
             self.step();
         }
+        let (phases, classes) = (self.scenario.phases.len(), self.scenario.classes().len());
+        self.ledger.evenness = self.portions.evenness(phases, classes);
         self.ledger.survival = self.crowd.survival;
         self.ledger.reasons = self.proxies.reasons();
         self.ledger
@@ -263,6 +268,7 @@ impl<'a> World<'a> {
         let latency = (self.now.since(intended) + self.scenario.wire.client).min(patience);
         let outcome = if latency == patience { Outcome::TimedOut } else { outcome };
         let verdict = self.ledger.settle(account, wish.template, outcome, latency, self.now);
+        self.portions.settle(&account, wish.shopper, verdict);
         for next in self.crowd.hear(wish, verdict) {
             self.plan_move(next);
         }
