@@ -8,9 +8,9 @@
 //!
 //! It refuses nobody; `admission` does.
 
-use crate::decision::{Side, Standing};
+use crate::decision::{COHORTS, Side, Standing};
 use crate::image::image;
-use crate::standing::{COHORTS, cohort_of};
+use crate::standing::cohort_of;
 
 /// Weight of a measurement of what is asked for: whether it fits is no matter of one burst.
 const WEIGHT: f64 = 0.2;
