@@ -197,13 +197,16 @@ impl Load {
         self.give_grace(policy, now);
     }
 
-    /// Whoever queued before anybody knew that there is not enough may have the seats that are free.
+    /// Whoever queued before anybody knew that there is not enough may have the seats that are free, while an
+    /// answer can still be in time: carts have the patience to wait for two seconds, and those who were seated
+    /// then were late all the same, and had passed by the checkouts that were refused meanwhile.
     fn give_grace(&mut self, policy: &Policy, now: Time) {
         let open = self.open_rings(now);
         for id in policy.ids().filter(|id| !open.has_any_of(*id)) {
             let load = self.of(id);
             if now.since(load.shut_at) >= GRACE_AFTER {
-                load.grace_until = now.after(policy.class(id).queue.wait_max);
+                let class = policy.class(id);
+                load.grace_until = now.after(class.queue.wait_max.min(class.slo_latency));
             }
             load.shut_at = now;
         }

@@ -24,9 +24,19 @@ pub struct RequestId {
     pub epoch: u32,
 }
 
+/// Cohorts in a rank.
+pub(crate) const COHORTS: u16 = 128;
+
 /// The order in which work is kept: rank x 128 + cohort, lower is kept longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Standing(pub u16);
+
+impl Standing {
+    /// The rank of its class.
+    pub const fn rank(self) -> u16 {
+        self.0 / COHORTS
+    }
+}
 
 /// A side of the line at which the seats of a class are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +161,8 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "(standing {}{}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
+            "(rank {}, standing {}{}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
+            self.standing.rank(),
             self.standing.0,
             self.side.words(),
             self.inflight,
@@ -171,7 +182,9 @@ impl fmt::Display for Verb {
             Decision::Admit => "admitted",
             Decision::AdmitObserved(_) => "admitted in observe mode; enforcing would have refused it",
             Decision::Queue => "queued until a seat is free",
-            Decision::Shed(Reason::BreakerOpen) => "refused: its class's breaker is open",
+            Decision::Shed(Reason::BreakerOpen) => {
+                "refused: its class's breaker is open, or half open with all its probes out"
+            }
             Decision::Shed(Reason::WaitTooLong) => "refused at the door: it would have waited too long",
             Decision::Shed(Reason::QueueFull) => "refused at the door: its class's queue is full",
             Decision::Shed(Reason::Displaced) => {
@@ -185,3 +198,40 @@ impl fmt::Display for Verb {
 image!(struct RequestId { slot, epoch });
 image!(newtype Standing);
 image!(enum Side { 0 => AboveLine, 1 => BelowLine, 2 => Beyond });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentence(decision: Decision) -> String {
+        let evidence = Evidence {
+            class: ClassId::new(5).unwrap(),
+            standing: Standing(5 * COHORTS + 3),
+            side: Side::BelowLine,
+            limit: 20,
+            inflight: 19,
+            queued_ahead: 7,
+            wait: Duration::from_millis(90),
+            wait_allowed: Duration::from_millis(50),
+        };
+        evidence.sentence(decision)
+    }
+
+    #[test]
+    fn sentence_tells_what_was_decided_and_all_it_was_decided_on() {
+        assert_eq!(
+            sentence(Decision::Shed(Reason::WaitTooLong)),
+            "refused at the door: it would have waited too long (rank 5, standing 643, below its class's line, \
+             19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms allowed)"
+        );
+    }
+
+    #[test]
+    fn every_reason_has_words_of_its_own() {
+        let mut sentences: Vec<String> =
+            Reason::ALL.map(|reason| sentence(Decision::Shed(reason))).into_iter().collect();
+        sentences.sort_unstable();
+        sentences.dedup();
+        assert_eq!(sentences.len(), Reason::ALL.len(), "{sentences:?}");
+    }
+}

@@ -8,9 +8,9 @@
 //!
 //! It refuses nobody; `admission` does.
 
-use crate::decision::{Side, Standing};
+use crate::decision::{COHORTS, Side, Standing};
 use crate::image::image;
-use crate::standing::{COHORTS, cohort_of};
+use crate::standing::cohort_of;
 use std::time::Duration;
 
 /// Load is measured this often, or sooner where many more come than did: `admission` tells when.

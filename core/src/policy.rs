@@ -129,7 +129,8 @@ impl Share {
 pub enum QueueOrder {
     /// The one whose deadline is nearest first: those who arrived first, unless they were slow to upload.
     Fifo,
-    /// The newest first while the class is overloaded: the oldest have likely given up.
+    /// The newest first: the oldest have likely given up. Where nobody has to wait for long there is hardly a
+    /// difference.
     Lifo,
 }
 

@@ -6,12 +6,10 @@
 //!
 //! Pure arithmetic. Who is let in is a matter of `admission`.
 
-use crate::decision::{Side, Standing};
+use crate::decision::{COHORTS, Side, Standing};
 use crate::policy::{Class, ClassId};
 use crate::queue::{COHORT_GROUPS, Ring};
 
-/// Cohorts in a rank.
-pub(crate) const COHORTS: u16 = 128;
 /// The quantised value spans this part of the cohorts; penalties and bonuses move within the rest.
 const VALUE_COHORTS: f32 = 95.0;
 /// What a session that was admitted before is ahead of a fresh one: one cohort group.

@@ -94,9 +94,9 @@ fn row(scenario: &Scenario, phase: usize, (bound, busiest): (&Bound, usize), led
     let served_p50 = |class| quantile(&tally.cell(phase, class).served_us, 0.5).map(millis);
     let _ = write!(
         row,
-        "{:>10}{:>7.1}{:>14.1}{:>9}{:>15}{:>16}{:>18}{:>11}",
+        "{:>10}{:>7}{:>14.1}{:>9}{:>15}{:>16}{:>18}{:>11}",
         useful.map_or("-".into(), |useful| format!("{:.1}", useful * 100.0)),
-        ledger.worth[phase] / bound.worth * 100.0,
+        worth(scenario, ledger.worth[phase], bound),
         ledger.inversions[phase] as f64 * 1e6 / all.offered.max(1) as f64,
         share(all.refusals() as f64, all.offered),
         share(all.refused_late as f64, all.refusals()),
@@ -107,7 +107,46 @@ fn row(scenario: &Scenario, phase: usize, (bound, busiest): (&Bound, usize), led
     row
 }
 
+/// What was made of the worth that there was, in percent. The clairvoyant knows the schedule alone: what comes
+/// on top of it as an answer to answers would be worth something to everybody else.
+fn worth(scenario: &Scenario, made: f64, bound: &Bound) -> String {
+    let comes_on_top = !scenario.funnels.is_empty()
+        || scenario.retries.is_some()
+        || scenario.mix.iter().any(|template| !template.loads.is_empty());
+    if comes_on_top { "-".into() } else { format!("{:.1}", made / bound.worth * 100.0) }
+}
+
 /// `part` of `whole` in percent, without the sign.
 fn share(part: f64, whole: u64) -> String {
     if whole == 0 { "-".into() } else { format!("{:.2}", part * 100.0 / whole as f64) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const SCENARIO: &str = "\
+name: one
+description: one page
+origin: { workers: 10, service: { mean: 100ms } }
+slo: 1s
+patience: 2s
+mix:
+  - { name: page, class: browse, paths: [/], weight: 1 }
+phases:
+  - { name: calm, duration: 10s, load: 0.5x }
+";
+
+    #[test]
+    fn worth_is_told_where_the_clairvoyant_knows_all_who_come() {
+        let bound = Bound { worth: 8.0, good: vec![8.0], offered: vec![8.0] };
+        let told = |more: &str| {
+            let scenario = Scenario::parse(Path::new("one.yaml"), &format!("{SCENARIO}{more}")).unwrap();
+            worth(&scenario, 6.0, &bound)
+        };
+        assert_eq!(told(""), "75.0");
+        assert_eq!(told("retries: { attempts: 1, backoff: 1s }\n"), "-");
+        assert_eq!(told("funnels: [{ name: look, begin: 1, think: 1s, steps: [browse] }]\n"), "-");
+    }
 }

@@ -116,7 +116,9 @@ fn every_file_is_a_scenario_and_has_a_test_here() {
 #[test]
 fn slower_shop_keeps_its_checkouts_and_recovers() {
     let run = guarded("01-slower-shop");
-    run.serves("twice as slow", "checkout", 99.0).serves("twice as slow", "cart", 95.0);
+    for phase in ["twice as slow", "leaking", "leaking more"] {
+        run.refuses(phase, 0.1).serves(phase, "checkout", 99.0).serves(phase, "cart", 99.0);
+    }
     run.serves("slow but 200", "checkout", 40.0).serves("well again", "checkout", 90.0);
 }
 
@@ -124,35 +126,37 @@ fn slower_shop_keeps_its_checkouts_and_recovers() {
 fn shift_of_the_mix_is_no_overload() {
     let run = guarded("02-mix-shift");
     for phase in ["usual", "orders", "beacons", "searches"] {
-        run.refuses(phase, 2.0);
+        run.refuses(phase, 0.01);
     }
 }
 
 #[test]
 fn flood_at_the_start_is_survived_from_the_first_second() {
     let run = guarded("03-start-under-flood");
-    run.serves("flood", "checkout", 99.0).uses("flood", 90.0).refuses("calm", 6.0);
+    run.serves("flood", "checkout", 99.0).uses("flood", 93.0).refuses("calm", 6.0);
 }
 
 #[test]
 fn limit_that_collapsed_comes_back() {
     let run = guarded("04-collapse-then-idle");
     assert_eq!(run.in_time("broken", "checkout"), 0.0, "the shop is broken indeed");
-    run.refuses("usual", 2.0).serves("usual", "checkout", 99.0);
+    run.refuses("usual", 0.5).serves("usual", "checkout", 99.0);
 }
 
 #[test]
 fn capacity_is_followed_down_and_up() {
     let run = guarded("05-capacity-changes");
     run.serves("whole", "checkout", 99.0).serves("half", "checkout", 99.0).serves("double", "checkout", 99.0);
-    run.uses("half", 93.0).uses("double", 80.0).uses("a tenth", 25.0);
+    run.uses("half", 95.0).uses("double", 88.0).uses("a tenth", 75.0);
     run.uses("whole again", 85.0).serves("whole again", "checkout", 90.0);
 }
 
 #[test]
 fn retry_storm_ends_with_a_proxy_and_does_not_without() {
     let run = guarded("06-retry-storm");
-    run.serves("spike", "checkout", 99.0).serves("later", "checkout", 99.0).uses("later", 60.0);
+    for phase in ["spike", "after", "later"] {
+        run.serves(phase, "checkout", 99.0).serves(phase, "cart", 99.0).uses(phase, 90.0);
+    }
     let direct = simulated("06-retry-storm", Contestant::NoControl);
     assert!(direct.in_time("calm", "checkout") > 99.0);
     assert!(direct.in_time("later", "checkout") < 5.0, "the storm outlasts its trigger");
@@ -161,28 +165,28 @@ fn retry_storm_ends_with_a_proxy_and_does_not_without() {
 #[test]
 fn one_class_that_explodes_hurts_none_above_it() {
     let run = guarded("07-one-class-explodes");
-    run.serves("beacons", "checkout", 99.0).serves("beacons", "browse", 95.0).uses("beacons", 93.0);
-    run.uses("checkouts", 93.0);
+    run.serves("beacons", "checkout", 99.0).serves("beacons", "browse", 99.0).uses("beacons", 97.0);
+    run.uses("checkouts", 97.0);
 }
 
 #[test]
 fn session_that_floods_the_checkout_stands_behind_the_others() {
     let run = guarded("08-abusive-session");
-    run.serves("abuse", "checkout", 90.0).serves("usual again", "checkout", 97.0);
-    assert!(run.in_time("abuse", "abuse") < 30.0);
+    run.serves("abuse", "checkout", 95.0).serves("usual again", "checkout", 97.0).uses("abuse", 95.0);
+    assert!(run.in_time("abuse", "abuse") < 20.0);
 }
 
 #[test]
 fn wrong_model_hurts_only_those_it_misjudges() {
     let run = guarded("09-wrong-model");
-    run.uses("wrong", 90.0).serves("wrong", "checkout", 70.0).serves("right again", "checkout", 97.0);
+    run.uses("wrong", 95.0).serves("wrong", "checkout", 80.0).serves("right again", "checkout", 97.0);
 }
 
 #[test]
 fn reload_in_a_flood_goes_unnoticed() {
     let run = guarded("10-reload-under-load");
     for phase in ["flood", "reloaded", "once more"] {
-        run.serves(phase, "checkout", 99.0).uses(phase, 92.0);
+        run.serves(phase, "checkout", 99.0).uses(phase, 95.0);
     }
     // All of them in its first second.
     run.refuses("calm again", 6.0);
@@ -191,20 +195,27 @@ fn reload_in_a_flood_goes_unnoticed() {
 #[test]
 fn several_proxies_share_one_shop() {
     let run = guarded("11-several-proxies");
-    run.serves("double", "checkout", 97.0).uses("double", 85.0).refuses("calm again", 10.0);
+    run.refuses("calm", 0.1)
+        .serves("double", "checkout", 99.0)
+        .uses("double", 90.0)
+        .refuses("calm again", 6.0);
 }
 
 #[test]
 fn slow_transfers_are_not_taken_for_a_slow_shop() {
     let run = guarded("12-slow-transfers");
-    run.serves("calm", "checkout", 90.0).serves("double", "checkout", 70.0).uses("double", 60.0);
+    run.refuses("calm", 1.0)
+        .serves("calm", "checkout", 99.0)
+        .serves("double", "checkout", 90.0)
+        .uses("double", 60.0);
 }
 
 #[test]
 fn one_bad_endpoint_does_not_close_the_shop() {
     let run = guarded("13-one-bad-endpoint");
-    run.serves("one slow", "checkout", 75.0).serves("one fails", "checkout", 90.0);
-    run.serves("one fails", "browse", 85.0).serves("well again", "checkout", 90.0);
+    run.serves("one slow", "checkout", 85.0).serves("one slow", "browse", 85.0);
+    run.serves("one fails", "checkout", 90.0).serves("one fails", "browse", 90.0).refuses("one fails", 2.0);
+    run.serves("well again", "checkout", 99.0).refuses("well again", 0.1);
 }
 
 #[test]
@@ -213,27 +224,28 @@ fn trickle_jump_and_disconnects_are_survived() {
     run.refuses("trickle", 0.0).serves("disconnects", "checkout", 97.0);
     let left = run.of_cell("disconnects", "leaving", |cell| cell.timed_out as f64);
     assert!(left > 1_000.0, "most of them leave");
-    // What was inside during the jump looks a minute old. Much more than this is wanted: see the scenario.
-    run.serves("usual again", "checkout", 97.0).serves("jumped", "browse", 20.0);
+    // What was inside during the jump looks a minute old.
+    run.serves("usual again", "checkout", 97.0).serves("jumped", "browse", 90.0).refuses("jumped", 2.0);
 }
 
 #[test]
 fn other_sizes_need_no_tuning() {
     let large = guarded("15-large-and-fast");
-    large.serves("double", "checkout", 99.0).uses("double", 90.0).refuses("calm again", 6.0);
+    large.serves("double", "checkout", 99.0).uses("double", 95.0).refuses("calm again", 6.0);
     let small = guarded("15-small-and-slow");
     small.serves("double", "checkout", 65.0).uses("double", 70.0);
 }
 
 #[test]
-fn sessions_survive_in_a_shop_that_is_well() {
+fn sessions_survive_in_a_shop_that_is_well_and_most_that_meet_a_rush() {
     let run = guarded("funnel-under-rush");
-    run.serves("rush", "checkout", 99.0);
-    let (rush, usual_again) = (run.phase("rush"), run.phase("usual again"));
+    run.serves("rush", "checkout", 99.0).serves("rush", "cart", 95.0);
+    let [usual, rush, usual_again] = ["usual", "rush", "usual again"].map(|phase| run.phase(phase));
     for ledger in &run.ledgers {
-        let (rush, usual) = (ledger.survival[rush], ledger.survival[usual_again]);
-        assert!(usual.admitted > 50 && usual.lost * 50 <= usual.admitted, "{usual:?}");
-        assert!(rush.begun > 10 * usual.begun.min(100) && rush.admitted <= rush.begun, "{rush:?}");
+        let [before, during, after] = [usual, rush, usual_again].map(|phase| ledger.survival[phase]);
+        assert!(after.admitted > 50 && after.lost * 50 <= after.admitted, "{after:?}");
+        assert!(before.admitted > 50 && before.lost * 3 <= before.completed * 2, "{before:?}");
+        assert!(during.begun > 500, "a rush of sessions, too: {during:?}");
     }
 }
 

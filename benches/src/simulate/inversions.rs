@@ -5,10 +5,13 @@
 //! what the door takes a request for, since that is what it orders by, and not in
 //! the first two seconds of a phase, in which nobody can know yet.
 //!
-//! A floor is counted in seats of the door's own limit; where there is no limit,
-//! nobody is admitted by a floor.
+//! A floor is counted in whole seats of the limit that the door has at that very
+//! moment, as the core counts it: a limit of a tenth of a second ago calls a seat
+//! of a floor that has just grown an inversion, and with it every refusal around
+//! it. Where there is no limit, nobody is admitted by a floor. Several proxies
+//! have floors of their own.
 
-use plimsoll_core::policy::{ClassId, Policy};
+use plimsoll_core::policy::{ClassId, Policy, Share};
 use plimsoll_core::time::Time;
 use std::time::Duration;
 
@@ -18,10 +21,10 @@ const SPAN: Duration = Duration::from_millis(100);
 /// Counts inversions as they happen.
 #[derive(Debug)]
 pub(crate) struct Inversions {
-    /// The floor of each class, as a share.
-    floors: Vec<f64>,
-    limit: f64,
-    inside: Vec<u32>,
+    /// The floor of each class.
+    floors: Vec<Share>,
+    /// By door and class.
+    inside: Vec<Vec<u32>>,
     /// In this span, by class.
     refused: Vec<u64>,
     /// Whether any was admitted outside its floor.
@@ -31,13 +34,12 @@ pub(crate) struct Inversions {
 }
 
 impl Inversions {
-    /// Nothing counted yet, for the classes of `policy`.
-    pub(crate) fn new(policy: &Policy) -> Inversions {
+    /// Nothing counted yet, for so many doors and the classes of `policy`.
+    pub(crate) fn new(policy: &Policy, doors: usize) -> Inversions {
         let classes = policy.classes();
         Inversions {
-            floors: classes.iter().map(|class| f64::from(class.floor.millionths()) / 1e6).collect(),
-            limit: 0.0,
-            inside: vec![0; classes.len()],
+            floors: classes.iter().map(|class| class.floor).collect(),
+            inside: vec![vec![0; classes.len()]; doors],
             refused: vec![0; classes.len()],
             admitted: vec![false; classes.len()],
             span_ends: Time::ZERO.after(SPAN),
@@ -50,24 +52,19 @@ impl Inversions {
         self.counts_from = at;
     }
 
-    /// The limit by which floors are seats.
-    pub(crate) fn set_limit(&mut self, limit: f64) {
-        self.limit = limit;
-    }
-
-    /// One of `class` was let in.
-    pub(crate) fn admit(&mut self, class: ClassId, now: Time) {
+    /// One of `class` was let in by a door of this limit.
+    pub(crate) fn admit(&mut self, door: usize, class: ClassId, limit: Option<f64>, now: Time) {
         let class = class.index();
-        self.inside[class] += 1;
-        let floor = (self.floors[class] * self.limit).ceil();
-        if now >= self.counts_from && f64::from(self.inside[class]) > floor {
+        self.inside[door][class] += 1;
+        let floor = limit.map_or(0, |limit| self.floors[class].seats(limit as u32));
+        if now >= self.counts_from && self.inside[door][class] > floor {
             self.admitted[class] = true;
         }
     }
 
-    /// One of `class` that was let in is gone.
-    pub(crate) fn leave(&mut self, class: ClassId) {
-        self.inside[class.index()] -= 1;
+    /// One of `class` that a door let in is gone.
+    pub(crate) fn leave(&mut self, door: usize, class: ClassId) {
+        self.inside[door][class.index()] -= 1;
     }
 
     /// One of `class` was refused.
@@ -104,37 +101,67 @@ mod tests {
         Time::from_millis(millis)
     }
 
+    const TWENTY: Option<f64> = Some(20.0);
+
     #[test]
     fn refusal_beside_an_admission_of_less_is_an_inversion_outside_the_floor_only() {
-        let mut inversions = Inversions::new(&policy::storefront().core);
-        inversions.set_limit(20.0);
+        let mut inversions = Inversions::new(&policy::storefront().core, 1);
         let (cart, browse) = (class("cart"), class("browse"));
         inversions.refuse(cart, at(10));
-        inversions.admit(browse, at(20));
+        inversions.admit(0, browse, TWENTY, at(20));
         assert_eq!(inversions.take_over(at(100)), 0, "5 % of 20 seats are browse's own");
         inversions.refuse(cart, at(110));
-        inversions.admit(browse, at(120));
+        inversions.admit(0, browse, TWENTY, at(120));
         assert_eq!(inversions.take_over(at(150)), 0, "the span is not over");
         assert_eq!(inversions.take_over(at(200)), 1);
         inversions.refuse(browse, at(210));
-        inversions.admit(cart, at(220));
+        inversions.admit(0, cart, TWENTY, at(220));
         assert_eq!(inversions.take_over(at(300)), 0, "the better one was admitted");
-        inversions.leave(browse);
+        inversions.leave(0, browse);
         inversions.refuse(cart, at(310));
-        inversions.leave(browse);
-        inversions.admit(browse, at(320));
+        inversions.leave(0, browse);
+        inversions.admit(0, browse, TWENTY, at(320));
         assert_eq!(inversions.take_over(at(400)), 0, "the floor is free again");
     }
 
     #[test]
+    fn floor_is_the_whole_seats_of_the_limit_of_that_moment() {
+        let (cart, browse) = (class("cart"), class("browse"));
+        let of_second = |limit: Option<f64>| {
+            let mut inversions = Inversions::new(&policy::storefront().core, 1);
+            inversions.refuse(cart, at(10));
+            inversions.admit(0, browse, limit, at(20));
+            inversions.admit(0, browse, limit, at(30));
+            inversions.take_over(at(100))
+        };
+        assert_eq!(of_second(Some(29.9)), 1, "5 % of 29 seats are one, to the nearest");
+        assert_eq!(of_second(Some(30.0)), 0, "and of 30 they are two");
+        assert_eq!(of_second(None), 1, "without a limit there is no floor");
+    }
+
+    #[test]
+    fn every_door_has_a_floor_of_its_own() {
+        let mut inversions = Inversions::new(&policy::storefront().core, 2);
+        let (cart, browse) = (class("cart"), class("browse"));
+        inversions.refuse(cart, at(10));
+        inversions.admit(0, browse, TWENTY, at(20));
+        inversions.admit(1, browse, TWENTY, at(30));
+        assert_eq!(inversions.take_over(at(100)), 0, "the first of each");
+        inversions.refuse(cart, at(110));
+        inversions.leave(0, browse);
+        inversions.admit(1, browse, TWENTY, at(120));
+        assert_eq!(inversions.take_over(at(200)), 1, "the second of one");
+    }
+
+    #[test]
     fn nothing_counts_before_its_time() {
-        let mut inversions = Inversions::new(&policy::storefront().core);
+        let mut inversions = Inversions::new(&policy::storefront().core, 1);
         inversions.count_from(at(50));
         inversions.refuse(class("cart"), at(49));
-        inversions.admit(class("analytics"), at(60));
+        inversions.admit(0, class("analytics"), TWENTY, at(60));
         assert_eq!(inversions.take_over(at(100)), 0);
         inversions.refuse(class("cart"), at(110));
-        inversions.admit(class("analytics"), at(160));
+        inversions.admit(0, class("analytics"), TWENTY, at(160));
         assert_eq!(inversions.take_over(at(200)), 1);
     }
 }

@@ -5,6 +5,7 @@
 //! were worth.
 
 use super::door::{Gauge, Reasons, add_reasons};
+use super::fairness::Evenness;
 use crate::crowd::Survival;
 use crate::scenario::Scenario;
 use crate::scenario::template::Template;
@@ -60,6 +61,8 @@ pub(crate) struct Ledger {
     pub(crate) worth: Vec<f64>,
     /// Inversions by the phase in which they happened.
     pub(crate) inversions: Vec<u64>,
+    /// How evenly sessions were served, by phase and class of the scenario.
+    pub(crate) evenness: Vec<Vec<Evenness>>,
     /// Why whom was refused, in the whole run.
     pub(crate) reasons: Reasons,
     /// Sessions by the phase in which they began.
@@ -79,6 +82,7 @@ impl Ledger {
             course: Course { step: STEP_MIN.max(length / POINTS_MAX), points: Vec::new() },
             worth: vec![0.0; scenario.phases.len()],
             inversions: vec![0; scenario.phases.len()],
+            evenness: vec![vec![Evenness::default(); classes]; scenario.phases.len()],
             reasons: Reasons::new(),
             survival: vec![Survival::default(); scenario.phases.len()],
             worth_of: scenario.mix.iter().map(Template::worth).collect(),
@@ -124,6 +128,8 @@ impl Ledger {
         for (mine, theirs) in self.inversions.iter_mut().zip(&other.inversions) {
             *mine += theirs;
         }
+        let theirs = other.evenness.iter().flatten();
+        self.evenness.iter_mut().flatten().zip(theirs).for_each(|(mine, theirs)| mine.add(theirs));
         for (mine, theirs) in self.survival.iter_mut().zip(&other.survival) {
             mine.begun += theirs.begun;
             mine.admitted += theirs.admitted;

@@ -15,6 +15,7 @@ mod judge;
 mod memory;
 mod ours;
 mod opponents;
+mod fairness;
 mod ledger;
 mod proxies;
 mod inversions;
@@ -38,6 +39,7 @@ use anyhow::Context;
 use clap::Args;
 use contest::Contestant;
 use door::Reasons;
+use fairness::Evenness;
 use judge::Judge;
 use ledger::Ledger;
 use plimsoll::policy;
@@ -81,6 +83,8 @@ struct Simulation {
     worth: Vec<f64>,
     /// Inversions in each phase.
     inversions: Vec<u64>,
+    /// Jain's index over the sessions of each class in each phase; none where nobody got anything.
+    fairness: Vec<Vec<Option<f64>>>,
     /// Why whom was refused, by class of the policy.
     reasons: Reasons,
     /// Sessions by the phase in which they began.
@@ -111,6 +115,8 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     }
     if let Some(path) = &args.json {
         let policy = judge.policy.source.clone();
+        let indices = |classes: &Vec<Evenness>| classes.iter().map(Evenness::index).collect();
+        let fairness = ledger.evenness.iter().map(indices).collect();
         write_json(
             path,
             &Simulation {
@@ -118,6 +124,7 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
                 policy,
                 worth: ledger.worth,
                 inversions: ledger.inversions,
+                fairness,
                 reasons: ledger.reasons,
                 survival: ledger.survival,
                 thresholds: thresholds.clone(),
@@ -135,6 +142,7 @@ fn tell(scenario: &Scenario, report: &Report, ledger: &Ledger) {
         "\n{inversions} inversions in {requests} requests, {:.1} per million",
         inversions as f64 * 1e6 / requests.max(1) as f64
     ));
+    terminal::line(&fairness(scenario, ledger));
     for (class, counts) in &ledger.reasons {
         let counts = counts.iter().map(|(reason, number)| format!("{number} {reason}"));
         terminal::line(&format!("refused of {class}: {}", counts.collect::<Vec<_>>().join(", ")));
@@ -155,6 +163,22 @@ fn policy_at(path: Option<&Path>) -> anyhow::Result<policy::compiled::CompiledPo
         Some(path) => Ok(policy::check(path)?),
         None => Ok(policy::storefront()),
     }
+}
+
+/// Jain's index over the sessions of each class, phase by phase.
+fn fairness(scenario: &Scenario, ledger: &Ledger) -> String {
+    let mut text = format!("\n{:<14}", "fairness");
+    for class in scenario.classes() {
+        text.push_str(&format!("{class:>10}"));
+    }
+    for (phase, classes) in scenario.phases.iter().zip(&ledger.evenness) {
+        text.push_str(&format!("\n  {:<12}", phase.name));
+        for evenness in classes {
+            let index = evenness.index().map_or("-".into(), |index| format!("{index:.3}"));
+            text.push_str(&format!("{index:>10}"));
+        }
+    }
+    text
 }
 
 /// What became of the sessions that began in each phase.

@@ -94,6 +94,11 @@ impl<'a> Proxies<'a> {
         reasons
     }
 
+    /// How many a proxy may let in at once, if it limits that.
+    pub(crate) fn limit(&self, proxy: usize, now: Time) -> Option<f64> {
+        self.proxies[proxy].door.gauge(self.clock(now)).limit
+    }
+
     /// What a plot shows of all of them together.
     pub(crate) fn gauge(&self, now: Time) -> Gauge {
         let mut sum = Gauge::default();

@@ -10,6 +10,7 @@
 //! sent to the shop is taken back one wire later.
 
 use super::door::{Answer, Ask, Door, News};
+use super::fairness::Portions;
 use super::inversions::Inversions;
 use super::judge::Judge;
 use super::ledger::Ledger;
@@ -82,6 +83,7 @@ pub(crate) struct World<'a> {
     classes: Vec<usize>,
     ledger: Ledger,
     inversions: Inversions,
+    portions: Portions,
     answers: Vec<Answer>,
 }
 
@@ -97,6 +99,7 @@ impl<'a> World<'a> {
         let class = |name: &str| names.iter().position(|other| *other == name).unwrap_or_default();
         let length: Duration = scenario.phases.iter().map(|phase| phase.duration).sum();
         let stream = |number: u64| seed.wrapping_add(STREAM.wrapping_mul(number));
+        let inversions = Inversions::new(&judge.policy.core, doors.len());
         World {
             scenario,
             judge,
@@ -115,7 +118,8 @@ impl<'a> World<'a> {
             misjudging: SmallRng::seed_from_u64(stream(5)),
             classes: scenario.mix.iter().map(|template| class(&template.class)).collect(),
             ledger: Ledger::new(scenario),
-            inversions: Inversions::new(&judge.policy.core),
+            inversions,
+            portions: Portions::default(),
             answers: Vec::new(),
         }
     }
@@ -132,6 +136,8 @@ impl<'a> World<'a> {
         while self.now < self.end || self.requests.len() > 0 {
             self.step();
         }
+        let (phases, classes) = (self.scenario.phases.len(), self.scenario.classes().len());
+        self.ledger.evenness = self.portions.evenness(phases, classes);
         self.ledger.survival = self.crowd.survival;
         self.ledger.reasons = self.proxies.reasons();
         self.ledger
@@ -262,6 +268,7 @@ impl<'a> World<'a> {
         let latency = (self.now.since(intended) + self.scenario.wire.client).min(patience);
         let outcome = if latency == patience { Outcome::TimedOut } else { outcome };
         let verdict = self.ledger.settle(account, wish.template, outcome, latency, self.now);
+        self.portions.settle(&account, wish.shopper, verdict);
         for next in self.crowd.hear(wish, verdict) {
             self.plan_move(next);
         }
@@ -332,7 +339,8 @@ impl<'a> World<'a> {
         let Some(live) = self.requests.find(id) else { return };
         live.is_inside = true;
         if let Some(class) = live.class {
-            self.inversions.admit(class, self.now);
+            let limit = self.proxies.limit(live.door, self.now);
+            self.inversions.admit(live.door, class, limit, self.now);
         }
         let upload = self.scenario.mix[live.wish.template].upload.unwrap_or_default();
         live.sent = self.proxies.clock(self.now).after(upload);
@@ -382,7 +390,7 @@ impl<'a> World<'a> {
     fn go_out(&mut self, id: RequestId) {
         let Some(live) = self.requests.find(id) else { return };
         if let Some(class) = live.class.filter(|_| std::mem::take(&mut live.is_inside)) {
-            self.inversions.leave(class);
+            self.inversions.leave(live.door, class);
         }
     }
 
@@ -390,7 +398,6 @@ impl<'a> World<'a> {
 
     fn turn(&mut self) {
         let gauge = self.proxies.gauge(self.now);
-        self.inversions.set_limit(gauge.limit.unwrap_or_default());
         self.ledger.turn(gauge);
         if self.now < self.end {
             self.agenda.plan(self.now.after(self.ledger.course.step), Step::Turn);

@@ -111,6 +111,19 @@ fn overload_without_control_serves_nobody_in_time_and_plimsoll_serves_the_checko
 }
 
 #[test]
+fn sessions_are_served_evenly_where_their_class_is_served_whole() {
+    let scenario = scenario(
+        "{ workers: 16, service: { mean: 40ms } }",
+        "",
+        MIX,
+        "  - { name: busy, duration: 20s, load: 3x }",
+    );
+    let orders = |contestant| simulate(&scenario, contestant, 1).evenness[0][0].index().unwrap();
+    let (guarded, blind) = (orders(Contestant::Plimsoll), orders(Contestant::StaticLimit(20)));
+    assert!(guarded > 0.99 && blind < 0.9, "{guarded} {blind}");
+}
+
+#[test]
 fn phase_changes_the_shop() {
     let scenario = scenario(
         "{ workers: 8, service: { mean: 10ms, distribution: deterministic }, endpoints: 2 }",

@@ -1,7 +1,7 @@
 //! Loads that a policy of two classes can come to, and the waits they allow.
 
 use super::*;
-use crate::policy::{Mode, Share};
+use crate::policy::{Mode, QueuePolicy, Share};
 
 fn class(name: &str, rank: u8, floor: u32) -> Class {
     Class { floor: Share::from_percent(floor).unwrap(), ..Class::sample(name, rank) }
@@ -105,6 +105,21 @@ fn those_who_waited_when_their_class_was_shut_may_have_free_seats_once() {
     assert_eq!(shut(10_000), [true, true, false], "for as long as its queue lets them wait");
     assert_eq!(shut(14_000), [false; 3], "it was shut a moment ago");
     assert_eq!(shut(19_000), [true, true, false]);
+}
+
+#[test]
+fn grace_is_over_where_an_answer_would_be_late() {
+    let browse = class("browse", 1, 20);
+    let queue = QueuePolicy { wait_max: Duration::from_secs(2), ..browse.queue };
+    let classes = vec![class("checkout", 0, 0), Class { queue, ..browse }];
+    let patient = Policy::new(Mode::Enforce, classes).unwrap();
+    let mut load = flooded(0, ClassSet::EMPTY);
+    (0..1_000).for_each(|_| load.ask(id(0), POOR));
+    load.refused(id(0), at(10_000));
+    load.refresh(&patient, TEN, true, at(10_000));
+    assert!(load.is_shut(id(1), at(10_000)));
+    let in_grace = |now| load.rings_in_grace(at(now)).has_any_of(id(1));
+    assert_eq!([10_999, 11_000].map(in_grace), [true, false], "its SLO is a second");
 }
 
 #[test]

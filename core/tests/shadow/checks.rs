@@ -1,11 +1,13 @@
 //! What must hold after every event, and for every admission.
 
 use super::{Live, Shadow, Stage};
+use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, ClassSnapshot, Controller, Effect, Event, Snapshot};
-use plimsoll_core::decision::{Decision, Side};
+use plimsoll_core::decision::{Decision, Reason, Side};
 use plimsoll_core::limit::LIMIT_MAX;
 use plimsoll_core::policy::{ClassId, Mode};
 use plimsoll_core::queue::COHORT_GROUPS;
+use plimsoll_core::standing::{Tenure, USAGE_PENALTY_MAX, Value};
 use plimsoll_core::time::Time;
 
 /// Cohorts that wait in one ring.
@@ -49,7 +51,8 @@ impl Shadow {
     }
 
     /// Nobody more important could have had this permit: an admission, of an arrival or of one who
-    /// waited, passes by only classes at their ceiling, unless its own class was owed a seat.
+    /// waited, passes by only classes at their ceiling, unless its own class was owed a seat. Nor does it
+    /// starve a floor: whose class is owed one comes before all who are owed nothing, however important.
     pub(super) fn check_admission(&mut self, admitted: &Live, effect: &Effect) {
         assert!(!admitted.leaving, "admitted one that left: {effect:?}");
         if self.policy.mode() == Mode::Observe {
@@ -69,11 +72,26 @@ impl Shadow {
             // What it may have can change within one event.
             let is_eligible =
                 [&self.before, &after].iter().all(|shown| self.may_have_more(other.class, shown));
-            let was_passed_by = is_eligible && (is_better || admitted.stage == Stage::Asked);
+            let is_owed = !was_owed && self.is_below_floor(other.class, limit);
+            let was_passed_by = is_eligible && (is_better || is_owed || admitted.stage == Stage::Asked);
             assert!(!was_passed_by, "{other:?} was passed by: {effect:?}");
         }
         if was_owed && admitted.stage == Stage::Queued {
             self.seen.note("floor reclaimed");
+        }
+    }
+
+    /// Who forces a breaker has the last word on it.
+    pub(super) fn check_forced(&self, asked: &Live, effect: &Effect) {
+        let reason = match effect.decision {
+            Decision::Shed(reason) | Decision::AdmitObserved(reason) => Some(reason),
+            Decision::Admit | Decision::Queue => None,
+        };
+        let is_refused_by_it = reason == Some(Reason::BreakerOpen);
+        match self.before.classes[asked.class.index()].forced {
+            Some(Forced::Open) => assert!(is_refused_by_it, "its breaker is forced open: {effect:?}"),
+            Some(Forced::Closed) => assert!(!is_refused_by_it, "its breaker is forced closed: {effect:?}"),
+            None => {}
         }
     }
 
@@ -103,22 +121,57 @@ fn ring(live: &Live) -> u16 {
     }
 }
 
-/// In one state, no better value is refused where a worse one gets in.
+/// What a controller in this state answers to an arrival, and the controller after that.
+fn answered(controller: &Controller, arrival: Arrival, now: Time) -> (Effect, Controller) {
+    let mut controller = controller.clone();
+    controller.handle(Event::Arrived(arrival), now);
+    let effect = std::iter::from_fn(|| controller.poll_effect())
+        .find(|effect| effect.request == arrival.request)
+        .expect("every arrival is answered");
+    (effect, controller)
+}
+
+/// In one state, nobody is refused where somebody of a worse standing in his class gets in, whatever the
+/// standing is made of.
 pub(super) fn standing_is_monotone(controller: &Controller, arrival: Arrival, now: Time) {
-    let answer = |value: f32| {
-        let mut controller = controller.clone();
-        let value = plimsoll_core::standing::Value::new(value);
-        controller.handle(Event::Arrived(Arrival { value, ..arrival }), now);
-        std::iter::from_fn(|| controller.poll_effect())
-            .find(|effect| effect.request == arrival.request)
-            .expect("every arrival is answered")
-            .decision
-    };
-    let is_refused = |decision| matches!(decision, Decision::Shed(_));
-    let mut refused_before = true;
-    for value in [0.0, 0.25, 0.5, 0.75, 1.0] {
-        let refused = is_refused(answer(value));
-        assert!(refused_before || !refused, "value {value} is refused where less gets in: {arrival:?}");
-        refused_before = refused;
+    let worths = [
+        (0.0, Tenure::Fresh, 0),
+        (0.0, Tenure::Admitted, 0),
+        (0.5, Tenure::Fresh, 40),
+        (0.5, Tenure::Fresh, 0),
+        (0.5, Tenure::Admitted, 0),
+        (1.0, Tenure::Fresh, USAGE_PENALTY_MAX),
+        (1.0, Tenure::Admitted, 0),
+    ];
+    let mut answers = worths.map(|(value, tenure, usage_penalty)| {
+        let arrival = Arrival { value: Value::new(value), tenure, usage_penalty, ..arrival };
+        let (effect, _) = answered(controller, arrival, now);
+        (effect.evidence.standing, matches!(effect.decision, Decision::Shed(_)))
+    });
+    answers.sort_unstable();
+    let is_monotone = answers.windows(2).all(|pair| pair[0].1 <= pair[1].1);
+    assert!(is_monotone, "standings and whether they are refused: {answers:?}, {arrival:?}");
+}
+
+/// In one state, nobody is refused at the door where one of a less important class is let in beyond its
+/// floor, unless his own class holds all the seats it may.
+pub(super) fn refusal_is_no_inversion(controller: &Controller, arrival: Arrival, now: Time) {
+    let before = controller.snapshot(now);
+    let policy = controller.policy();
+    let mut refused = None;
+    for class in policy.ids() {
+        let (effect, after) = answered(controller, Arrival { class, ..arrival }, now);
+        let held = before.classes[class.index()].inflight;
+        match effect.decision {
+            Decision::Shed(Reason::WaitTooLong | Reason::QueueFull) => {
+                let is_at_ceiling = held >= after.snapshot(now).classes[class.index()].ceiling;
+                refused = refused.or((!is_at_ceiling).then_some(effect));
+            }
+            Decision::Admit => {
+                let is_in_floor = held < policy.class(class).floor.seats(effect.evidence.limit);
+                assert!(refused.is_none() || is_in_floor, "{refused:?} beside {effect:?}");
+            }
+            Decision::Shed(_) | Decision::AdmitObserved(_) | Decision::Queue => {}
+        }
     }
 }

@@ -10,6 +10,7 @@ mod seen;
 pub(crate) use seen::Seen;
 
 use crate::random::Random;
+use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, RequestId, Side, Standing};
 use plimsoll_core::policy::{CLASSES_MAX, ClassId, Mode, Policy};
@@ -85,7 +86,8 @@ impl Shadow {
             65..78 => self.first_byte(&mut random),
             78..84 => self.abandon(&mut random),
             84..87 => self.repeat_or_confuse(&mut random),
-            87..99 => self.pass_time(&mut random),
+            87..98 => self.pass_time(&mut random),
+            98 => self.force_breaker(&mut random),
             _ => self.change_policy(random.bits()),
         }
     }
@@ -110,8 +112,12 @@ impl Shadow {
         let is_free = |slot: &u32| self.live.range((*slot, 0)..=(*slot, u32::MAX)).next().is_none();
         let slot = (0..).find(is_free).expect("slots are endless");
         let arrival = self.arrival(slot, random);
-        if self.policy.mode() == Mode::Enforce && random.below(8) == 0 {
-            checks::standing_is_monotone(&self.controller, arrival, self.now);
+        if self.policy.mode() == Mode::Enforce {
+            match random.below(16) {
+                0..2 => checks::standing_is_monotone(&self.controller, arrival, self.now),
+                2 => checks::refusal_is_no_inversion(&self.controller, arrival, self.now),
+                _ => {}
+            }
         }
         self.ask(arrival);
     }
@@ -222,6 +228,22 @@ impl Shadow {
         self.mode_before = self.policy.mode();
     }
 
+    /// Mostly back to what it sees itself, or stories would be about nothing else.
+    fn force_breaker(&mut self, random: &mut Random) {
+        let class = ClassId::new(random.below(6) as usize).expect("six are few enough");
+        let forced = match random.below(8) {
+            0 => Some(Forced::Open),
+            1 => Some(Forced::Closed),
+            _ => None,
+        };
+        self.tell(Event::BreakerForced { class, forced });
+        let shown = self.controller.snapshot(self.now);
+        assert_eq!(shown.classes[self.policy.nearest(class).index()].forced, forced);
+        if forced == Some(Forced::Open) {
+            self.seen.note("breaker forced open");
+        }
+    }
+
     /// One of the living.
     fn pick(&self, random: &mut Random) -> Option<RequestId> {
         let index = random.below(self.live.len().max(1) as u64) as usize;
@@ -253,6 +275,9 @@ impl Shadow {
         let live = *self.live.get(&key(effect.request)).expect("an answer is for one who lives");
         assert_ne!(live.stage, Stage::Admitted, "answered twice: {effect:?}");
         self.seen.decision(effect.decision);
+        if live.stage == Stage::Asked {
+            self.check_forced(&live, &effect);
+        }
         match effect.decision {
             Decision::Admit | Decision::AdmitObserved(_) => {
                 self.check_admission(&live, &effect);

@@ -27,7 +27,8 @@ impl Seen {
 
     /// What a sweep should have seen and has not.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        let others = ["admitted", "observed", "queued", "floor reclaimed", "below the line"];
+        let others =
+            ["admitted", "observed", "queued", "floor reclaimed", "below the line", "breaker forced open"];
         let reasons = Reason::ALL.map(Reason::name);
         reasons.into_iter().chain(others).filter(|what| !self.0.contains(what)).collect()
     }

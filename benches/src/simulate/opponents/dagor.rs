@@ -129,3 +129,29 @@ impl Door for Dagor {
         Gauge { limit: Some(f64::from(self.slots)), inflight: self.hall.inside.count() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The cursor, from 100 of 128 priorities of ten requests each, after a window of this mean wait.
+    fn cursor_after(wait_ms: u64) -> usize {
+        let mut door = Dagor {
+            cursor: 100,
+            requests: 1_280,
+            admitted: 1_000,
+            started: 2,
+            waits: Duration::from_millis(2 * wait_ms),
+            ..Dagor::new(10, 1)
+        };
+        door.arrived.fill(10);
+        door.adapt(Time::ZERO);
+        door.cursor
+    }
+
+    #[test]
+    fn cursor_rises_by_a_hundredth_of_what_came_and_falls_by_a_twentieth_of_what_was_let_in() {
+        // 12 more are two priorities of ten; 50 fewer are more than five.
+        assert_eq!([20, 21].map(cursor_after), [102, 94]);
+    }
+}

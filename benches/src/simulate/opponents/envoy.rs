@@ -164,3 +164,40 @@ impl Door for Envoy {
         Gauge { limit: Some(f64::from(self.limit)), inflight: self.inside.count() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The limit that follows one of ten, where minRTT is 40 ms and the median is this.
+    fn next_limit(median_ms: u64) -> u32 {
+        let mut door = Envoy {
+            limit: 10,
+            min_rtt: Duration::from_millis(40),
+            samples: vec![Duration::from_millis(median_ms)],
+            phase: Phase::Following { measure_at: Time::NEVER },
+            ..Envoy::new(1)
+        };
+        door.update(Time::ZERO);
+        door.limit
+    }
+
+    #[test]
+    fn limit_is_the_gradient_of_it_and_a_square_root_between_half_and_twice() {
+        // Five and its root are 7.2; ten and its root, 13.2; twenty and its root, 24.5.
+        assert_eq!([10_000, 100, 50, 1].map(next_limit), [7, 7, 13, 24]);
+    }
+
+    #[test]
+    fn three_may_be_inside_until_fifty_were_answered_to_measure_by() {
+        let mut door = Envoy { limit: 10, ..Envoy::new(1) };
+        door.measure(Time::ZERO);
+        let mut answer = || {
+            door.sample(Time::ZERO, Time::from_millis(40));
+            door.limit
+        };
+        assert!((1..50).all(|_| answer() == 3));
+        assert_eq!(answer(), 10);
+        assert_eq!(door.min_rtt, Duration::from_millis(40));
+    }
+}

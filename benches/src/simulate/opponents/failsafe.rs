@@ -194,3 +194,44 @@ impl Door for Failsafe {
         Gauge { limit: Some(self.limit), inflight: self.hall.inside.count() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The threshold among a hundred levels with so many in line before a limit of ten.
+    fn threshold(waiting: u32) -> u32 {
+        let mut door = Failsafe { limit: 10.0, levels: (0..LEVELS).collect(), ..Failsafe::new(1, 1) };
+        for slot in 0..waiting {
+            door.hall.line.join(RequestId { slot, epoch: 0 }, 0, Time::ZERO);
+        }
+        door.calibrate(Time::ZERO);
+        door.threshold
+    }
+
+    #[test]
+    fn rejection_begins_at_two_limits_in_line_and_is_whole_at_three() {
+        assert_eq!([20, 25, 30].map(threshold), [0, 50, 99]);
+    }
+
+    /// The limit after one of twenty, with so many inside at most and this latency after a hundred times 40 ms.
+    fn next_limit(inflight_max: u32, millis: f64) -> f64 {
+        let mut door = Failsafe::new(1, 1);
+        for _ in 0..100 {
+            door.inflight_max = inflight_max;
+            door.update(0.04);
+        }
+        door.limit = 20.0;
+        (0..SMOOTHED).for_each(|_| door.recent.push_back(millis / 1_000.0));
+        door.recent.drain(..door.recent.len() - SMOOTHED);
+        door.update(millis / 1_000.0);
+        door.limit
+    }
+
+    #[test]
+    fn limit_goes_up_without_a_queue_and_down_with_one_or_with_too_few_inside() {
+        assert_eq!(next_limit(20, 40.0), 21.0);
+        assert_eq!(next_limit(20, 400.0), 19.0);
+        assert_eq!(next_limit(3, 40.0), 19.0);
+    }
+}

@@ -152,3 +152,32 @@ impl Door for Gradient2 {
         Gauge { limit: Some(self.limit), inflight: self.inside.count() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn window(millis: u64, inflight_max: u32) -> Window {
+        Window { latencies: Duration::from_millis(millis) * 100, samples: 100, inflight_max }
+    }
+
+    #[test]
+    fn limit_creeps_while_latency_is_what_it_was_and_half_of_it_is_used() {
+        let mut door = Gradient2::new(3);
+        door.update(window(40, 20));
+        // 0.8 x 20 + 0.2 x (1 x 20 + 4).
+        assert!((door.limit - 20.8).abs() < 1e-9, "{}", door.limit);
+        door.update(window(40, 10));
+        assert!((door.limit - 20.8).abs() < 1e-9, "fewer than half of it were inside: {}", door.limit);
+    }
+
+    #[test]
+    fn limit_shrinks_by_a_fifth_of_the_gradient() {
+        let mut door = Gradient2 { limit: 100.0, ..Gradient2::new(3) };
+        door.update(window(40, 100));
+        assert!((door.limit - 100.8).abs() < 1e-9, "{}", door.limit);
+        // The long average is the mean of the two, 220 ms: 0.8 x 100.8 + 0.2 x (1.5 x 220 / 400 x 100.8 + 4).
+        door.update(window(400, 100));
+        assert!((door.limit - 98.072).abs() < 1e-9, "{}", door.limit);
+    }
+}
