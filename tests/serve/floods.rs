@@ -108,6 +108,9 @@ async fn frames_that_ask_for_nothing_end_the_connection() {
     }
 }
 
+/// What makes a window that is open wider than one may be: an error of its stream (RFC 9113, section 6.9.1).
+const WIDEST: [u8; 4] = [0x7f, 0xff, 0xff, 0xff];
+
 /// Reads up to the head of an answer. The connection is not ended before.
 async fn until_answered(stream: &mut TcpStream) {
     let answered = async {
@@ -135,7 +138,7 @@ async fn a_trusted_hop_may_have_the_resets_that_many_clients_provoke() {
     let mut stream = begin(&proxy).await;
     let provoking = (0..PROVOKED).map(|number| 2 * number + 1);
     let mut sent: Vec<u8> = provoking
-        .flat_map(|stream| [get(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat())
+        .flat_map(|stream| [get(stream), frame(WINDOW_UPDATE, 0, stream, &WIDEST)].concat())
         .collect();
     sent.extend(get(2 * PROVOKED + 1));
     stream.write_all(&sent).await.unwrap();
@@ -181,11 +184,11 @@ async fn resets_that_a_client_provokes_end_the_connection() {
         .policy("version: 1\nmode: observe\nclasses: { all: {} }\n")
         .start()
         .await;
-    // A window of nothing more is an error of its stream (RFC 9113, section 6.9).
     let kinds = attack(&proxy, "made you reset", |stream| {
-        [get(stream), frame(WINDOW_UPDATE, 0, stream, &[0; 4])].concat()
+        [get(stream), frame(WINDOW_UPDATE, 0, stream, &WIDEST)].concat()
     })
     .await;
+    // Of those that are read at once none is answered, for the connection ends with them.
     assert!(kinds.iter().filter(|kind| **kind == RESET).count() <= 64, "{}", kinds.len());
     // Before ours, requests whose clients have left may wait at the shop.
     shop.answer(10_000);
