@@ -32,6 +32,7 @@ use crate::cli::serve::flags::Arguments;
 use crate::cli::serve::handover::{Predecessor, Sockets};
 use crate::config::{ServerTls, UpstreamTls};
 use crate::memory;
+use crate::policy::fingerprint::Fingerprint;
 use crate::policy::includes::{self, Tests};
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::doors::Doors;
@@ -203,9 +204,12 @@ fn watch_policy(serving: &Arc<Serving>) -> Option<PolicyWatch> {
     let reloading = serving.clone();
     let policy = path.clone();
     let others = move || includes::files(&policy, Tests::Without).unwrap_or_default();
+    let mut fingerprint = Fingerprint::new(path.clone());
     let watch = PolicyWatch::following(&path, others, move || {
-        // What went wrong is logged and counted there.
-        let _ = reloading.reload(Applying::Changed);
+        if fingerprint.has_changed() {
+            // What went wrong is logged and counted there.
+            let _ = reloading.reload(Applying::Changed);
+        }
     });
     watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
 }
