@@ -10,10 +10,9 @@ pub mod flags;
 mod handover;
 mod logging;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +31,6 @@ use crate::cli::serve::flags::Arguments;
 use crate::cli::serve::handover::{Predecessor, Sockets};
 use crate::config::{ServerTls, UpstreamTls};
 use crate::memory;
-use crate::policy::fingerprint::Fingerprint;
 use crate::policy::includes::{self, Tests};
 use crate::policy::watch::PolicyWatch;
 use crate::proxy::doors::Doors;
@@ -203,32 +201,26 @@ fn watch_policy(serving: &Arc<Serving>) -> Option<PolicyWatch> {
     let path = serving.config.policy.clone()?;
     let reloading = serving.clone();
     let policy = path.clone();
-    let others = move || includes::files(&policy, Tests::Without).unwrap_or_default();
-    let mut fingerprint = Fingerprint::new(path.clone());
-    let watch = PolicyWatch::following(&path, others, move || {
-        if fingerprint.has_changed() {
-            // What went wrong is logged and counted there.
-            let _ = reloading.reload(Applying::Changed);
-        }
+    // A reload tries its tests as well.
+    let files = move || includes::files(&policy, Tests::Beside).unwrap_or_default();
+    let watch = PolicyWatch::start(&path, files, move || {
+        // What went wrong is logged and counted there.
+        let _ = reloading.reload(Applying::Changed);
     });
     watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
 }
 
 /// Reads certificates anew when their files change. Dropping it ends that.
-fn watch_certificates(serving: &Arc<Serving>, certificates: &Arc<Certificates>) -> Vec<PolicyWatch> {
+fn watch_certificates(serving: &Arc<Serving>, certificates: &Arc<Certificates>) -> Option<PolicyWatch> {
     let config = &serving.config;
     let of_doors =
         config.listen.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(ServerTls::files);
     let of_pools = config.pools.iter().filter_map(|pool| pool.tls.as_ref()).flat_map(UpstreamTls::files);
-    // A watch is one of the directory: one file in each is enough.
-    let files: BTreeMap<Option<&Path>, &Path> =
-        of_doors.chain(of_pools).map(|file| (file.parent(), file)).collect();
-    let watch = |path: &&Path| {
-        let reading = certificates.clone();
-        let watch = PolicyWatch::start(path, move || reading.reload());
-        watch.inspect_err(|error| log::error!("{}: not watched: {error}", path.display())).ok()
-    };
-    files.values().filter_map(watch).collect()
+    let files: Vec<PathBuf> = of_doors.chain(of_pools).map(Path::to_owned).collect();
+    let first = files.first()?.clone();
+    let reading = certificates.clone();
+    let watch = PolicyWatch::start(&first, move || files.clone(), move || reading.reload());
+    watch.inspect_err(|error| log::error!("{}: not watched: {error}", first.display())).ok()
 }
 
 /// Without one, nobody is told.

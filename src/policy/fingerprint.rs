@@ -1,49 +1,34 @@
-//! What the files of a policy are like, to tell a change of theirs from one beside them.
+//! What files are like, to tell a change of theirs from one beside them.
 //!
 //! A watch is one of directories, and a log may be written into one of these. A reload
-//! that says so in that log would be followed by the next one, without an end, each
-//! with a trial of the model. So contents are compared, and times as well: whoever
-//! touches a policy wants it read again, for its bundle may be another.
+//! that says so in that log would be followed by the next one, without an end. So
+//! contents are compared, and times as well: whoever touches a policy wants it read
+//! again, for its bundle may be another.
 //!
-//! It does not say what has changed, nor whether that is a policy.
+//! It does not say what has changed.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use super::includes::{self, Tests};
-
-/// The files of a policy as they were when they were looked at last.
-#[derive(Debug)]
-pub struct Fingerprint {
-    path: PathBuf,
+/// Files as they were when they were looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Fingerprint {
     last: Option<u64>,
 }
 
 impl Fingerprint {
-    /// Of the policy in the file or directory at `path`, which nobody has looked at yet.
-    pub fn new(path: PathBuf) -> Fingerprint {
-        Fingerprint { path, last: None }
-    }
-
-    /// Whether they are other than last time, tests and included files among them. The first time they are.
-    pub fn has_changed(&mut self) -> bool {
-        let now = self.taken();
-        self.last.replace(now) != Some(now)
-    }
-
-    fn taken(&self) -> u64 {
+    /// Whether `files` are others, or other, than last time. The first time they are.
+    pub(super) fn has_changed<'a>(&mut self, files: impl IntoIterator<Item = &'a PathBuf>) -> bool {
         let mut hasher = DefaultHasher::new();
-        // A directory that cannot be read has no files, and then some again.
-        for file in includes::files(&self.path, Tests::Beside).unwrap_or_default() {
-            hash_file(&file, &mut hasher);
-        }
-        hasher.finish()
+        files.into_iter().for_each(|file| hash_file(file, &mut hasher));
+        let now = hasher.finish();
+        self.last.replace(now) != Some(now)
     }
 }
 
-/// A file that is not there is one that cannot be read.
+/// A file that is not there is one that cannot be read, as a directory is; of that its time tells.
 fn hash_file(path: &Path, hasher: &mut DefaultHasher) {
     path.hash(hasher);
     let modified = fs::metadata(path).and_then(|known| known.modified());
@@ -54,6 +39,7 @@ fn hash_file(path: &Path, hasher: &mut DefaultHasher) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::includes::{self, Tests};
     use std::time::SystemTime;
 
     #[test]
@@ -61,22 +47,22 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         fs::write(at("shop.yaml"), "version: 1\ninclude: base.yaml\n").unwrap();
-        let mut fingerprint = Fingerprint::new(at("shop.yaml"));
-        assert!(fingerprint.has_changed(), "nobody has looked yet");
-        assert!(!fingerprint.has_changed());
+        let mut fingerprint = Fingerprint::default();
+        let mut has_changed = || {
+            let files = includes::files(&at("shop.yaml"), Tests::Beside).unwrap();
+            fingerprint.has_changed(&files)
+        };
+        assert!(has_changed(), "nobody has looked yet");
+        assert!(!has_changed());
         fs::write(at("plimsoll.log"), "nothing has changed").unwrap();
-        assert!(!fingerprint.has_changed(), "a log beside it");
+        assert!(!has_changed(), "a log beside it");
         fs::write(at("base.yaml"), "version: 1\n").unwrap();
-        assert!(fingerprint.has_changed(), "what it includes is there now");
+        assert!(has_changed(), "what it includes is there now");
         fs::write(at("shop_test.yaml"), "tests: []\n").unwrap();
-        assert!(fingerprint.has_changed(), "a reload tries its tests");
-        assert!(!fingerprint.has_changed());
-        fs::File::options()
-            .write(true)
-            .open(at("shop.yaml"))
-            .unwrap()
-            .set_modified(SystemTime::UNIX_EPOCH)
-            .unwrap();
-        assert!(fingerprint.has_changed(), "somebody touched it");
+        assert!(has_changed(), "a reload tries its tests");
+        assert!(!has_changed());
+        let file = fs::File::options().write(true).open(at("shop.yaml")).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(has_changed(), "somebody touched it");
     }
 }

@@ -23,7 +23,7 @@ pub mod schema;
 pub mod compiled;
 pub mod compile;
 pub mod corpus;
-pub mod fingerprint;
+mod fingerprint;
 pub mod watch;
 
 use std::path::Path;

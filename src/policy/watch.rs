@@ -7,11 +7,13 @@
 //! when nothing has changed for 200 ms; a busy directory puts it off by 2 s at most.
 //! What a policy includes may lie elsewhere, and change with it: so after each burst
 //! it asks anew which files there are, and watches their directories from then on.
+//! Where none of them is other than before (`fingerprint`), something beside them changed.
 //!
-//! It reads no policy and may call once too often; whoever is called compares.
+//! It reads no policy, and calls after the first change whatever that was.
 
 use std::collections::BTreeSet;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +21,8 @@ use std::thread;
 use std::time::Duration;
 
 use notify::{Config, Event, PollWatcher, RecommendedWatcher, RecursiveMode, Watcher};
+
+use super::fingerprint::Fingerprint;
 
 /// How often a burst is looked at.
 const STEP: Duration = Duration::from_millis(50);
@@ -53,20 +57,13 @@ struct Watched {
 }
 
 impl PolicyWatch {
-    /// Calls `changed`, on a thread of its own, whenever the file or directory at `path` may have changed.
+    /// Calls `changed`, on a thread of its own, when the file or directory at `path` has changed, or one of the
+    /// `others`, which are asked for anew after each change: the files of a directory, and what lies elsewhere.
+    /// Those whose directory is not there are not watched.
     ///
     /// # Errors
     /// The directory is not there, or neither the system nor polling can watch it.
-    pub fn start(path: &Path, changed: impl FnMut() + Send + 'static) -> Result<PolicyWatch, WatchError> {
-        PolicyWatch::following(path, Vec::new, changed)
-    }
-
-    /// The same, also for the `others`, which are asked for anew after each change. Those whose directory is not
-    /// there are not watched.
-    ///
-    /// # Errors
-    /// As of [`start`](PolicyWatch::start).
-    pub fn following(
+    pub fn start(
         path: &Path,
         others: impl Fn() -> Vec<PathBuf> + Send + 'static,
         changed: impl FnMut() + Send + 'static,
@@ -88,28 +85,32 @@ impl PolicyWatch {
             directories(path).or_else(|error| stated(path).map(|stated| [stated].into()).or(Err(error)));
         let own: BTreeSet<PathBuf> = own.map_err(|error| failed(error.into()))?;
         let path = path.to_owned();
-        let all = move || {
-            let others = others().iter().flat_map(|path| near(path)).collect::<Vec<_>>();
-            own.iter().cloned().chain(near(&path)).chain(others).collect()
+        let files = move || iter::once(path.clone()).chain(others()).collect::<Vec<_>>();
+        let all = move |files: &[PathBuf]| {
+            own.iter().cloned().chain(files.iter().flat_map(|path| near(path))).collect()
         };
         let (sender, events) = mpsc::channel();
-        let directories: BTreeSet<PathBuf> = all();
+        let directories: BTreeSet<PathBuf> = all(&files());
         let watcher = watcher(sender, &directories).map_err(failed)?;
         let watched = Arc::new(Mutex::new(Watched { watcher, directories }));
         let weak = Arc::downgrade(&watched);
-        let follow = move || {
+        let follow = move |files: &[PathBuf]| {
             // The lock guards the set of watched directories, and nobody else takes it.
             let watched = weak.upgrade();
             if let Some(watched) = watched {
-                watched.lock().unwrap_or_else(PoisonError::into_inner).follow(all());
+                watched.lock().unwrap_or_else(PoisonError::into_inner).follow(all(files));
             }
         };
+        let mut fingerprint = Fingerprint::default();
         // The thread ends when the watcher, which owns the sender, is dropped.
         thread::spawn(move || {
             debounce(&events, || {
+                let files = files();
                 // First, so that nothing changes unseen between being read and being watched.
-                follow();
-                changed();
+                follow(&files);
+                if fingerprint.has_changed(&files) {
+                    changed();
+                }
             });
         });
         Ok(PolicyWatch { _watched: watched })
@@ -216,7 +217,7 @@ mod tests {
 
     fn watch(path: &Path) -> (PolicyWatch, Receiver<()>) {
         let (sender, calls) = mpsc::channel();
-        let watch = PolicyWatch::start(path, move || _ = sender.send(())).unwrap();
+        let watch = PolicyWatch::start(path, Vec::new, move || _ = sender.send(())).unwrap();
         (watch, calls)
     }
 
@@ -228,6 +229,21 @@ mod tests {
         let (_watch, calls) = watch(&policy);
         fs::write(directory.path().join("new"), "version: 1 # changed").unwrap();
         fs::rename(directory.path().join("new"), &policy).unwrap();
+        calls.recv_timeout(PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn what_changes_beside_a_file_is_no_change_of_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let policy = directory.path().join("policy.yaml");
+        fs::write(&policy, "version: 1").unwrap();
+        let (_watch, calls) = watch(&policy);
+        fs::write(&policy, "version: 1 # changed").unwrap();
+        calls.recv_timeout(PATIENCE).unwrap();
+        fs::write(directory.path().join("plimsoll.log"), "nothing has changed").unwrap();
+        // Five times as long as a burst is listened to.
+        assert!(calls.recv_timeout(Duration::from_secs(1)).is_err());
+        fs::write(&policy, "version: 1 # changed again").unwrap();
         calls.recv_timeout(PATIENCE).unwrap();
     }
 
@@ -290,7 +306,7 @@ mod tests {
             let includes = fs::read_to_string(&own).is_ok_and(|text| text.contains("include"));
             Some(other.clone()).filter(|_| includes).into_iter().collect()
         };
-        let _watch = PolicyWatch::following(&policy, others, move || _ = sender.send(())).unwrap();
+        let _watch = PolicyWatch::start(&policy, others, move || _ = sender.send(())).unwrap();
         fs::write(&policy, "include: base.yaml").unwrap();
         calls.recv_timeout(PATIENCE).unwrap();
         while calls.try_recv().is_ok() {}
@@ -302,7 +318,8 @@ mod tests {
     fn what_is_not_there_is_an_error() {
         let absent = Path::new("/nowhere/at/all/policy.yaml");
         assert!(
-            PolicyWatch::start(absent, || {}).is_err_and(|error| error.to_string().contains("/nowhere/at"))
+            PolicyWatch::start(absent, Vec::new, || {})
+                .is_err_and(|error| error.to_string().contains("/nowhere/at"))
         );
     }
 }
