@@ -4,12 +4,14 @@
 //! Fields are encoded by hand (RFC 7541), for no library would send these. Of what is refused it does not matter by
 //! whom, our parser or ourselves: the shop reads nothing.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::desync::{Readings, bytes, strict};
-use crate::floods::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RESET, begin, frame};
 use crate::harness::bounded;
+use crate::harness::frames::{
+    DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RESET, begin, frame, next_frame,
+};
 use crate::harness::process::Process;
 
 /// What the shop may read of a request.
@@ -170,11 +172,8 @@ pub(crate) fn message(changes: &[(&'static str, &'static str)], body: &str) -> V
 
 /// Waits for what becomes of the first stream: its answer, its reset, or the end of its connection.
 pub(crate) async fn until_over(stream: &mut TcpStream) {
-    let mut header = [0; 9];
-    while stream.read_exact(&mut header).await.is_ok() {
-        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-        let mut payload = vec![0; length as usize];
-        if stream.read_exact(&mut payload).await.is_err() || matches!(header[3], HEADERS | RESET | GOAWAY) {
+    while let Ok(frame) = next_frame(stream).await {
+        if matches!(frame.kind, HEADERS | RESET | GOAWAY) {
             return;
         }
     }

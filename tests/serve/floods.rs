@@ -6,65 +6,25 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::harness::frames::{
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, GET, GOAWAY, HEADERS, PING, POST, PREFACE, PRIORITY,
+    RESET, SETTINGS, WINDOW_UPDATE, begin, frame, get, head, next_frame,
+};
 use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::{Stalled, answering, echo, response};
 use crate::harness::{bounded, until};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Rounds of an attack that must not be let pass: many times any allowance.
 const ROUNDS_MAX: u32 = 20_000;
 const FLOODS: &str = "plimsoll_connections_refused_total{kind=\"flood\"}";
-
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-pub(crate) const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
-const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
-
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// `:method: GET` or `POST`, `:scheme: http`, `:path: /`, `:authority: shop.test` (RFC 7541, appendix A).
-fn head(method: u8) -> Vec<u8> {
-    [&[method, 0x86, 0x84, 0x41, 9][..], b"shop.test"].concat()
-}
-
-const GET: u8 = 0x82;
-const POST: u8 = 0x83;
-
-pub(crate) fn get(stream: u32) -> Vec<u8> {
-    frame(HEADERS, END_STREAM | END_HEADERS, stream, &head(GET))
-}
-
-pub(crate) async fn begin(proxy: &Process) -> TcpStream {
-    let mut stream = TcpStream::connect(proxy.address).await.unwrap();
-    stream.set_nodelay(true).unwrap();
-    stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()).await.unwrap();
-    stream
-}
 
 /// Sends a round for each stream id until the connection is closed; the kinds of frames that came back.
 async fn attack(proxy: &Process, what: &str, round: impl Fn(u32) -> Vec<u8>) -> Vec<u8> {
     let (mut reader, mut writer) = begin(proxy).await.into_split();
     let answers = tokio::spawn(async move {
         let mut kinds = Vec::new();
-        let mut header = [0; 9];
-        while reader.read_exact(&mut header).await.is_ok() {
-            kinds.push(header[3]);
-            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-            let mut payload = vec![0; length as usize];
-            if reader.read_exact(&mut payload).await.is_err() {
-                break;
-            }
+        while let Ok(frame) = next_frame(&mut reader).await {
+            kinds.push(frame.kind);
         }
         kinds
     });
@@ -114,13 +74,12 @@ const WIDEST: [u8; 4] = [0x7f, 0xff, 0xff, 0xff];
 /// Reads up to the head of an answer. The connection is not ended before.
 async fn until_answered(stream: &mut TcpStream) {
     let answered = async {
-        let mut header = [0; 9];
-        while header[3] != HEADERS {
-            stream.read_exact(&mut header).await.unwrap();
-            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-            let mut payload = vec![0; length as usize];
-            stream.read_exact(&mut payload).await.unwrap();
-            assert_ne!(header[3], GOAWAY, "{payload:?}");
+        loop {
+            let frame = next_frame(stream).await.unwrap();
+            assert_ne!(frame.kind, GOAWAY, "{:?}", frame.payload);
+            if frame.kind == HEADERS {
+                return;
+            }
         }
     };
     bounded("an answer", answered).await;
@@ -245,13 +204,8 @@ async fn streams_beyond_the_limit_are_refused_and_the_others_served() {
     let (mut refused, mut answered) = (Vec::new(), Vec::new());
     let collect = async {
         while refused.len() + answered.len() < 6 {
-            let mut header = [0; 9];
-            stream.read_exact(&mut header).await.unwrap();
-            let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
-            let mut payload = vec![0; length as usize];
-            stream.read_exact(&mut payload).await.unwrap();
-            let id = u32::from_be_bytes([header[5], header[6], header[7], header[8]]);
-            match header[3] {
+            let Frame { kind, stream: id, payload } = next_frame(&mut stream).await.unwrap();
+            match kind {
                 RESET => refused.push((id, payload[3])),
                 HEADERS => answered.push(id),
                 GOAWAY => panic!("the connection was ended: {payload:?}"),
@@ -297,11 +251,8 @@ async fn answers_that_nobody_reads_are_counted_until_somebody_does() {
 
 /// How many streams the server says that a connection may have at once (RFC 9113, section 6.5.2).
 async fn streams_told(stream: &mut TcpStream) -> Option<u32> {
-    let mut header = [0; 9];
-    stream.read_exact(&mut header).await.unwrap();
-    assert_eq!(header[3], SETTINGS, "settings come first");
-    let mut payload = vec![0; usize::from(header[1]) << 8 | usize::from(header[2])];
-    stream.read_exact(&mut payload).await.unwrap();
+    let Frame { kind, payload, .. } = next_frame(stream).await.unwrap();
+    assert_eq!(kind, SETTINGS, "settings come first");
     let told = payload.chunks(6).find(|setting| setting[..2] == [0, 3])?;
     Some(u32::from_be_bytes([told[2], told[3], told[4], told[5]]))
 }

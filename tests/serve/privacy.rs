@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::desync_http2::{message, until_over};
-use crate::floods::begin;
+use crate::harness::frames::begin;
 use crate::harness::process::{Process, Setup, plimsoll};
 use crate::harness::upstream::{answering, echo, refusing, resetting};
 use crate::harness::wire::Wire;

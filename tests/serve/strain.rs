@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
 
-use crate::floods::{GOAWAY, begin, get};
+use crate::harness::frames::{GOAWAY, begin, get};
 use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::echo;
 use crate::harness::wire::Wire;

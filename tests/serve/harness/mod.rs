@@ -1,5 +1,6 @@
 //! What the tests are made of: a process, scripted upstreams, and raw HTTP between them.
 
+pub(crate) mod frames;
 pub(crate) mod wire;
 pub(crate) mod upstream;
 pub(crate) mod process;
