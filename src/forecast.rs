@@ -163,6 +163,7 @@ impl Shop {
             usage_penalty: 0,
             // Evenly spread, as a hash would.
             lot: (number * 151) as u8,
+            is_idempotent: true,
             deadline: now.after(patience),
         }));
         number

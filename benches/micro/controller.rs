@@ -57,6 +57,7 @@ impl Pool {
             tenure: Tenure::Fresh,
             usage_penalty: 0,
             lot: 0,
+            is_idempotent: true,
             deadline: self.now.after(Duration::from_secs(3_600)),
         };
         self.controller.handle(Event::Arrived(arrival), self.now);

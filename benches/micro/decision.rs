@@ -73,6 +73,7 @@ impl Shell {
             tenure,
             usage_penalty,
             lot: 0,
+            is_idempotent: true,
             deadline,
         });
         match asked {

@@ -37,6 +37,7 @@ impl Door {
             tenure: Tenure::Fresh,
             usage_penalty: 0,
             lot: 0,
+            is_idempotent: true,
             deadline: Time::NEVER,
         });
         let Asked::Answered(answer) = asked else { unreachable!("a seat is free for each thread") };

@@ -6,6 +6,10 @@
 //! calls are ignored while the limit shrinks: overload is the limit's business,
 //! and a breaker that opens on it would shed the class it should protect.
 //!
+//! A probe may fail, so a half-open breaker takes what may be asked again. A class that was asked for nothing
+//! of the kind lately, as one of payments, is probed by real requests, or its breaker would never close: by
+//! one at first, then by two at once.
+//!
 //! It never counts our own refusals: a request that had no permit has no result.
 
 use crate::image::image;
@@ -49,6 +53,15 @@ pub enum Passage {
     Refuse,
 }
 
+/// What is at stake if a request fails as a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stake {
+    /// Some time: it may be asked again.
+    Repeatable,
+    /// An order may be lost, or made twice.
+    Unrepeatable,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 enum State {
     #[default]
@@ -69,6 +82,8 @@ pub struct Breaker {
     window: Window,
     /// Openings since it was last closed.
     openings: u32,
+    /// When its class was last asked for something repeatable, while it was not closed.
+    repeatable_at: Option<Time>,
     forced: Option<Forced>,
 }
 
@@ -99,20 +114,21 @@ impl Breaker {
     }
 
     /// Asks passage for one request of a class that may have no breaker, see [`Breaker::ask`].
-    pub fn passage(&mut self, policy: Option<&BreakerPolicy>, now: Time) -> Passage {
+    pub fn passage(&mut self, policy: Option<&BreakerPolicy>, stake: Stake, now: Time) -> Passage {
         match (self.forced, policy) {
             (Some(Forced::Open), _) => Passage::Refuse,
             (Some(Forced::Closed), _) | (None, None) => Passage::Pass,
-            (None, Some(policy)) => self.ask(policy, now),
+            (None, Some(policy)) => self.ask(policy, stake, now),
         }
     }
 
     /// Asks passage for one request. A [`Passage::Probe`] must be followed by [`Breaker::record`] or
     /// [`Breaker::return_probe`].
-    pub fn ask(&mut self, policy: &BreakerPolicy, now: Time) -> Passage {
-        match self.state {
-            State::Closed => Passage::Pass,
+    pub fn ask(&mut self, policy: &BreakerPolicy, stake: Stake, now: Time) -> Passage {
+        let passage = match self.state {
+            State::Closed => return Passage::Pass,
             State::Open { until } if now < until => Passage::Refuse,
+            _ if stake == Stake::Unrepeatable && self.has_repeatable(policy, now) => Passage::Refuse,
             // Open -> HalfOpen: its time is over, and this request is the first probe.
             State::Open { .. } => {
                 self.state = State::HalfOpen { out: 1, succeeded: 0 };
@@ -120,18 +136,31 @@ impl Breaker {
             }
             // One is out at all times, even if a new policy asks for fewer probes than have succeeded:
             // without a result it would never close.
-            State::HalfOpen { out, succeeded } if out == 0 || out + succeeded < policy.probes => {
+            State::HalfOpen { out, succeeded } if out == 0 || out < out_max(policy, stake, succeeded) => {
                 self.state = State::HalfOpen { out: out + 1, succeeded };
                 Passage::Probe
             }
             State::HalfOpen { .. } => Passage::Refuse,
+        };
+        if stake == Stake::Repeatable {
+            self.repeatable_at = Some(now);
         }
+        passage
     }
 
-    /// A probe came back without a result: it was refused elsewhere, or its client left.
+    /// Whether its class was asked for something repeatable so lately that the next is worth waiting for: all
+    /// probes together wait for such no longer than the breaker was open first.
+    fn has_repeatable(&self, policy: &BreakerPolicy, now: Time) -> bool {
+        let lately = policy.open_for / policy.probes.max(1);
+        self.repeatable_at.is_some_and(|at| now < at.after(lately))
+    }
+
+    /// A probe came back without a result: it was refused elsewhere, or its client left. Whoever comes next may
+    /// probe: where overload refuses all that is repeatable, it would never close.
     pub fn return_probe(&mut self) {
         if let State::HalfOpen { out, .. } = &mut self.state {
             *out = out.saturating_sub(1);
+            self.repeatable_at = None;
         }
     }
 
@@ -187,10 +216,19 @@ impl Breaker {
     }
 }
 
+/// How many probes may be out at once after so many that succeeded.
+fn out_max(policy: &BreakerPolicy, stake: Stake, succeeded: u32) -> u32 {
+    let missing = policy.probes.saturating_sub(succeeded);
+    match stake {
+        Stake::Repeatable => missing,
+        Stake::Unrepeatable => missing.min(succeeded.saturating_add(1)),
+    }
+}
+
 image!(enum Forced { 0 => Open, 1 => Closed });
 image!(enum Passage { 0 => Pass, 1 => Probe, 2 => Refuse });
 image!(enum State { 0 => Closed, 1 => Open { until }, 2 => HalfOpen { out, succeeded } });
-image!(struct Breaker { state, window, openings, forced });
+image!(struct Breaker { state, window, openings, repeatable_at, forced });
 
 #[cfg(test)]
 mod tests {
@@ -216,7 +254,7 @@ mod tests {
     fn breaker_after(results: &[Health]) -> Breaker {
         let mut breaker = Breaker::default();
         for health in results {
-            assert_eq!(breaker.ask(&policy(), Time::ZERO), Passage::Pass);
+            assert_eq!(breaker.ask(&policy(), Stake::Repeatable, Time::ZERO), Passage::Pass);
             breaker.record(&policy(), Passage::Pass, *health, Time::ZERO);
         }
         breaker
@@ -249,49 +287,85 @@ mod tests {
     #[test]
     fn open_breaker_admits_its_probes_after_open_for_and_no_more() {
         let mut breaker = breaker_after(&[FAILED; 4]);
-        assert_eq!(breaker.ask(&policy(), at(4_999)), Passage::Refuse);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Refuse);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(4_999)), Passage::Refuse);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Refuse);
     }
 
     #[test]
     fn closes_when_every_probe_succeeded() {
         let mut breaker = breaker_after(&[FAILED; 4]);
         for _ in 0..2 {
-            assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+            assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
             breaker.record(&policy(), Passage::Probe, GOOD, at(5_100));
         }
         assert_eq!(breaker.state(at(5_100)), BreakerState::Closed);
-        assert_eq!(breaker.ask(&policy(), at(5_100)), Passage::Pass);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_100)), Passage::Pass);
     }
 
     #[test]
     fn failed_probe_opens_it_for_twice_as_long() {
         let mut breaker = breaker_after(&[FAILED; 4]);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
         breaker.record(&policy(), Passage::Probe, FAILED, at(5_000));
-        assert_eq!(breaker.ask(&policy(), at(14_999)), Passage::Refuse);
-        assert_eq!(breaker.ask(&policy(), at(15_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(14_999)), Passage::Refuse);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(15_000)), Passage::Probe);
     }
 
     #[test]
     fn returned_probe_makes_room_for_another() {
         let mut breaker = breaker_after(&[FAILED; 4]);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
         breaker.return_probe();
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
+    }
+
+    #[test]
+    fn orders_probe_one_at_first_and_then_one_more_for_each_that_succeeded() {
+        let policy = BreakerPolicy { probes: 4, ..policy() };
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        let probes_out = |breaker: &mut Breaker| {
+            let ask = || breaker.ask(&policy, Stake::Unrepeatable, at(5_000));
+            std::iter::repeat_with(ask).take_while(|passage| *passage == Passage::Probe).count()
+        };
+        assert_eq!(probes_out(&mut breaker), 1);
+        breaker.record(&policy, Passage::Probe, GOOD, at(5_000));
+        assert_eq!(probes_out(&mut breaker), 2);
+        breaker.record(&policy, Passage::Probe, GOOD, at(5_000));
+        assert_eq!(probes_out(&mut breaker), 1, "one is out already, and four are enough");
+    }
+
+    #[test]
+    fn order_does_not_probe_while_the_class_is_asked_for_what_is_repeatable() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        // Each of two probes waits for such for half of the five seconds.
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(4_000)), Passage::Refuse);
+        assert_eq!(breaker.ask(&policy(), Stake::Unrepeatable, at(6_499)), Passage::Refuse);
+        let mut waited = breaker.clone();
+        assert_eq!(waited.ask(&policy(), Stake::Unrepeatable, at(6_500)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(6_499)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Unrepeatable, at(6_500)), Passage::Refuse);
+    }
+
+    #[test]
+    fn repeatable_probe_that_was_refused_elsewhere_leaves_it_to_whoever_is_next() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Unrepeatable, at(5_000)), Passage::Refuse);
+        breaker.return_probe();
+        assert_eq!(breaker.ask(&policy(), Stake::Unrepeatable, at(5_000)), Passage::Probe);
     }
 
     #[test]
     fn fewer_probes_than_have_succeeded_still_close_it() {
         let mut breaker = breaker_after(&[FAILED; 4]);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
         breaker.record(&policy(), Passage::Probe, GOOD, at(5_100));
         let fewer = BreakerPolicy { probes: 1, ..policy() };
-        assert_eq!(breaker.ask(&fewer, at(5_200)), Passage::Probe);
-        assert_eq!(breaker.ask(&fewer, at(5_200)), Passage::Refuse);
+        assert_eq!(breaker.ask(&fewer, Stake::Repeatable, at(5_200)), Passage::Probe);
+        assert_eq!(breaker.ask(&fewer, Stake::Repeatable, at(5_200)), Passage::Refuse);
         breaker.record(&fewer, Passage::Probe, GOOD, at(5_300));
         assert_eq!(breaker.state(at(5_300)), BreakerState::Closed);
     }
@@ -309,7 +383,7 @@ mod tests {
         assert_eq!(breaker.state(at(1_000_000)), BreakerState::Open);
         breaker.force(None);
         assert_eq!(breaker.state(Time::ZERO), BreakerState::Closed);
-        assert_eq!(breaker.ask(&policy(), Time::ZERO), Passage::Pass);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, Time::ZERO), Passage::Pass);
     }
 
     #[test]
@@ -317,7 +391,7 @@ mod tests {
         let mut breaker = breaker_after(&[FAILED; 4]);
         breaker.record(&policy(), Passage::Pass, GOOD, at(100));
         assert_eq!(breaker.state(at(100)), BreakerState::Open);
-        assert_eq!(breaker.ask(&policy(), at(5_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
         breaker.record(&policy(), Passage::Pass, FAILED, at(5_001));
         assert_eq!(breaker.state(at(5_001)), BreakerState::HalfOpen);
     }

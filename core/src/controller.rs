@@ -26,7 +26,7 @@ pub use messages::{Arrival, Effect, Event, Outcome};
 pub use snapshot::{ClassSnapshot, Snapshot};
 
 use crate::admission::{Load, SeatsToExpect};
-use crate::breaker::{Breaker, Passage};
+use crate::breaker::{Breaker, Passage, Stake};
 use crate::decision::{Decision, Evidence, Reason, RequestId, Side};
 use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
@@ -145,7 +145,8 @@ impl Controller {
         }
         let id = self.policy.nearest(arrival.class);
         let class = self.policy.class(id);
-        let passage = self.breakers[id.index()].passage(class.breaker.as_ref(), now);
+        let stake = if arrival.is_idempotent { Stake::Repeatable } else { Stake::Unrepeatable };
+        let passage = self.breakers[id.index()].passage(class.breaker.as_ref(), stake, now);
         let standing = standing(class, arrival.value, arrival.tenure, arrival.usage_penalty);
         let request = Request {
             id: arrival.request,
@@ -412,6 +413,7 @@ impl Controller {
             class: request.class,
             standing: request.standing,
             side: request.side,
+            is_probe: request.passage == Passage::Probe,
             limit: self.limit.current(),
             inflight: self.seats.taken(),
             queued_ahead: ahead.map(|ring| self.queue.ring_length(ring)).sum(),

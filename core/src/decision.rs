@@ -70,7 +70,7 @@ impl Side {
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
-    /// The breaker of its class is open, or half open with all its probes out.
+    /// The breaker of its class is open, or half open and has no probe for it.
     BreakerOpen,
     /// It would have waited longer than its class allows, or answered after its deadline.
     WaitTooLong,
@@ -118,6 +118,8 @@ pub struct Evidence {
     pub standing: Standing,
     /// On which side of its class's line it was; of one that found a free seat nobody asked.
     pub side: Side,
+    /// Whether it probes the breaker of its class: asked again elsewhere, it would tell nothing.
+    pub is_probe: bool,
     /// The limit at that moment.
     pub limit: u32,
     /// Permits out at that moment.
@@ -161,10 +163,11 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "(rank {}, standing {}{}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
+            "(rank {}, standing {}{}{}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
             self.standing.rank(),
             self.standing.0,
             self.side.words(),
+            if self.is_probe { ", a probe of its class's breaker" } else { "" },
             self.inflight,
             self.limit,
             self.queued_ahead,
@@ -183,7 +186,7 @@ impl fmt::Display for Verb {
             Decision::AdmitObserved(_) => "admitted in observe mode; enforcing would have refused it",
             Decision::Queue => "queued until a seat is free",
             Decision::Shed(Reason::BreakerOpen) => {
-                "refused: its class's breaker is open, or half open with all its probes out"
+                "refused: its class's breaker is open, or half open and has no probe for it"
             }
             Decision::Shed(Reason::WaitTooLong) => "refused at the door: it would have waited too long",
             Decision::Shed(Reason::QueueFull) => "refused at the door: its class's queue is full",
@@ -208,6 +211,7 @@ mod tests {
             class: ClassId::new(5).unwrap(),
             standing: Standing(5 * COHORTS + 3),
             side: Side::BelowLine,
+            is_probe: true,
             limit: 20,
             inflight: 19,
             queued_ahead: 7,
@@ -222,7 +226,7 @@ mod tests {
         assert_eq!(
             sentence(Decision::Shed(Reason::WaitTooLong)),
             "refused at the door: it would have waited too long (rank 5, standing 643, below its class's line, \
-             19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms allowed)"
+             a probe of its class's breaker, 19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms allowed)"
         );
     }
 

@@ -83,21 +83,30 @@ impl Pool {
     }
 
     fn ask_with_value(&mut self, class: usize, value: f32, now: Time) -> u32 {
-        let slot = self.slots;
+        let arrival = Arrival { value: Value::new(value), ..self.arrival(class, now) };
+        self.tell(Event::Arrived(arrival), now);
+        arrival.request.slot
+    }
+
+    /// Asks for what may not be asked for again.
+    fn order(&mut self, class: usize, now: Time) -> u32 {
+        let arrival = Arrival { is_idempotent: false, ..self.arrival(class, now) };
+        self.tell(Event::Arrived(arrival), now);
+        arrival.request.slot
+    }
+
+    fn arrival(&mut self, class: usize, now: Time) -> Arrival {
         self.slots += 1;
-        self.tell(
-            Event::Arrived(Arrival {
-                request: id(slot),
-                class: ClassId::new(class).expect("few classes"),
-                value: Value::new(value),
-                tenure: Tenure::Fresh,
-                usage_penalty: 0,
-                lot: 0,
-                deadline: now.after(Duration::from_secs(2)),
-            }),
-            now,
-        );
-        slot
+        Arrival {
+            request: id(self.slots - 1),
+            class: ClassId::new(class).expect("few classes"),
+            value: Value::new(0.5),
+            tenure: Tenure::Fresh,
+            usage_penalty: 0,
+            lot: 0,
+            is_idempotent: true,
+            deadline: now.after(Duration::from_secs(2)),
+        }
     }
 
     /// Takes seats until none is free.
@@ -242,6 +251,26 @@ fn refusals_of_an_open_breaker_count_in_no_breaker() {
     assert_eq!(pool.last(probe), Decision::Admit);
     pool.finish(probe, Outcome::Success, at(5_000));
     assert_eq!(pool.breaker(CHECKOUT, at(5_000)), Some(BreakerState::Closed));
+}
+
+#[test]
+fn half_open_breaker_takes_no_order_for_a_probe_while_something_else_is_asked_for() {
+    let shed = Decision::Shed(Reason::BreakerOpen);
+    for asks_for_pages in [true, false] {
+        let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0))]);
+        pool.open_breaker(CHECKOUT, at(0));
+        if asks_for_pages {
+            pool.ask(CHECKOUT, at(4_000));
+        }
+        let order = pool.order(CHECKOUT, at(5_000));
+        assert_eq!(pool.last(order), if asks_for_pages { shed } else { Decision::Admit });
+        let page = pool.ask(CHECKOUT, at(5_000));
+        assert_eq!(pool.last(page), if asks_for_pages { Decision::Admit } else { shed });
+        // One probe of one has succeeded.
+        pool.finish(if asks_for_pages { page } else { order }, Outcome::Success, at(5_100));
+        let next = pool.order(CHECKOUT, at(5_100));
+        assert_eq!(pool.last(next), Decision::Admit);
+    }
 }
 
 #[test]
@@ -409,15 +438,8 @@ fn request_that_takes_over_a_slot_frees_the_seat_of_its_holder() {
     let mut pool = Pool::enforcing(&[class("checkout", 0)]);
     let seated = pool.fill(CHECKOUT, at(0));
     let waiter = pool.ask(CHECKOUT, at(0));
-    let successor = Arrival {
-        request: RequestId { slot: seated[0], epoch: 1 },
-        class: ClassId::new(CHECKOUT).expect("few classes"),
-        value: Value::new(0.5),
-        tenure: Tenure::Fresh,
-        usage_penalty: 0,
-        lot: 0,
-        deadline: at(2_000),
-    };
+    let request = RequestId { slot: seated[0], epoch: 1 };
+    let successor = Arrival { request, ..pool.arrival(CHECKOUT, at(0)) };
     pool.tell(Event::Arrived(successor), at(1));
     assert_eq!(pool.last(waiter), Decision::Admit, "who waited comes first");
     assert_eq!(pool.last(seated[0]), Decision::Queue);

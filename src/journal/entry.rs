@@ -154,8 +154,9 @@ impl Encoder {
     fn arrived(&mut self, out: &mut Vec<u8>, at: Time, arrival: &Arrival, grounds: &Grounds) {
         self.head(out, ARRIVED, at, arrival.request);
         let tenure = u8::from(arrival.tenure == Tenure::Admitted);
-        let Arrival { class, value, usage_penalty, lot, .. } = *arrival;
-        out.extend([class.index() as u8, value.step(), tenure, usage_penalty, lot]);
+        let Arrival { class, value, usage_penalty, lot, is_idempotent, .. } = *arrival;
+        let (class, is_idempotent) = (class.index() as u8, u8::from(is_idempotent));
+        out.extend([class, value.step(), tenure, usage_penalty, lot, is_idempotent]);
         put_signed(out, difference(arrival.deadline, at));
         out.extend(grounds.trace.to_le_bytes());
         out.push(grounds.class_by | grounds.canary.map_or(0, |_| BY_CANARY));
@@ -182,7 +183,8 @@ pub(super) fn put_decided(out: &mut Vec<u8>, effect: &Effect) {
     let evidence = &effect.evidence;
     out.push(DECIDED);
     put_request(out, effect.request);
-    out.extend([code(effect.decision), evidence.class.index() as u8, evidence.side.index() as u8]);
+    let [class, side] = [evidence.class.index(), evidence.side.index()].map(|place| place as u8);
+    out.extend([code(effect.decision), class, side, u8::from(evidence.is_probe)]);
     for number in [evidence.standing.0.into(), evidence.limit, evidence.inflight, evidence.queued_ahead] {
         put(out, number.into());
     }
@@ -305,7 +307,7 @@ fn request(input: &mut Reader<'_>) -> Option<RequestId> {
 
 fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Grounds)> {
     let request = request(input)?;
-    let [class, value, tenure, usage_penalty, lot] = input.array()?;
+    let [class, value, tenure, usage_penalty, lot, is_idempotent] = input.array()?;
     let arrival = Arrival {
         request,
         class: ClassId::new(class.into())?,
@@ -313,6 +315,7 @@ fn arrival(input: &mut Reader<'_>, at: Time) -> Option<(Arrival, Grounds)> {
         tenure: if tenure == 0 { Tenure::Fresh } else { Tenure::Admitted },
         usage_penalty,
         lot,
+        is_idempotent: is_idempotent != 0,
         deadline: shifted(at, input.signed()?),
     };
     let trace = u64::from_le_bytes(input.array()?);
@@ -330,11 +333,12 @@ fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {
 
 fn effect(input: &mut Reader<'_>) -> Option<Effect> {
     let request = request(input)?;
-    let [code, class, side] = input.array()?;
+    let [code, class, side, is_probe] = input.array()?;
     let evidence = Evidence {
         class: ClassId::new(class.into())?,
         standing: Standing(input.number()?.try_into().ok()?),
         side: *Side::ALL.get(usize::from(side))?,
+        is_probe: is_probe != 0,
         limit: input.small()?,
         inflight: input.small()?,
         queued_ahead: input.small()?,

@@ -22,6 +22,7 @@ use super::context::{Context, Fate, Judged, Worth};
 use super::deadline::Deadline;
 use super::identity::random_bits;
 use super::learning;
+use super::retries;
 use super::room::{Room, Taken};
 use super::strain::Rung;
 use super::upload::{self, Upload};
@@ -179,7 +180,7 @@ async fn decide(
     if let Err(wait) = check_limits(serving, ctx) {
         return Ok(Some(Passage::Rejected(Rejection::RateLimited, Some(wait))));
     }
-    let answer = match ask(serving, ctx) {
+    let answer = match ask(serving, session, ctx) {
         Asked::Answered(answer) => answer,
         Asked::Waiting(ticket) => wait(serving, session, ctx, ticket).await.ok_or_else(left)?,
         Asked::Stale => return Ok(None),
@@ -288,7 +289,7 @@ fn check_limits(serving: &Serving, ctx: &Context) -> Result<(), Duration> {
     checked
 }
 
-fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
+fn ask(serving: &Serving, session: &Session, ctx: &mut Context) -> Asked {
     let judged = ctx.judged.as_mut().expect("a request is judged before it asks");
     let policy = &judged.running.generation.policy;
     let gate = &serving.pools[judged.pool].gate;
@@ -309,6 +310,7 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
     };
     // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
     let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
+    let is_idempotent = retries::is_idempotent(session);
     let grounds = Grounds {
         trace: ctx.bits,
         class_by: judged.class_by as u8,
@@ -323,6 +325,7 @@ fn ask(serving: &Serving, ctx: &mut Context) -> Asked {
         tenure: if judged.known.view.admitted { Tenure::Admitted } else { Tenure::Fresh },
         usage_penalty,
         lot,
+        is_idempotent,
         deadline,
     })
 }

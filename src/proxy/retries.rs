@@ -5,13 +5,14 @@
 //! moment, may have been seen: it is sent again only if to do it twice is to do it once, all of
 //! its body is at hand, and nothing of an answer came. Either way its class must allow it, and
 //! the pool's budget: retries that grow with the failures they answer are what turns a bad
-//! minute into an outage.
+//! minute into an outage. A probe of a breaker is never tried again: what came of it is what it
+//! was sent for.
 //!
 //! It chooses no endpoint.
 
 use pingora_proxy::Session;
 
-use super::context::{Context, Judged};
+use super::context::{Context, Fate, Judged};
 use crate::serving::Serving;
 
 /// Whether a request that no endpoint has seen is tried at the next of so many: each is asked once.
@@ -22,15 +23,21 @@ pub(super) fn goes_elsewhere(serving: &Serving, ctx: &Context, endpoints: usize)
 /// Whether a request that was lost with a connection is sent again to one of so many endpoints: once more than
 /// there are, for with a single one it is the connection that is another.
 pub(super) fn is_sent_again(serving: &Serving, session: &Session, ctx: &Context, endpoints: usize) -> bool {
-    let is_harmless = session.req_header().method.is_idempotent() && ctx.first_byte.is_none();
+    let is_harmless = is_idempotent(session) && ctx.first_byte.is_none();
     let is_at_hand = !session.as_downstream().retry_buffer_truncated();
     is_harmless && is_at_hand && ctx.tries <= endpoints && is_granted(serving, ctx)
+}
+
+/// Whether to do it twice is to do it once, by its method (RFC 9110, 9.2.2).
+pub(super) fn is_idempotent(session: &Session) -> bool {
+    session.req_header().method.is_idempotent()
 }
 
 /// Whether its class has requests tried again, and there is leave for one; it is then counted.
 fn is_granted(serving: &Serving, ctx: &Context) -> bool {
     let settings = |judged: &Judged| judged.running.generation.policy.settings(judged.class).retried;
-    let is_wanted = ctx.judged.as_ref().is_none_or(settings);
+    let is_probe = matches!(ctx.fate, Fate::Decided(_, evidence) if evidence.is_probe);
+    let is_wanted = !is_probe && ctx.judged.as_ref().is_none_or(settings);
     let is_granted = is_wanted && serving.pools[ctx.pool()].gate.may_retry();
     if is_granted {
         serving.metrics.upstreams.retries.inc();

@@ -1,13 +1,14 @@
 //! Which requests are asked again, and where: never an order that a shop may have heard.
 
 use crate::harness::process::{Process, Setup};
+use crate::harness::until;
 use crate::harness::upstream::{self, answering, response, scripted};
 
 /// A shop that answers the first request on each connection, and resets it when it has read the second.
-async fn answering_once() -> std::net::SocketAddr {
-    scripted(|mut wire| async move {
+async fn answering_once(status: &'static str) -> std::net::SocketAddr {
+    scripted(move |mut wire| async move {
         wire.message().await.unwrap();
-        wire.send(response("200 OK", "", b"ok")).await;
+        wire.send(response(status, "", b"ok")).await;
         // The second request on a connection finds it closing.
         let _ = wire.message().await;
         wire.reset();
@@ -17,7 +18,7 @@ async fn answering_once() -> std::net::SocketAddr {
 
 #[tokio::test]
 async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_an_order() {
-    let proxy = Process::before(answering_once().await).await;
+    let proxy = Process::before(answering_once("200 OK").await).await;
     let mut client = proxy.client().await;
     for _ in 0..4 {
         assert_eq!(client.exchange("GET /", "").await.status(), 200);
@@ -41,13 +42,27 @@ async fn what_a_closing_connection_left_unanswered_is_not_asked_again_where_the_
     let policy = "version: 1\nclasses: { once: { retries: off }, again: {} }\n\
                   routes: [{ path: /once, class: once }, { class: again }]\n";
     for (target, status, retries) in [("GET /once", 502, 0.0), ("GET /again", 200, 1.0)] {
-        let proxy = Setup::before(&[answering_once().await]).policy(policy).start().await;
+        let proxy = Setup::before(&[answering_once("200 OK").await]).policy(policy).start().await;
         let mut client = proxy.client().await;
         assert_eq!(client.exchange("GET /again", "").await.status(), 200);
         assert_eq!(client.exchange(target, "").await.status(), status, "{target}");
         assert_eq!(proxy.metric("plimsoll_retries_total").await, retries, "{target}");
         proxy.until_idle().await;
     }
+}
+
+#[tokio::test]
+async fn a_probe_of_a_breaker_is_not_asked_again() {
+    let policy =
+        "version: 1\nclasses: { all: { breaker: { min_requests: 1, open_for: 10ms, probes: 1 } } }\n";
+    let proxy = Setup::before(&[answering_once("500 Oh").await]).policy(policy).start().await;
+    assert_eq!(proxy.ask("GET /", "").await.status(), 500);
+    let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
+    until("the breaker to be half open", async || breaker().await == "half_open").await;
+    // It comes upon the connection that the first has left behind: any other would be sent once more.
+    assert_eq!(proxy.ask("GET /", "").await.status(), 502);
+    assert_eq!(proxy.metric("plimsoll_retries_total").await, 0.0);
+    proxy.until_idle().await;
 }
 
 #[tokio::test]

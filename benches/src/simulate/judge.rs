@@ -35,6 +35,8 @@ struct Verdict {
     own: ClassId,
     /// Whether the policy leaves it to the model, at any stage.
     is_left_to_model: bool,
+    /// By its method.
+    is_idempotent: bool,
 }
 
 /// The policy, and what the requests of one scenario are by it.
@@ -61,6 +63,11 @@ impl Judge {
     /// The class of a request, lifted by the stage of its session.
     pub(crate) fn class(&self, template: usize, pattern: usize, stage: Stage) -> ClassId {
         self.verdicts[template][pattern].classes[stage as usize]
+    }
+
+    /// Whether to ask for it twice is to ask for it once.
+    pub(crate) fn is_idempotent(&self, template: usize, pattern: usize) -> bool {
+        self.verdicts[template][pattern].is_idempotent
     }
 
     /// Its class before that.
@@ -101,6 +108,7 @@ fn verdict(generation: &Generation, request: &Request<()>, clock: &Clock) -> Ver
         classes: judgements.map(|judgement| judgement.class),
         own: fresh.own_class,
         is_left_to_model: judgements.iter().any(|judgement| generation.leeway(judgement.route).is_some()),
+        is_idempotent: request.method().is_idempotent(),
     }
 }
 

@@ -57,6 +57,7 @@ impl<'a> Plimsoll<'a> {
             usage_penalty,
             // Evenly spread, as a hash would.
             lot: (ask.shopper.0 * 151) as u8,
+            is_idempotent: self.judge.is_idempotent(ask.template, ask.pattern),
             deadline: now.after(policy.core.class(class).patience),
         }
     }

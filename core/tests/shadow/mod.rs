@@ -132,6 +132,7 @@ impl Shadow {
             tenure: if random.below(3) == 0 { Tenure::Admitted } else { Tenure::Fresh },
             usage_penalty: random.below(u64::from(USAGE_PENALTY_MAX) + 9) as u8,
             lot: random.below(256) as u8,
+            is_idempotent: random.below(2) == 0,
             deadline: self.now.after(Duration::from_millis(random.below(2_000))),
         }
     }

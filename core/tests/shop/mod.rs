@@ -144,6 +144,7 @@ impl Shop {
             usage_penalty: 0,
             // Evenly spread, as a hash would.
             lot: (serial * 151) as u8,
+            is_idempotent: ask.class != demand::CHECKOUT,
             deadline: self.now.after(patience),
         }));
     }

@@ -216,6 +216,7 @@ mod tests {
             tenure: Tenure::Fresh,
             usage_penalty: 0,
             lot: 0,
+            is_idempotent: true,
             deadline: Time::NEVER,
         };
         let grounds = Grounds { route, ..Grounds::default() };

@@ -108,6 +108,7 @@ impl Traffic {
                 tenure: if self.random(2) == 0 { Tenure::Fresh } else { Tenure::Admitted },
                 usage_penalty: self.random(40) as u8,
                 lot: self.random(256) as u8,
+                is_idempotent: !self.arrivals.is_multiple_of(3),
                 deadline: self.now.after(Duration::from_secs(2)),
             };
             let grounds = Grounds {
@@ -390,7 +391,7 @@ fn a_file_ends_at_its_last_whole_frame_and_one_that_is_none_is_refused() {
     for (bytes, says) in [
         (Vec::new(), "ends within its header"),
         (bytes[..30].to_vec(), "ends within its header"),
-        ([b"PLJRNL2\n", &bytes[8..]].concat(), "another format"),
+        ([b"PLJRNL3\n", &bytes[8..]].concat(), "another format"),
         (begin(&Header { version: "0.0.1".to_owned(), ..file.header }), "version 0.0.1"),
     ] {
         std::fs::write(&file.path, bytes).unwrap();

@@ -138,6 +138,7 @@ impl Shop {
             tenure: Tenure::Fresh,
             usage_penalty: 0,
             lot: 0,
+            is_idempotent: true,
             deadline: self.now.after(Duration::from_secs(2)),
         }));
     }
