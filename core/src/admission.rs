@@ -18,7 +18,7 @@
 
 mod excess;
 
-use crate::decision::{Side, Standing};
+use crate::decision::{COHORTS, Side, Standing};
 use crate::demand::{Demand, REFRESH};
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy, SlowAlone};
@@ -126,6 +126,8 @@ pub struct Load {
     /// Whether the limit has been found.
     is_found: bool,
     classes: [ClassLoad; CLASSES_MAX],
+    /// Those that leave what is below them nothing but floors, as soon as they are short of seats.
+    may_shut: ClassSet,
     /// How long a queue must have stood to be no burst.
     standing_after: Duration,
 }
@@ -164,6 +166,7 @@ impl Load {
     /// Gives the classes of a new policy the load of their namesakes.
     pub(crate) fn succeed(&mut self, succession: &Succession) {
         self.classes = succession.carry(std::mem::take(&mut self.classes));
+        self.note_who_may_shut();
     }
 
     /// When the rates are re-measured next.
@@ -237,6 +240,13 @@ impl Load {
                 load.excess.set(true);
             }
         }
+        self.note_who_may_shut();
+    }
+
+    fn note_who_may_shut(&mut self) {
+        let may_shut = |class: &ClassLoad| class.excess.is_hardly_over() && !class.is_capped;
+        let those = ClassSet::ALL.filter(|id| may_shut(&self.classes[id.index()]));
+        self.may_shut = those.fold(ClassSet::EMPTY, ClassSet::with);
     }
 
     fn sum_better(&mut self, limit: f64) {
@@ -298,20 +308,26 @@ impl Load {
     /// The rings that may have more than their floors: those of classes down to the first that cannot
     /// have all it asks for.
     pub fn open_rings(&self, now: Time) -> RingSet {
-        let first = ClassSet::ALL.into_iter().find(|class| self.shuts(*class, now));
+        let first = self.first_shutting(now);
         first.map_or(RingSet::ALL, |class| RingSet::up_to(Ring::last_of(class)))
+    }
+
+    /// The first class that leaves those below it nothing but their floors, for it cannot have all it asks for.
+    pub fn first_shutting(&self, now: Time) -> Option<ClassId> {
+        self.may_shut.into_iter().find(|class| self.is_short(*class, now))
+    }
+
+    /// How many cohorts of a class may wait for a seat, the best ones first, of the last perhaps a part; `None`
+    /// where all may.
+    pub fn cohorts_let_in(&self, class: ClassId, now: Time) -> Option<u16> {
+        let let_in = || self.classes[class.index()].demand.cohorts_let_in();
+        self.is_congested(class, now).then(let_in).filter(|cohorts| *cohorts < COHORTS)
     }
 
     /// The rings whose waiters may have free seats although their class is shut out.
     pub fn rings_in_grace(&self, now: Time) -> RingSet {
         let is_in_grace = |class: &ClassId| now < self.classes[class.index()].grace_until;
         RingSet::of_classes(ClassSet::ALL.filter(is_in_grace))
-    }
-
-    /// Whether a class leaves those below it nothing but their floors.
-    fn shuts(&self, class: ClassId, now: Time) -> bool {
-        let load = &self.classes[class.index()];
-        load.excess.is_hardly_over() && !load.is_capped && self.is_short(class, now)
     }
 
     /// Whether a better class leaves this one nothing but its floor.
@@ -415,7 +431,7 @@ image!(struct ClassLoad {
     excess,
     is_capped,
 });
-image!(struct Load { refreshed, asked, surprise, is_found, classes, standing_after });
+image!(struct Load { refreshed, asked, surprise, is_found, classes, may_shut, standing_after });
 
 #[cfg(test)]
 mod tests;

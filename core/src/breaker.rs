@@ -12,6 +12,7 @@
 //!
 //! It never counts our own refusals: a request that had no permit has no result.
 
+use crate::decision::BreakerState;
 use crate::image::image;
 use crate::policy::BreakerPolicy;
 use crate::time::Time;
@@ -21,17 +22,6 @@ use std::time::Duration;
 /// An opening that follows a failed probe lasts twice as long as the one before, at most eight times
 /// `open_for`: a provider that is down for an hour is asked every 40 s at the default of 5 s.
 const BACKOFF_DOUBLINGS_MAX: u32 = 3;
-
-/// The state as metrics and `/v1/state` show it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerState {
-    /// Requests pass and are counted.
-    Closed,
-    /// All requests are refused.
-    Open,
-    /// A few probes pass.
-    HalfOpen,
-}
 
 /// What somebody has set a breaker to, whatever it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

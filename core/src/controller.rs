@@ -27,13 +27,13 @@ pub use snapshot::{ClassSnapshot, Snapshot};
 
 use crate::admission::{Load, SeatsToExpect};
 use crate::breaker::{Breaker, Passage, Stake};
-use crate::decision::{Decision, Evidence, Reason, RequestId, Side};
+use crate::decision::{COHORTS, Decision, Evidence, Reason, RequestId, Side, Standing};
 use crate::limit::Limit;
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
 use crate::requests::{Phase, Request, Requests};
 use crate::seats::{Seats, ceiling, observed_rings};
-use crate::standing::{restand, ring_of, standing};
+use crate::standing::{restand, ring_of, standing, worst_of};
 use crate::succession::Succession;
 use crate::time::Time;
 use crate::window::Health;
@@ -177,11 +177,12 @@ impl Controller {
         request.wait_allowed =
             self.load.wait_allowed(request.class, class, request.side, request.deadline, now);
         if wait > request.wait_allowed || request.wait_allowed.is_zero() {
+            self.refuse(request, Reason::WaitTooLong, wait, now);
             // One that came too late by itself tells nothing about its class.
             if request.side == Side::Beyond || !request.wait_allowed.is_zero() {
                 self.load.refused(request.class, now);
             }
-            return self.refuse(request, Reason::WaitTooLong, wait, now);
+            return;
         }
         let is_full = self.queue.class_length(request.class) >= class.queue.length_max;
         if is_full && !self.displace_worse_than(ring(&request), now) {
@@ -194,7 +195,7 @@ impl Controller {
         if self.policy.mode_of(request.class) == Mode::Observe {
             return self.admit(request, Decision::Admit, now);
         }
-        self.answer(&request, Decision::Queue, wait);
+        self.answer(&request, Decision::Queue, wait, now);
         self.load.accept(ring(&request));
         self.queue.join(request.id.slot, ring(&request), now.after(self.longest_wait(&request, now)));
         self.note_waiting(request.class, now);
@@ -320,6 +321,25 @@ impl Controller {
         if self.limit.is_found() { self.load.open_rings(now) } else { RingSet::ALL }
     }
 
+    /// The worst standing that may have more than floors, as `class` meets it: see [`Evidence::threshold`].
+    fn threshold(&self, class: ClassId, now: Time) -> Option<Standing> {
+        if !self.limit.is_found() {
+            return None;
+        }
+        // A free seat asks nobody on which side of a line he is.
+        let is_full = |id| self.is_saturated() || self.is_at_ceiling(id);
+        let line = |id| self.load.cohorts_let_in(id, now).filter(|_| is_full(id));
+        let shutting = self.load.first_shutting(now);
+        let (last, cohorts) = match line(class).filter(|_| shutting.is_none_or(|first| class <= first)) {
+            Some(cohorts) => (class, cohorts),
+            None => {
+                let first = shutting?;
+                (first, line(first).unwrap_or(COHORTS))
+            }
+        };
+        Some(worst_of(self.policy.class(last), cohorts))
+    }
+
     fn is_at_ceiling(&self, class: ClassId) -> bool {
         self.seats.taken_by(class)
             >= ceiling(&self.policy, self.limit.slow_alone(), self.limit.current(), class)
@@ -355,7 +375,7 @@ impl Controller {
 
     fn evict(&mut self, slot: u32, reason: Reason, now: Time) {
         let request = self.take_from_queue(slot, now);
-        self.answer(&request, Decision::Shed(reason), now.since(request.since));
+        self.answer(&request, Decision::Shed(reason), now.since(request.since), now);
     }
 
     /// Takes out one that waits and will have no permit.
@@ -372,7 +392,7 @@ impl Controller {
             return self.admit(request, Decision::AdmitObserved(reason), now);
         }
         self.return_probe(&request);
-        self.answer(&request, Decision::Shed(reason), wait);
+        self.answer(&request, Decision::Shed(reason), wait, now);
     }
 
     /// Admits on arrival.
@@ -382,7 +402,7 @@ impl Controller {
     }
 
     fn seat(&mut self, request: Request, decision: Decision, waited: Duration, now: Time) {
-        self.answer(&request, decision, waited);
+        self.answer(&request, decision, waited, now);
         self.seats.take(request.class);
         self.limit.seated(request.class, self.seats.taken_by(request.class), now);
         self.requests.keep(Request { phase: Phase::Admitted, since: now, ..request });
@@ -406,13 +426,16 @@ impl Controller {
         self.load.note_waiting(class, self.queue.class_length(class), now);
     }
 
-    fn answer(&mut self, request: &Request, decision: Decision, wait: Duration) {
+    fn answer(&mut self, request: &Request, decision: Decision, wait: Duration, now: Time) {
         let ring = ring(request);
+        let breaker = &self.breakers[request.class.index()];
         let ahead = self.queue.occupied().take_while(|other| *other <= ring);
         let evidence = Evidence {
             class: request.class,
             standing: request.standing,
             side: request.side,
+            threshold: self.threshold(request.class, now),
+            breaker: breaker.state_under(self.policy.class(request.class).breaker.as_ref(), now),
             is_probe: request.passage == Passage::Probe,
             limit: self.limit.current(),
             inflight: self.seats.taken(),

@@ -67,6 +67,28 @@ impl Side {
     }
 }
 
+/// Whether a breaker lets requests pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// They pass, and their results are counted.
+    Closed,
+    /// All are refused.
+    Open,
+    /// A few pass, as probes.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The name in the admin API and explanations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            BreakerState::Closed => "closed",
+            BreakerState::Open => "open",
+            BreakerState::HalfOpen => "half_open",
+        }
+    }
+}
+
 /// Why a request was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
@@ -118,7 +140,13 @@ pub struct Evidence {
     pub standing: Standing,
     /// On which side of its class's line it was; of one that found a free seat nobody asked.
     pub side: Side,
-    /// Whether it probes the breaker of its class: asked again elsewhere, it would tell nothing.
+    /// The worst standing that may have a seat beyond the floors of classes, as its class meets it: of the first
+    /// class that cannot have all it asks for, and within it, where no seat is free, that of its line. `None`
+    /// where all may.
+    pub threshold: Option<Standing>,
+    /// The state of its class's breaker, if there is one.
+    pub breaker: Option<BreakerState>,
+    /// Whether it probes that: asked again elsewhere, it would tell nothing.
     pub is_probe: bool,
     /// The limit at that moment.
     pub limit: u32,
@@ -157,17 +185,27 @@ impl Evidence {
     pub fn sentence(&self, decision: Decision) -> String {
         format!("{} {self}", Verb(decision))
     }
+
+    fn breaker_words(&self) -> &'static str {
+        match self.breaker {
+            None | Some(BreakerState::Closed) => "",
+            Some(BreakerState::Open) => ", breaker open",
+            Some(BreakerState::HalfOpen) if self.is_probe => ", a probe of the half-open breaker",
+            Some(BreakerState::HalfOpen) => ", breaker half open with no probe for it",
+        }
+    }
 }
 
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(rank {}, standing {}{}", self.standing.rank(), self.standing.0, self.side.words())?;
+        if let Some(threshold) = self.threshold {
+            write!(f, ", only standings up to {} have more than floors", threshold.0)?;
+        }
+        f.write_str(self.breaker_words())?;
         write!(
             f,
-            "(rank {}, standing {}{}{}, {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
-            self.standing.rank(),
-            self.standing.0,
-            self.side.words(),
-            if self.is_probe { ", a probe of its class's breaker" } else { "" },
+            ", {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
             self.inflight,
             self.limit,
             self.queued_ahead,
@@ -185,9 +223,7 @@ impl fmt::Display for Verb {
             Decision::Admit => "admitted",
             Decision::AdmitObserved(_) => "admitted in observe mode; enforcing would have refused it",
             Decision::Queue => "queued until a seat is free",
-            Decision::Shed(Reason::BreakerOpen) => {
-                "refused: its class's breaker is open, or half open and has no probe for it"
-            }
+            Decision::Shed(Reason::BreakerOpen) => "refused by its class's breaker",
             Decision::Shed(Reason::WaitTooLong) => "refused at the door: it would have waited too long",
             Decision::Shed(Reason::QueueFull) => "refused at the door: its class's queue is full",
             Decision::Shed(Reason::Displaced) => {
@@ -206,19 +242,24 @@ image!(enum Side { 0 => AboveLine, 1 => BelowLine, 2 => Beyond });
 mod tests {
     use super::*;
 
-    fn sentence(decision: Decision) -> String {
-        let evidence = Evidence {
+    fn evidence() -> Evidence {
+        Evidence {
             class: ClassId::new(5).unwrap(),
             standing: Standing(5 * COHORTS + 3),
             side: Side::BelowLine,
-            is_probe: true,
+            threshold: None,
+            breaker: Some(BreakerState::Closed),
+            is_probe: false,
             limit: 20,
             inflight: 19,
             queued_ahead: 7,
             wait: Duration::from_millis(90),
             wait_allowed: Duration::from_millis(50),
-        };
-        evidence.sentence(decision)
+        }
+    }
+
+    fn sentence(decision: Decision) -> String {
+        evidence().sentence(decision)
     }
 
     #[test]
@@ -226,8 +267,27 @@ mod tests {
         assert_eq!(
             sentence(Decision::Shed(Reason::WaitTooLong)),
             "refused at the door: it would have waited too long (rank 5, standing 643, below its class's line, \
-             a probe of its class's breaker, 19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms allowed)"
+             19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms allowed)"
         );
+    }
+
+    #[test]
+    fn sentence_tells_of_a_threshold_and_of_a_breaker_that_is_not_closed() {
+        let refused = |breaker| {
+            let threshold = Some(Standing(5 * COHORTS + 1));
+            let evidence = Evidence { threshold, breaker: Some(breaker), ..evidence() };
+            evidence.sentence(Decision::Shed(Reason::BreakerOpen))
+        };
+        assert_eq!(
+            refused(BreakerState::Open),
+            "refused by its class's breaker (rank 5, standing 643, below its class's line, only standings up to \
+             641 have more than floors, breaker open, 19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms \
+             allowed)"
+        );
+        assert!(refused(BreakerState::HalfOpen).contains(", breaker half open with no probe for it, 19 of"));
+        let probe = Evidence { breaker: Some(BreakerState::HalfOpen), is_probe: true, ..evidence() };
+        let told = probe.sentence(Decision::Admit);
+        assert!(told.contains("line, a probe of the half-open breaker, 19 of"), "{told}");
     }
 
     #[test]

@@ -120,6 +120,11 @@ impl Demand {
         BELOW_ALL
     }
 
+    /// How many cohorts have any who are let in, the best ones first.
+    pub(crate) fn cohorts_let_in(&self) -> u16 {
+        u16::from(self.end.cohort) + u16::from(self.end.lots > 0)
+    }
+
     /// On which side of the line a request of that standing and lot is.
     pub(crate) fn side(&self, standing: Standing, lot: u8) -> Side {
         if self.line.comes_after(standing, lot) {
@@ -173,6 +178,7 @@ mod tests {
         demand.draw_line(10.0, 0.1);
         assert_eq!(demand.side(POOR, 255), Side::AboveLine);
         assert_eq!(demand.side(Standing(127), 255), Side::AboveLine, "nobody of it asked, but there is room");
+        assert_eq!(demand.cohorts_let_in(), COHORTS);
     }
 
     #[test]
@@ -184,6 +190,7 @@ mod tests {
         assert_eq!(demand.side(POOR, 126), Side::AboveLine);
         assert_eq!(demand.side(POOR, 129), Side::BelowLine);
         assert_eq!(demand.side(Standing(2), 0), Side::Beyond);
+        assert_eq!(demand.cohorts_let_in(), 2, "of the second some");
     }
 
     #[test]
@@ -191,6 +198,7 @@ mod tests {
         let mut demand = demand(1, 1);
         demand.draw_line(0.0, 0.1);
         assert_eq!(demand.side(GOOD, 0), Side::Beyond);
+        assert_eq!(demand.cohorts_let_in(), 0);
     }
 
     #[test]

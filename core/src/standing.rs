@@ -68,6 +68,11 @@ pub(crate) fn restand(class: &Class, standing: Standing) -> Standing {
     Standing(u16::from(class.rank) * COHORTS + standing.0 % COHORTS)
 }
 
+/// The worst standing in the first `cohorts` of a class; if these are none, the worst of a better rank.
+pub(crate) fn worst_of(class: &Class, cohorts: u16) -> Standing {
+    Standing((u16::from(class.rank) * COHORTS + cohorts).saturating_sub(1))
+}
+
 /// The cohort of a standing.
 pub(crate) fn cohort_of(standing: Standing) -> u8 {
     (standing.0 % COHORTS) as u8
@@ -98,6 +103,15 @@ mod tests {
         assert_eq!(of(1.0, Tenure::Fresh, 32), 3 * 128 + 64);
         assert_eq!(of(1.0, Tenure::Admitted, USAGE_PENALTY_MAX), 3 * 128 + 127, "whatever it is worth");
         assert_eq!(of(0.0, Tenure::Fresh, 255), 3 * 128 + 127, "and no lower than its rank");
+    }
+
+    #[test]
+    fn worst_of_some_cohorts_is_in_the_last_of_them() {
+        let browse = Class::sample("browse", 3);
+        assert_eq!(worst_of(&browse, COHORTS), Standing(3 * 128 + 127));
+        assert_eq!(worst_of(&browse, 1), Standing(3 * 128));
+        assert_eq!(worst_of(&browse, 0), Standing(2 * 128 + 127));
+        assert_eq!(worst_of(&Class::sample("checkout", 0), 0), Standing(0), "there is none better");
     }
 
     #[test]

@@ -5,8 +5,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use plimsoll_core::breaker::{BreakerState, Forced};
+use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::ClassSnapshot;
+use plimsoll_core::decision::BreakerState;
 use plimsoll_core::policy::{Class, Share};
 use serde_json::{Value, json};
 
@@ -81,7 +82,7 @@ impl Admin {
                 json!({
                     "pool": pool.pool.name,
                     "class": class.name,
-                    "state": state.breaker.map(breaker_name),
+                    "state": state.breaker.map(BreakerState::name),
                     "forced": state.forced.map(forced_name),
                 })
             };
@@ -158,7 +159,7 @@ fn pool_state(pool: &PoolGate, classes: &[&str]) -> Value {
             "inflight": class.inflight,
             "queued": class.queued,
             "open": class.open,
-            "breaker": class.breaker.map(breaker_name),
+            "breaker": class.breaker.map(BreakerState::name),
             "baseline_ms": class.baseline.as_secs_f64() * 1e3,
         })
     });
@@ -178,14 +179,6 @@ fn millis(duration: Duration) -> f64 {
 
 fn part(share: Share) -> f64 {
     f64::from(share.millionths()) / 1e6
-}
-
-fn breaker_name(state: BreakerState) -> &'static str {
-    match state {
-        BreakerState::Closed => "closed",
-        BreakerState::HalfOpen => "half_open",
-        BreakerState::Open => "open",
-    }
 }
 
 fn forced_name(forced: Forced) -> &'static str {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use plimsoll_core::controller::{Arrival, Effect, Event};
-use plimsoll_core::decision::Decision;
+use plimsoll_core::decision::{BreakerState, Decision};
 use serde_json::json;
 
 use crate::cli::replay::replay;
@@ -119,6 +119,9 @@ fn report(past: &Past, is_same: bool) -> serde_json::Value {
         json!({
             "sentence": effect.evidence.sentence(effect.decision),
             "standing": effect.evidence.standing.0,
+            "threshold": effect.evidence.threshold.map(|standing| standing.0),
+            "breaker": effect.evidence.breaker.map(BreakerState::name),
+            "is_probe": effect.evidence.is_probe,
             "limit": effect.evidence.limit,
             "inflight": effect.evidence.inflight,
             "queued_ahead": effect.evidence.queued_ahead,

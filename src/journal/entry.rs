@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Effect, Event, Outcome};
-use plimsoll_core::decision::{Decision, Evidence, Reason, RequestId, Side, Standing};
+use plimsoll_core::decision::{BreakerState, Decision, Evidence, Reason, RequestId, Side, Standing};
 use plimsoll_core::policy::{ClassId, Policy};
 use plimsoll_core::standing::{Tenure, Value};
 use plimsoll_core::time::Time;
@@ -92,6 +92,8 @@ const CANARY: u8 = 10;
 const BY_CANARY: u8 = 4;
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failed, Outcome::Overloaded];
 const FORCED: [Option<Forced>; 3] = [None, Some(Forced::Open), Some(Forced::Closed)];
+const BREAKERS: [Option<BreakerState>; 4] =
+    [None, Some(BreakerState::Closed), Some(BreakerState::Open), Some(BreakerState::HalfOpen)];
 /// Codes of decisions: those without a reason, then admitted ones by reason, then shed ones.
 const OBSERVED_FIRST: u8 = 2;
 const SHED_FIRST: u8 = OBSERVED_FIRST + Reason::ALL.len() as u8;
@@ -184,12 +186,14 @@ pub(super) fn put_decided(out: &mut Vec<u8>, effect: &Effect) {
     out.push(DECIDED);
     put_request(out, effect.request);
     let [class, side] = [evidence.class.index(), evidence.side.index()].map(|place| place as u8);
-    out.extend([code(effect.decision), class, side, u8::from(evidence.is_probe)]);
+    let breaker = BREAKERS.iter().position(|known| *known == evidence.breaker).expect("they are all there");
+    out.extend([code(effect.decision), class, side, breaker as u8, u8::from(evidence.is_probe)]);
     for number in [evidence.standing.0.into(), evidence.limit, evidence.inflight, evidence.queued_ahead] {
         put(out, number.into());
     }
     put_duration(out, evidence.wait);
     put_duration(out, evidence.wait_allowed);
+    put(out, evidence.threshold.map_or(0, |standing| u64::from(standing.0) + 1));
 }
 
 pub(super) fn put_dropped(out: &mut Vec<u8>, events: u64) {
@@ -333,17 +337,22 @@ fn stamp(input: &mut Reader<'_>) -> Option<Stamp> {
 
 fn effect(input: &mut Reader<'_>) -> Option<Effect> {
     let request = request(input)?;
-    let [code, class, side, is_probe] = input.array()?;
+    let [code, class, side, breaker, is_probe] = input.array()?;
     let evidence = Evidence {
         class: ClassId::new(class.into())?,
         standing: Standing(input.number()?.try_into().ok()?),
         side: *Side::ALL.get(usize::from(side))?,
+        breaker: *BREAKERS.get(usize::from(breaker))?,
         is_probe: is_probe != 0,
         limit: input.small()?,
         inflight: input.small()?,
         queued_ahead: input.small()?,
         wait: Duration::from_nanos(input.number()?),
         wait_allowed: Duration::from_nanos(input.number()?),
+        threshold: match input.number()?.checked_sub(1) {
+            Some(standing) => Some(Standing(standing.try_into().ok()?)),
+            None => None,
+        },
     };
     Some(Effect { request, decision: decision(code)?, evidence })
 }

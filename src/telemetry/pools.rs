@@ -1,7 +1,7 @@
 //! Gauges of the pools: their seats, who waits, which breaker is open. Set when somebody looks.
 
-use plimsoll_core::breaker::BreakerState;
 use plimsoll_core::controller::Snapshot;
+use plimsoll_core::decision::BreakerState;
 use plimsoll_core::policy::Policy;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;

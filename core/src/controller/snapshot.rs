@@ -1,7 +1,8 @@
 //! What a controller shows of itself to people and dashboards. It decides nothing.
 
 use super::Controller;
-use crate::breaker::{BreakerState, Forced};
+use crate::breaker::Forced;
+use crate::decision::BreakerState;
 use crate::policy::ClassId;
 use crate::seats::ceiling;
 use crate::time::Time;

@@ -3,9 +3,9 @@
 use super::{Live, Shadow, Stage};
 use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, ClassSnapshot, Controller, Effect, Event, Snapshot};
-use plimsoll_core::decision::{Decision, Reason, Side};
+use plimsoll_core::decision::{BreakerState, Decision, Reason, Side};
 use plimsoll_core::limit::LIMIT_MAX;
-use plimsoll_core::policy::{ClassId, Mode};
+use plimsoll_core::policy::{ClassId, Mode, Share};
 use plimsoll_core::queue::COHORT_GROUPS;
 use plimsoll_core::standing::{Tenure, USAGE_PENALTY_MAX, Value};
 use plimsoll_core::time::Time;
@@ -61,6 +61,9 @@ impl Shadow {
         let limit = effect.evidence.limit;
         assert!(effect.evidence.inflight < limit, "admitted beyond the limit: {effect:?}");
         assert!(!self.is_at_ceiling(admitted.class, limit), "admitted beyond its ceiling: {effect:?}");
+        if admitted.stage == Stage::Asked {
+            self.check_threshold(admitted, effect);
+        }
         let after = self.controller.snapshot(self.now);
         let was_owed = self.is_below_floor(admitted.class, limit);
         for other in self.live.values().filter(|live| live.stage == Stage::Queued && !live.leaving) {
@@ -92,6 +95,30 @@ impl Shadow {
             Some(Forced::Open) => assert!(is_refused_by_it, "its breaker is forced open: {effect:?}"),
             Some(Forced::Closed) => assert!(!is_refused_by_it, "its breaker is forced closed: {effect:?}"),
             None => {}
+        }
+    }
+
+    /// Beyond the threshold that is told, nobody gets in who asks, but in the floor of his class. Those who wait
+    /// may have a grace.
+    pub(super) fn check_threshold(&self, asked: &Live, effect: &Effect) {
+        let Some(worst) = effect.evidence.threshold else { return };
+        let has_floor = self.policy.class(asked.class).floor != Share::NONE;
+        assert!(has_floor || effect.evidence.standing <= worst, "let in beyond the threshold: {effect:?}");
+    }
+
+    /// Who asks while the breaker of his class is told not to be closed is refused for it, or probes.
+    pub(super) fn check_breaker(&mut self, effect: &Effect) {
+        let evidence = &effect.evidence;
+        let is_refused_by_it = match effect.decision {
+            Decision::Shed(reason) | Decision::AdmitObserved(reason) => reason == Reason::BreakerOpen,
+            Decision::Admit | Decision::Queue => false,
+        };
+        let is_closed = matches!(evidence.breaker, None | Some(BreakerState::Closed));
+        assert_eq!(is_closed, !is_refused_by_it && !evidence.is_probe, "{effect:?}");
+        if evidence.is_probe {
+            assert_eq!(evidence.breaker, Some(BreakerState::HalfOpen), "{effect:?}");
+            assert!(!is_refused_by_it, "{effect:?}");
+            self.seen.note("probe");
         }
     }
 

@@ -278,6 +278,7 @@ impl Shadow {
         self.seen.decision(effect.decision);
         if live.stage == Stage::Asked {
             self.check_forced(&live, &effect);
+            self.check_breaker(&effect);
         }
         match effect.decision {
             Decision::Admit | Decision::AdmitObserved(_) => {
@@ -285,6 +286,7 @@ impl Shadow {
                 self.live.insert(key(effect.request), Live { stage: Stage::Admitted, ..live });
             }
             Decision::Queue => {
+                self.check_threshold(&live, &effect);
                 assert_eq!(live.stage, Stage::Asked, "queued twice: {effect:?}");
                 assert_eq!(self.policy.mode(), Mode::Enforce, "queued while observing: {effect:?}");
                 let (standing, side) = (effect.evidence.standing, effect.evidence.side);

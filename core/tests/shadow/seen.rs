@@ -27,8 +27,15 @@ impl Seen {
 
     /// What a sweep should have seen and has not.
     pub(crate) fn missing(&self) -> Vec<&'static str> {
-        let others =
-            ["admitted", "observed", "queued", "floor reclaimed", "below the line", "breaker forced open"];
+        let others = [
+            "admitted",
+            "observed",
+            "queued",
+            "floor reclaimed",
+            "below the line",
+            "breaker forced open",
+            "probe",
+        ];
         let reasons = Reason::ALL.map(Reason::name);
         reasons.into_iter().chain(others).filter(|what| !self.0.contains(what)).collect()
     }

@@ -1,160 +1,14 @@
 //! The controller in literal time: each answer, and both sides of what it depends on.
 
-use plimsoll_core::breaker::{BreakerState, Forced};
-use plimsoll_core::controller::{Arrival, Controller, Event, Outcome};
-use plimsoll_core::decision::{Decision, Reason, RequestId};
-use plimsoll_core::policy::{
-    BreakerPolicy, Class, ClassId, ClassSet, Mode, Policy, QueueOrder, QueuePolicy, Share,
-};
-use plimsoll_core::standing::{Tenure, Value};
-use plimsoll_core::time::Time;
+mod pool;
+mod breakers;
+
+use plimsoll_core::breaker::Forced;
+use plimsoll_core::controller::{Arrival, Capacity, Controller, Event, Outcome};
+use plimsoll_core::decision::{BreakerState, Decision, Reason, RequestId, Standing};
+use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy};
+use pool::{BROWSE, CHECKOUT, Pool, SEATS, at, class, id, percent, with_breaker};
 use std::sync::Arc;
-use std::time::Duration;
-
-const CHECKOUT: usize = 0;
-const BROWSE: usize = 1;
-/// Seats of a controller that has seen nothing.
-const SEATS: u32 = 32;
-
-fn at(millis: u64) -> Time {
-    Time::from_millis(millis)
-}
-
-fn percent(percent: u32) -> Share {
-    Share::from_percent(percent).expect("at most 100")
-}
-
-fn class(name: &str, rank: u8) -> Class {
-    Class {
-        name: name.into(),
-        rank,
-        slo_latency: Duration::from_secs(1),
-        patience: Duration::from_secs(2),
-        floor: Share::NONE,
-        ceiling: Share::ALL,
-        queue: QueuePolicy { length_max: 2, wait_max: Duration::from_millis(500), order: QueueOrder::Fifo },
-        breaker: None,
-    }
-}
-
-fn with_breaker(class: Class) -> Class {
-    let breaker = BreakerPolicy {
-        window: Duration::from_secs(10),
-        failure_ratio: percent(50),
-        slow_call: Duration::from_secs(1),
-        slow_ratio: percent(50),
-        requests_min: 2,
-        open_for: Duration::from_secs(5),
-        probes: 1,
-    };
-    Class { breaker: Some(breaker), ..class }
-}
-
-fn policy(mode: Mode, classes: &[Class]) -> Arc<Policy> {
-    Arc::new(Policy::new(mode, classes.to_vec()).expect("it keeps every bound"))
-}
-
-/// A controller whose answers are kept.
-struct Pool {
-    controller: Controller,
-    answers: Vec<(u32, Decision)>,
-    slots: u32,
-}
-
-impl Pool {
-    fn new(mode: Mode, classes: &[Class]) -> Pool {
-        Pool { controller: Controller::new(policy(mode, classes)), answers: Vec::new(), slots: 0 }
-    }
-
-    fn enforcing(classes: &[Class]) -> Pool {
-        Pool::new(Mode::Enforce, classes)
-    }
-
-    fn tell(&mut self, event: Event, now: Time) {
-        self.controller.handle(event, now);
-        while let Some(effect) = self.controller.poll_effect() {
-            self.answers.push((effect.request.slot, effect.decision));
-        }
-    }
-
-    /// Asks for one more request and answers its slot.
-    fn ask(&mut self, class: usize, now: Time) -> u32 {
-        self.ask_with_value(class, 0.5, now)
-    }
-
-    fn ask_with_value(&mut self, class: usize, value: f32, now: Time) -> u32 {
-        let arrival = Arrival { value: Value::new(value), ..self.arrival(class, now) };
-        self.tell(Event::Arrived(arrival), now);
-        arrival.request.slot
-    }
-
-    /// Asks for what may not be asked for again.
-    fn order(&mut self, class: usize, now: Time) -> u32 {
-        let arrival = Arrival { is_idempotent: false, ..self.arrival(class, now) };
-        self.tell(Event::Arrived(arrival), now);
-        arrival.request.slot
-    }
-
-    fn arrival(&mut self, class: usize, now: Time) -> Arrival {
-        self.slots += 1;
-        Arrival {
-            request: id(self.slots - 1),
-            class: ClassId::new(class).expect("few classes"),
-            value: Value::new(0.5),
-            tenure: Tenure::Fresh,
-            usage_penalty: 0,
-            lot: 0,
-            is_idempotent: true,
-            deadline: now.after(Duration::from_secs(2)),
-        }
-    }
-
-    /// Takes seats until none is free.
-    fn fill(&mut self, class: usize, now: Time) -> Vec<u32> {
-        let slots = (0..SEATS).map(|_| self.ask(class, now)).collect();
-        assert!(self.controller.is_saturated());
-        slots
-    }
-
-    fn finish(&mut self, slot: u32, outcome: Outcome, now: Time) {
-        self.tell(Event::Finished { request: id(slot), outcome }, now);
-    }
-
-    fn abandon(&mut self, slot: u32, now: Time) {
-        self.tell(Event::Abandoned { request: id(slot) }, now);
-    }
-
-    fn change_policy(&mut self, mode: Mode, classes: &[Class], now: Time) {
-        self.tell(Event::PolicyChanged(policy(mode, classes)), now);
-    }
-
-    /// Lets two requests of a class fail, which opens its breaker.
-    fn open_breaker(&mut self, class: usize, now: Time) {
-        for _ in 0..2 {
-            let slot = self.ask(class, now);
-            self.finish(slot, Outcome::Failed, now);
-        }
-        assert_eq!(self.breaker(class, now), Some(BreakerState::Open));
-    }
-
-    fn breaker(&self, class: usize, now: Time) -> Option<BreakerState> {
-        self.controller.snapshot(now).classes[class].breaker
-    }
-
-    fn last(&self, slot: u32) -> Decision {
-        let answers = self.answers.iter().rev();
-        let found = answers.into_iter().find(|(answered, _)| *answered == slot);
-        found.expect("it was answered").1
-    }
-
-    fn inflight(&self) -> u32 {
-        self.controller.snapshot(Time::ZERO).inflight
-    }
-}
-
-fn id(slot: u32) -> RequestId {
-    RequestId { slot, epoch: 0 }
-}
 
 #[test]
 fn last_seat_is_given_and_the_next_request_waits() {
@@ -239,59 +93,6 @@ fn ceiling_holds_while_seats_are_free() {
 }
 
 #[test]
-fn refusals_of_an_open_breaker_count_in_no_breaker() {
-    let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0))]);
-    pool.open_breaker(CHECKOUT, at(0));
-    for _ in 0..10 {
-        let refused = pool.ask(CHECKOUT, at(4_999));
-        assert_eq!(pool.last(refused), Decision::Shed(Reason::BreakerOpen));
-        pool.finish(refused, Outcome::Failed, at(4_999));
-    }
-    let probe = pool.ask(CHECKOUT, at(5_000));
-    assert_eq!(pool.last(probe), Decision::Admit);
-    pool.finish(probe, Outcome::Success, at(5_000));
-    assert_eq!(pool.breaker(CHECKOUT, at(5_000)), Some(BreakerState::Closed));
-}
-
-#[test]
-fn half_open_breaker_takes_no_order_for_a_probe_while_something_else_is_asked_for() {
-    let shed = Decision::Shed(Reason::BreakerOpen);
-    for asks_for_pages in [true, false] {
-        let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0))]);
-        pool.open_breaker(CHECKOUT, at(0));
-        if asks_for_pages {
-            pool.ask(CHECKOUT, at(4_000));
-        }
-        let order = pool.order(CHECKOUT, at(5_000));
-        assert_eq!(pool.last(order), if asks_for_pages { shed } else { Decision::Admit });
-        let page = pool.ask(CHECKOUT, at(5_000));
-        assert_eq!(pool.last(page), if asks_for_pages { Decision::Admit } else { shed });
-        // One probe of one has succeeded.
-        pool.finish(if asks_for_pages { page } else { order }, Outcome::Success, at(5_100));
-        let next = pool.order(CHECKOUT, at(5_100));
-        assert_eq!(pool.last(next), Decision::Admit);
-    }
-}
-
-#[test]
-fn breaker_forced_open_refuses_its_class_until_it_is_released() {
-    let mut pool = Pool::enforcing(&[class("checkout", 0), class("browse", 1)]);
-    let browse = ClassId::new(BROWSE).expect("there are two");
-    pool.tell(Event::BreakerForced { class: browse, forced: Some(Forced::Open) }, at(0));
-    assert_eq!(pool.breaker(BROWSE, at(0)), Some(BreakerState::Open));
-    let (refused, other) = (pool.ask(BROWSE, at(1)), pool.ask(CHECKOUT, at(1)));
-    // A change of the policy does not release it.
-    pool.change_policy(Mode::Enforce, &[class("browse", 0)], at(2));
-    let still = pool.ask(0, at(3));
-    pool.tell(Event::BreakerForced { class: ClassId::new(0).expect("one"), forced: None }, at(4));
-    let released = pool.ask(0, at(4));
-    let shed = Decision::Shed(Reason::BreakerOpen);
-    let expected = [(refused, shed), (other, Decision::Admit), (still, shed), (released, Decision::Admit)];
-    assert_eq!(pool.answers, expected);
-    assert_eq!(pool.breaker(0, at(4)), None, "the class has none");
-}
-
-#[test]
 fn controller_of_an_image_decides_as_the_one_it_was_taken_of() {
     let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0)), class("browse", 1)]);
     for step in 0..40 {
@@ -311,56 +112,6 @@ fn controller_of_an_image_decides_as_the_one_it_was_taken_of() {
     assert!(Controller::from_image(&image[1..]).is_none());
     image.push(0);
     assert!(Controller::from_image(&image).is_none(), "one byte too many");
-}
-
-#[test]
-fn refusals_for_want_of_seats_open_no_breaker() {
-    let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0))]);
-    pool.fill(CHECKOUT, at(0));
-    for _ in 0..10 {
-        pool.ask(CHECKOUT, at(0));
-    }
-    assert!(pool.answers.iter().any(|(_, decision)| *decision == Decision::Shed(Reason::QueueFull)));
-    assert_eq!(pool.breaker(CHECKOUT, at(0)), Some(BreakerState::Closed));
-}
-
-#[test]
-fn probe_that_is_abandoned_makes_room_for_another() {
-    let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0))]);
-    pool.open_breaker(CHECKOUT, at(0));
-    let probe = pool.ask(CHECKOUT, at(5_000));
-    let beside = pool.ask(CHECKOUT, at(5_000));
-    assert_eq!(pool.last(beside), Decision::Shed(Reason::BreakerOpen));
-    pool.abandon(probe, at(5_001));
-    let next = pool.ask(CHECKOUT, at(5_001));
-    assert_eq!(pool.last(next), Decision::Admit);
-}
-
-#[test]
-fn probe_that_waits_in_vain_makes_room_for_another() {
-    let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0)), class("browse", 1)]);
-    pool.open_breaker(CHECKOUT, at(0));
-    let seated = pool.fill(BROWSE, at(5_000));
-    let probe = pool.ask(CHECKOUT, at(5_000));
-    assert_eq!(pool.last(probe), Decision::Queue);
-    pool.tell(Event::Woken, at(5_500));
-    assert_eq!(pool.last(probe), Decision::Shed(Reason::DeadlinePassed));
-    pool.finish(seated[0], Outcome::Success, at(5_500));
-    let next = pool.ask(CHECKOUT, at(5_500));
-    assert_eq!(pool.last(next), Decision::Admit);
-}
-
-#[test]
-fn probe_out_while_its_breaker_is_dropped_does_not_block_the_next_one() {
-    let guarded = [with_breaker(class("checkout", 0))];
-    let mut pool = Pool::enforcing(&guarded);
-    pool.open_breaker(CHECKOUT, at(0));
-    let probe = pool.ask(CHECKOUT, at(5_000));
-    pool.change_policy(Mode::Enforce, &[class("checkout", 0)], at(5_001));
-    pool.finish(probe, Outcome::Success, at(5_002));
-    pool.change_policy(Mode::Enforce, &guarded, at(5_003));
-    let next = pool.ask(CHECKOUT, at(5_004));
-    assert_eq!(pool.last(next), Decision::Admit);
 }
 
 #[test]
@@ -473,4 +224,18 @@ fn clock_that_jumps_back_refuses_nobody_and_loses_no_permit() {
     }
     pool.finish(waiter, Outcome::Success, at(4_002));
     assert_eq!(pool.inflight(), 0);
+}
+
+#[test]
+fn evidence_tells_down_to_which_standing_there_are_seats() {
+    let mut pool = Pool::enforcing(&[class("checkout", 0), class("browse", 1)]);
+    let threshold = |pool: &mut Pool, class, millis| {
+        pool.controller.hold_capacity(Capacity { seats: 10, is_found: true });
+        pool.evidence(class, at(millis)).threshold
+    };
+    assert_eq!([0; 10].map(|millis| threshold(&mut pool, CHECKOUT, millis)), [None; 10]);
+    (0..10).for_each(|slot| pool.finish(slot, Outcome::Success, at(100)));
+    // Ten seats for a tenth of a second each, and a thousand a second who ask, all of cohort 80.
+    (100..2_100).for_each(|millis| _ = threshold(&mut pool, CHECKOUT, millis));
+    assert_eq!(threshold(&mut pool, BROWSE, 2_100), Some(Standing(80)));
 }
