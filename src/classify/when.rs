@@ -185,10 +185,22 @@ fn within(address: &CelString<'_>, network: &CelString<'_>) -> CelBool {
     both.is_some_and(|(address, network)| network.contains(&address)).into()
 }
 
-/// A parser's message without the list of tokens that it would rather have seen.
+/// A parser's message in plain words, without the list of tokens that it would rather have seen.
 fn plainly(message: &str) -> String {
     let end = message.find(" expecting").or_else(|| message.find('\n')).unwrap_or(message.len());
-    message[..end].trim_start_matches("Syntax error: ").replace("'<EOF>'", "the end")
+    let told = message[..end].trim_start_matches("Syntax error: ");
+    let known = ["mismatched input ", "extraneous input ", "token recognition error at: "];
+    let Some(token) = known.iter().find_map(|words| told.strip_prefix(words)) else {
+        return told.replace("'<EOF>'", "the end");
+    };
+    let quoted = token.strip_prefix('\'').and_then(|token| token.strip_suffix('\''));
+    match quoted.unwrap_or(token).trim() {
+        "<EOF>" => "something is missing at its end".into(),
+        "=" => "`=` compares nothing, `==` does".into(),
+        "and" | "or" | "not" => format!("{token} is none of its words; there are &&, || and !"),
+        text if text.starts_with(['"', '\'']) => format!("a text without its last quote: {text}"),
+        _ => format!("{token} cannot stand where it does"),
+    }
 }
 
 /// Whether every part of an expression is known and cheap.
@@ -324,7 +336,13 @@ mod tests {
     #[test]
     fn what_is_no_condition_says_why() {
         let told = |source: &str| When::new(source).unwrap_err().to_string();
-        assert_eq!(told("request.path =="), "not an expression: mismatched input the end");
+        assert_eq!(told("request.path =="), "not an expression: something is missing at its end");
+        assert!(told("(request.path == '/'").ends_with("missing ')' at the end"));
+        assert!(told("request.path = '/'").ends_with("`=` compares nothing, `==` does"));
+        assert!(told("request.path == \"/").ends_with("a text without its last quote: \"/"));
+        assert!(told("request.path == '/").ends_with("a text without its last quote: '/"));
+        assert!(told("true and false").ends_with("'and' is none of its words; there are &&, || and !"));
+        assert!(told("> 1").ends_with("'>' cannot stand where it does"));
         assert!(told("").starts_with("not an expression"), "{}", told(""));
         assert!(told("request.pth == '/'").contains("`pth` is unknown; there are method, path"));
         assert!(told("sesion.stage == 'cart'").contains("`sesion` is unknown; there are request, session"));
