@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use crate::classify::head::Head;
 use crate::classify::leeway::Leeway;
-use crate::classify::preflight::announced_method;
+use crate::classify::preflight::method_meant;
 use crate::classify::session::SessionView;
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
@@ -112,9 +112,8 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
     let time = hour_and_weekday(Clock::wall());
     let value = generation.value(judgement.class, &session, time, &clock);
     let tenure = if session.admitted { Tenure::Admitted } else { Tenure::Fresh };
-    // What a preflight announces is what the model is asked about.
-    let announced = announced_method(head);
-    let meant = Head { method: announced.as_ref().unwrap_or(head.method), ..*head };
+    let method = method_meant(head);
+    let meant = head.with_method(&method);
     let asked = Asked { head: &meant, key: &key, operation: operation.as_deref() };
     let model = generation.model.as_deref();
     let scores = model.and_then(|model| model.scores(&asked.features()));

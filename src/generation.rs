@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::classify::features::{LocalTime, RequestFeatures, SESSION_LEN, write_session};
 use crate::classify::head::Head;
 use crate::classify::leeway::Leeway;
-use crate::classify::preflight::announced_method;
+use crate::classify::preflight::method_meant;
 use crate::classify::routes::Route;
 use crate::classify::session::SessionView;
 use crate::clock::Clock;
@@ -184,10 +184,8 @@ impl Generation {
 
     fn guess(&self, head: &Head<'_>, key: &str, operation: Option<&str>, clock: &Clock) -> Option<Guess> {
         let model = self.model.as_ref()?;
-        // A preflight is as dear as the request that it asks leave for.
-        let announced = announced_method(head);
-        let head = Head { method: announced.as_ref().unwrap_or(head.method), ..*head };
-        let features = RequestFeatures::of(&head, key, operation);
+        let method = method_meant(head);
+        let features = RequestFeatures::of(&head.with_method(&method), key, operation);
         model.watch(&features);
         model.recall(&features).or_else(|| {
             let started = clock.now();

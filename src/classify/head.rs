@@ -39,6 +39,11 @@ impl<'a> Head<'a> {
         Head { client: client.into().map(|address| address.to_canonical()), ..self }
     }
 
+    /// The same with another method.
+    pub fn with_method(self, method: &'a Method) -> Head<'a> {
+        Head { method, ..self }
+    }
+
     /// The path as it was sent, not normalised. `*` and authority targets have `/`.
     pub fn path(&self) -> &'a str {
         self.uri.path()

@@ -6,6 +6,8 @@
 //!
 //! It answers no preflight; the origin does.
 
+use std::borrow::Cow;
+
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD};
 use http::{HeaderName, Method};
 
@@ -37,9 +39,13 @@ impl<'a> Preflight<'a> {
     }
 }
 
-/// The method that `head` announces, if it is a preflight.
-pub fn announced_method(head: &Head<'_>) -> Option<Method> {
-    Preflight::of(head).map(|preflight| preflight.method)
+/// The method that `head` is about: of a preflight, the one it announces, for it is as dear as the request that it
+/// asks leave for.
+pub fn method_meant<'a>(head: &Head<'a>) -> Cow<'a, Method> {
+    match Preflight::of(head) {
+        Some(preflight) => Cow::Owned(preflight.method),
+        None => Cow::Borrowed(head.method),
+    }
 }
 
 #[cfg(test)]
