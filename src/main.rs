@@ -28,12 +28,12 @@ enum Command {
     Explain(explain::Arguments),
     /// Decide again what a journal holds; exit 1 and name the first decision that differs
     Replay(replay::Arguments),
-    /// Test policies, compare them on a real log, go back to an earlier one
+    /// Test policies, compare them on a real log, lay them out; go back to an earlier one, look after a canary
     #[command(subcommand)]
     Policy(policy::Command),
     /// Write the feature vectors of requests, for training
     Features(features::Arguments),
-    /// Look at a model bundle
+    /// Check a model bundle
     #[command(subcommand)]
     Model(model::Command),
 }

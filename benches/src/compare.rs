@@ -59,7 +59,7 @@ pub(crate) struct CompareArgs {
     /// HAProxy's maxconn; the best is found by trying if absent
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     maxconn: Option<u32>,
-    /// The wrong guess of it
+    /// Another maxconn for it, a wrong guess
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     guess: u32,
     /// Divides the length of every phase

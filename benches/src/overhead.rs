@@ -46,7 +46,7 @@ pub(crate) struct OverheadArgs {
     proxy: OwnProxy,
     #[command(flatten)]
     places: Places,
-    /// The length of a round
+    /// The length of a round, in seconds
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
     /// How often each has its turn

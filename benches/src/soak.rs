@@ -48,7 +48,7 @@ pub(crate) struct SoakArgs {
     /// The scenario, whose last phase is stretched
     #[arg(long, value_name = "FILE", default_value = "benches/scenarios/steady.yaml")]
     scenario: PathBuf,
-    /// How long
+    /// How long it runs
     #[arg(long = "for", value_name = "DURATION", default_value = "30m", value_parser = humantime::parse_duration)]
     length: Duration,
     /// Writes a page with the courses here

@@ -28,11 +28,11 @@ const LOADS: [f64; 3] = [0.5, 1.0, 2.0];
 /// What to explain.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The policy file or directory; the built-in one if absent
-    #[arg(long)]
+    /// The policy file, or a directory of overlays; the built-in storefront policy if absent
+    #[arg(long, value_name = "FILE|DIR")]
     policy: Option<PathBuf>,
     /// The model bundle; the policy's choice if absent
-    #[arg(long)]
+    #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]

@@ -30,7 +30,7 @@ pub struct Arguments {
     /// Print the names of the features and their hash, and nothing else
     #[arg(long)]
     schema: bool,
-    /// JSON lines: a file, or - for standard input
+    /// The requests as JSON lines: a file, or - for standard input
     #[arg(required_unless_present = "schema")]
     log: Option<PathBuf>,
 }

@@ -46,7 +46,7 @@ const REFUSED_ABOVE_LATE_MAX: f64 = 0.001;
 #[derive(Debug, Args)]
 pub(crate) struct GridArgs {
     /// The policy: a file or a directory; the built-in one if absent
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     policy: Option<PathBuf>,
     /// How many seeds are pooled
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]

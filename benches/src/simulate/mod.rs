@@ -53,7 +53,7 @@ pub(crate) struct SimulateArgs {
     /// The scenario file
     scenario: PathBuf,
     /// The policy: a file or a directory; the built-in one if absent
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|DIR")]
     policy: Option<PathBuf>,
     /// Overrides the scenario's seed
     #[arg(long)]

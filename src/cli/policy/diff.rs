@@ -30,7 +30,7 @@ use crate::rehearsal::{Rehearsed, rehearse};
 pub struct Arguments {
     /// The policy that is, a file or a directory of overlays
     old: PathBuf,
-    /// The policy to be
+    /// The policy to be, likewise
     new: PathBuf,
     /// An access log in the common or combined format or in JSON, plain or gzip; its lines are judged at their own
     /// times, under the schedules of then
