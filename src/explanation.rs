@@ -23,7 +23,7 @@ use crate::clock::{Clock, hour_and_weekday};
 use crate::explanation::influence::{Asked, Influence};
 use crate::forecast::{Ask, share_served};
 use crate::generation::Generation;
-use crate::model::ModelClass;
+use crate::model::{ModelClass, Scorer};
 use crate::policy::compiled::CompiledPolicy;
 
 /// What is stated of a request besides its head.
@@ -116,10 +116,6 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
     let meant = head.with_method(&method);
     let asked = Asked { head: &meant, key: &key, operation: operation.as_deref() };
     let model = generation.model.as_deref();
-    let scores = model.and_then(|model| model.scores(&asked.features()));
-    let scores = scores.map_or(Json::Null, |scores| {
-        ModelClass::ALL.iter().zip(scores.0).map(|(class, score)| (class.name(), score)).collect()
-    });
     Explanation {
         path: key.clone().into_owned(),
         route: judgement.route.map(|route| route.defined_at.to_string()),
@@ -129,18 +125,24 @@ pub fn explain(generation: &Generation, head: &Head<'_>, circumstances: &Circums
         class_by: judgement.class_by.name(),
         model_may: generation.leeway(judgement.route).map(|leeway| bounds(&generation.policy, leeway)),
         value,
-        scores,
+        scores: model.and_then(|model| scores(model, &asked)).unwrap_or_default(),
         bot: asked.features().is_bot(),
         class_features: model.map(|model| influence::on_class(model, &asked)).unwrap_or_default(),
         value_features: model.map(|model| influence::on_value(model, &session, time)).unwrap_or_default(),
-        schedule: generation
-            .policy
-            .schedule()
-            .map(|schedule| format!("{} ({})", schedule.name, schedule.defined_at)),
+        schedule: schedule(&generation.policy),
         rank: class.rank,
         standing: standing(class, Value::new(value), tenure, 0).0,
         forecasts: forecasts(&generation.policy, judgement.class, value, circumstances.loads),
     }
+}
+
+fn scores(model: &Scorer, asked: &Asked<'_>) -> Option<Json> {
+    let scores = model.scores(&asked.features())?;
+    Some(ModelClass::ALL.iter().zip(scores.0).map(|(class, score)| (class.name(), score)).collect())
+}
+
+fn schedule(policy: &CompiledPolicy) -> Option<String> {
+    policy.schedule().map(|schedule| format!("{} ({})", schedule.name, schedule.defined_at))
 }
 
 fn bounds(policy: &CompiledPolicy, leeway: Leeway) -> Bounds {

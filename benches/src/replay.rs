@@ -84,20 +84,8 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let classifier = Classifier::shipped().context("the shipped model cannot be used")?;
     let (started, gauges) = (timestamp(), args.recording.gauges());
     let harvest = run(&args, &target, &sendings, &classifier, &gauges).await?;
-    let load = match args.scale {
-        1.0 => format!("{} times as fast", args.speed),
-        scale => format!("{} times as fast, {scale} times the visitors", args.speed),
-    };
-    let (tally, title) = (&harvest.tally, PhaseTitle { name: "replay".into(), load });
-    let report = Report {
-        source: args.access_log.display().to_string(),
-        target: target.to_string(),
-        seeds: if args.scale == 1.0 { Vec::new() } else { vec![args.seed] },
-        valid: tally.is_valid([0]),
-        send_lag_p99_ms: tally.worst_lag([0]).map(|lag| millis(lag.p99)),
-        send_lag_phase: None,
-        phases: vec![PhaseReport::new(tally, 0, title, &classifier.names(), None)],
-    };
+    let tally = &harvest.tally;
+    let report = report(&args, &target, tally, &classifier);
     let last = sendings.last().map_or(0.0, |sending| sending.time / args.speed);
     let length = Duration::from_secs_f64(last).min(args.length());
     let findings = Findings::new(report, &harvest, Survival::default(), Vec::new(), length);
@@ -119,6 +107,23 @@ pub(crate) async fn replay(args: ReplayArgs) -> anyhow::Result<ExitCode> {
 impl ReplayArgs {
     fn length(&self) -> Duration {
         self.length.unwrap_or(Duration::MAX)
+    }
+}
+
+fn report(args: &ReplayArgs, target: &Target, tally: &Tally, classifier: &Classifier) -> Report {
+    let load = match args.scale {
+        1.0 => format!("{} times as fast", args.speed),
+        scale => format!("{} times as fast, {scale} times the visitors", args.speed),
+    };
+    let title = PhaseTitle { name: "replay".into(), load };
+    Report {
+        source: args.access_log.display().to_string(),
+        target: target.to_string(),
+        seeds: if args.scale == 1.0 { Vec::new() } else { vec![args.seed] },
+        valid: tally.is_valid([0]),
+        send_lag_p99_ms: tally.worst_lag([0]).map(|lag| millis(lag.p99)),
+        send_lag_phase: None,
+        phases: vec![PhaseReport::new(tally, 0, title, &classifier.names(), None)],
     }
 }
 

@@ -65,21 +65,7 @@ fn look(entry: &Entry, replay: &Replay, trace: u64, past: &mut Option<Past>) -> 
         (Entry::Event { event: Event::Arrived(arrival), grounds: Some(grounds), .. }, past @ None)
             if grounds.trace == trace =>
         {
-            let class =
-                replay.controller().map(|controller| controller.policy().class(arrival.class).name.clone());
-            let in_force = replay.stamp();
-            let of_canary = |generation: u64| {
-                let told = replay.canary(generation).cloned();
-                told.unwrap_or_else(|| Stamp { generation, ..Stamp::default() })
-            };
-            *past = Some(Past {
-                arrival: *arrival,
-                grounds: *grounds,
-                stamp: grounds.canary.map_or_else(|| in_force.clone(), of_canary),
-                beside: grounds.canary.map(|_| in_force.generation),
-                class: class.unwrap_or_default(),
-                effects: Vec::new(),
-            });
+            *past = Some(Past::of(arrival, grounds, replay));
             Flow::More
         }
         // The record behind the last answer: that one has been compared by now.
@@ -93,6 +79,25 @@ fn look(entry: &Entry, replay: &Replay, trace: u64, past: &mut Option<Past>) -> 
 }
 
 impl Past {
+    /// A request that has just asked, and has no answer yet.
+    fn of(arrival: &Arrival, grounds: &Grounds, replay: &Replay) -> Past {
+        let class =
+            replay.controller().map(|controller| controller.policy().class(arrival.class).name.clone());
+        let in_force = replay.stamp();
+        let of_canary = |generation: u64| {
+            let told = replay.canary(generation).cloned();
+            told.unwrap_or_else(|| Stamp { generation, ..Stamp::default() })
+        };
+        Past {
+            arrival: *arrival,
+            grounds: *grounds,
+            stamp: grounds.canary.map_or_else(|| in_force.clone(), of_canary),
+            beside: grounds.canary.map(|_| in_force.generation),
+            class: class.unwrap_or_default(),
+            effects: Vec::new(),
+        }
+    }
+
     fn is_answered(&self) -> bool {
         self.effects.last().is_some_and(|effect| effect.decision != Decision::Queue)
     }

@@ -11,7 +11,7 @@ mod handover;
 mod logging;
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -121,11 +121,7 @@ async fn serve(
         Doors::open(http(proxy, serving.clone()), serving.clone(), listeners, strain, &stopped)?;
     let certificates = Arc::new(Certificates { doors: doors.clone(), pools });
     let (api, mut admin_api) = open_admin(&serving, &certificates, admin)?;
-    for address in addresses {
-        let source = &serving.running().generation.policy.source;
-        let number = serving.running().generation.number;
-        log::info!("listening on {address}, generation {number}: {source}, process {}", std::process::id());
-    }
+    announce(&serving, &addresses);
     let watching = (watch_policy(&serving), watch_certificates(&serving, &certificates));
     let saving = tokio::spawn(keep_saving(serving.clone()));
     api.set_ready(true);
@@ -151,6 +147,15 @@ async fn serve(
     drain_as_told(&mut signals, &serving, &doors, end).await;
     serving.finish_journal();
     Ok(())
+}
+
+/// Logs where it listens, and by which policy it serves.
+fn announce(serving: &Serving, addresses: &[SocketAddr]) {
+    let running = serving.running();
+    let (number, source) = (running.generation.number, &running.generation.policy.source);
+    for address in addresses {
+        log::info!("listening on {address}, generation {number}: {source}, process {}", std::process::id());
+    }
 }
 
 /// Starts what goes on beside the requests, until the process ends: checks of endpoints, timers of gates, an eye

@@ -76,7 +76,7 @@ impl PolicyWatch {
     fn with(
         path: &Path,
         others: impl Fn() -> Vec<PathBuf> + Send + 'static,
-        mut changed: impl FnMut() + Send + 'static,
+        changed: impl FnMut() + Send + 'static,
         watcher: impl FnOnce(Handler, &BTreeSet<PathBuf>) -> notify::Result<Box<dyn Watcher + Send>>,
     ) -> Result<PolicyWatch, WatchError> {
         let failed = |error| WatchError { directory: path.to_owned(), error };
@@ -101,18 +101,7 @@ impl PolicyWatch {
                 watched.lock().unwrap_or_else(PoisonError::into_inner).follow(all(files));
             }
         };
-        let mut fingerprint = Fingerprint::default();
-        // The thread ends when the watcher, which owns the sender, is dropped.
-        thread::spawn(move || {
-            debounce(&events, || {
-                let files = files();
-                // First, so that nothing changes unseen between being read and being watched.
-                follow(&files);
-                if fingerprint.has_changed(&files) {
-                    changed();
-                }
-            });
-        });
+        tell(events, files, follow, changed);
         Ok(PolicyWatch { _watched: watched })
     }
 }
@@ -174,6 +163,27 @@ fn directories(path: &Path) -> io::Result<BTreeSet<PathBuf>> {
 fn stated(path: &Path) -> io::Result<PathBuf> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     parent.unwrap_or(Path::new(".")).canonicalize()
+}
+
+/// Calls `changed` after each burst of events that changed one of `files`, on a thread that ends when the watcher,
+/// which owns the sender, is dropped.
+fn tell(
+    events: Receiver<notify::Result<Event>>,
+    files: impl Fn() -> Vec<PathBuf> + Send + 'static,
+    follow: impl Fn(&[PathBuf]) + Send + 'static,
+    mut changed: impl FnMut() + Send + 'static,
+) {
+    let mut fingerprint = Fingerprint::default();
+    thread::spawn(move || {
+        debounce(&events, || {
+            let files = files();
+            // First, so that nothing changes unseen between being read and being watched.
+            follow(&files);
+            if fingerprint.has_changed(&files) {
+                changed();
+            }
+        });
+    });
 }
 
 fn debounce(events: &Receiver<notify::Result<Event>>, mut changed: impl FnMut()) {

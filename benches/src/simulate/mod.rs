@@ -114,24 +114,25 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("cannot draw {}", path.display()))?;
     }
     if let Some(path) = &args.json {
-        let policy = judge.policy.source.clone();
-        let indices = |classes: &Vec<Evenness>| classes.iter().map(Evenness::index).collect();
-        let fairness = ledger.evenness.iter().map(indices).collect();
-        write_json(
-            path,
-            &Simulation {
-                report,
-                policy,
-                worth: ledger.worth,
-                inversions: ledger.inversions,
-                fairness,
-                reasons: ledger.reasons,
-                survival: ledger.survival,
-                thresholds: thresholds.clone(),
-            },
-        )?;
+        write_json(path, &Simulation::of(report, &judge, ledger, thresholds.clone()))?;
     }
     Ok(verdict::exit_code(&thresholds))
+}
+
+impl Simulation {
+    fn of(report: Report, judge: &Judge, ledger: Ledger, thresholds: Vec<Verdict>) -> Simulation {
+        let indices = |classes: &Vec<Evenness>| classes.iter().map(Evenness::index).collect();
+        Simulation {
+            report,
+            policy: judge.policy.source.clone(),
+            fairness: ledger.evenness.iter().map(indices).collect(),
+            worth: ledger.worth,
+            inversions: ledger.inversions,
+            reasons: ledger.reasons,
+            survival: ledger.survival,
+            thresholds,
+        }
+    }
 }
 
 /// Prints the scoreboard, and what a simulation alone knows: inversions, reasons, and the sessions of each phase.

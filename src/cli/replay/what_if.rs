@@ -177,20 +177,7 @@ impl<'p> Answer<'p> {
     }
 
     fn text(&self, new: &CompiledPolicy) -> String {
-        let mut text = format!("{}: {} requests\n", self.pool, self.all[0].requests);
-        text.push_str(&row("class", &SIDES.map(|side| format!("shed {side}")), "requests then", "new"));
-        let rank = |name: &str| new.core.class_named(name).map_or(usize::MAX, ClassId::index);
-        let mut classes: Vec<_> = self.classes.iter().collect();
-        classes.sort_by_key(|(name, _)| rank(name));
-        for (name, sums) in classes {
-            let shed = sums.each_ref().map(|sum| match sum.requests {
-                0 => "-".to_owned(),
-                _ => percent(sum.shed_share()),
-            });
-            text.push_str(&row(name, &shed, &sums[0].requests.to_string(), &sums[2].requests.to_string()));
-        }
-        let kept = self.all.each_ref().map(|sum| percent(sum.value_kept()));
-        text.push_str(&row("value kept", &kept, "", ""));
+        let mut text = self.table(new);
         text.push_str(&format!(
             "  {} that were served would not be, {} that were not would be\n",
             self.lost, self.won
@@ -207,6 +194,25 @@ impl<'p> Answer<'p> {
             }
         }
         text.push_str(&self.untold());
+        text
+    }
+
+    /// What was shed of each class, and the value kept, from all sides.
+    fn table(&self, new: &CompiledPolicy) -> String {
+        let mut text = format!("{}: {} requests\n", self.pool, self.all[0].requests);
+        text.push_str(&row("class", &SIDES.map(|side| format!("shed {side}")), "requests then", "new"));
+        let rank = |name: &str| new.core.class_named(name).map_or(usize::MAX, ClassId::index);
+        let mut classes: Vec<_> = self.classes.iter().collect();
+        classes.sort_by_key(|(name, _)| rank(name));
+        for (name, sums) in classes {
+            let shed = sums.each_ref().map(|sum| match sum.requests {
+                0 => "-".to_owned(),
+                _ => percent(sum.shed_share()),
+            });
+            text.push_str(&row(name, &shed, &sums[0].requests.to_string(), &sums[2].requests.to_string()));
+        }
+        let kept = self.all.each_ref().map(|sum| percent(sum.value_kept()));
+        text.push_str(&row("value kept", &kept, "", ""));
         text
     }
 

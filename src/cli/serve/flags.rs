@@ -76,14 +76,19 @@ impl Arguments {
         }
         config.canary = own_program().ok();
         config.threads = self.threads.map(usize::from).or(config.threads);
-        if config.listen.is_empty() {
-            bail!("nowhere to listen: give --listen 127.0.0.1:8080, or `listen:` in --config");
-        }
-        if config.pools.iter().all(|pool| pool.endpoints.is_empty()) {
-            bail!("nothing to stand in front of: give --upstream 127.0.0.1:3000, or `pools:` in --config");
-        }
+        check_places(&config)?;
         Ok(config)
     }
+}
+
+fn check_places(config: &Config) -> anyhow::Result<()> {
+    if config.listen.is_empty() {
+        bail!("nowhere to listen: give --listen 127.0.0.1:8080, or `listen:` in --config");
+    }
+    if config.pools.iter().all(|pool| pool.endpoints.is_empty()) {
+        bail!("nothing to stand in front of: give --upstream 127.0.0.1:3000, or `pools:` in --config");
+    }
+    Ok(())
 }
 
 fn endpoint(text: &str) -> anyhow::Result<Endpoint> {
