@@ -9,16 +9,20 @@
 //!
 //! A deadline is found by the task it belongs to, for Pingora hands nothing of
 //! ours from a connection to its requests. What the times are is the callers'.
+//! Where it waits for its client it is put off: over HTTP/1 by the guard that sees
+//! the client take nothing, and hold to its pace; over HTTP/2, when it has passed,
+//! if the connection took enough meanwhile (`pace`).
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use plimsoll_core::time::Time;
 use tokio::time::Sleep;
 
+use super::pace::Patience;
 use crate::clock::Clock;
 use crate::config::Connections;
 
@@ -43,6 +47,12 @@ pub(super) struct Deadline {
     has_rung: AtomicBool,
     /// Whether it is put off while the client is waited for, who is held to a pace.
     is_readers: AtomicBool,
+    /// How long that may be over HTTP/2. The lock is for one task, so that nobody waits for it.
+    patience: Mutex<Option<Patience>>,
+    /// Bytes that the client of the connection has taken, over all of its streams.
+    taken: Arc<AtomicU64>,
+    /// Whether the work was dropped for its reader.
+    was_readers: AtomicBool,
     /// Requests begun and ended, together: odd while one is served.
     turns: AtomicU64,
 }
@@ -54,26 +64,34 @@ pub(super) struct Busy(Arc<Deadline>);
 impl Deadline {
     /// For a connection, by how long it may be idle: before its first request, and then.
     pub(super) fn of_connection(clock: Clock, limits: &Connections) -> Arc<Deadline> {
-        let deadline = Deadline::new(clock, Some(limits.idle));
+        let deadline = Deadline::new(clock, Some(limits.idle), Arc::default());
         deadline.set(clock.now().after(limits.first()));
         Arc::new(deadline)
     }
 
-    /// For one HTTP/2 stream.
-    pub(super) fn of_stream(clock: Clock) -> Arc<Deadline> {
-        Arc::new(Deadline::new(clock, None))
+    /// For one HTTP/2 stream of this connection.
+    pub(super) fn of_stream(&self) -> Arc<Deadline> {
+        Arc::new(Deadline::new(self.clock, None, self.taken.clone()))
     }
 
-    fn new(clock: Clock, idle_max: Option<Duration>) -> Deadline {
-        let nanos = AtomicU64::new(Time::NEVER.as_nanos());
-        let (has_rung, is_readers) = (AtomicBool::new(false), AtomicBool::new(false));
-        Deadline { clock, idle_max, nanos, has_rung, is_readers, turns: AtomicU64::new(0) }
+    fn new(clock: Clock, idle_max: Option<Duration>, taken: Arc<AtomicU64>) -> Deadline {
+        Deadline {
+            clock,
+            idle_max,
+            nanos: AtomicU64::new(Time::NEVER.as_nanos()),
+            has_rung: AtomicBool::new(false),
+            is_readers: AtomicBool::new(false),
+            patience: Mutex::new(None),
+            taken,
+            was_readers: AtomicBool::new(false),
+            turns: AtomicU64::new(0),
+        }
     }
 
     /// The request that this task is about to serve is no longer bound by the time for its head.
     pub(super) fn begin(clock: Clock) -> Busy {
         let current = CURRENT.try_with(Arc::clone);
-        let deadline = current.unwrap_or_else(|_| Deadline::of_stream(clock));
+        let deadline = current.unwrap_or_else(|_| Arc::new(Deadline::new(clock, None, Arc::default())));
         deadline.turns.fetch_add(1, Ordering::Relaxed);
         deadline.set(Time::NEVER);
         Busy(deadline)
@@ -91,6 +109,27 @@ impl Deadline {
         if self.is_readers.load(Ordering::Relaxed) && self.at() < later {
             self.set(later);
         }
+    }
+
+    /// The client of the connection has taken `bytes`.
+    pub(super) fn took(&self, bytes: usize) {
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// If it has passed at `now` and waits for an HTTP/2 client that keeps up: the time that this is given.
+    fn put_off(&self, now: Time) -> Option<Time> {
+        if self.at() > now || !self.is_readers.load(Ordering::Relaxed) {
+            return None;
+        }
+        let mut patience = self.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = patience.as_mut()?.look(self.taken.load(Ordering::Relaxed), now)?;
+        self.set(later);
+        Some(later)
+    }
+
+    /// Whether the work was dropped because its client took too little of it.
+    pub(super) fn was_readers(&self) -> bool {
+        self.was_readers.load(Ordering::Relaxed)
     }
 
     /// Whether it is over, and the task was woken for it.
@@ -124,6 +163,15 @@ impl Busy {
     pub(super) fn until_unless_read(&self, at: Time) {
         self.0.is_readers.store(true, Ordering::Relaxed);
         self.0.set(at);
+    }
+
+    /// The request must be further by `at`, or as long as its HTTP/2 client is waited for: until `last`, and while its
+    /// connection takes so much. It is `now`.
+    pub(super) fn until_unless_taken(&self, now: Time, at: Time, last: Time, bytes_per_s_min: u64) {
+        let taken = self.0.taken.load(Ordering::Relaxed);
+        let patience = Patience { bytes_per_s_min, last, looked: now, taken };
+        *self.0.patience.lock().unwrap_or_else(PoisonError::into_inner) = Some(patience);
+        self.until_unless_read(at);
     }
 
     /// Whether it is late.
@@ -162,8 +210,10 @@ fn ring(deadline: &Deadline, mut alarm: Pin<&mut Sleep>, armed: &mut Time, cx: &
         return Poll::Pending;
     }
     let now = deadline.clock.now();
+    let at = deadline.put_off(now).unwrap_or(at);
     let last = at.after(GRACE);
     if last <= now {
+        deadline.was_readers.store(deadline.is_readers.load(Ordering::Relaxed), Ordering::Relaxed);
         return Poll::Ready(());
     }
     if at <= now && !deadline.has_rung.swap(true, Ordering::Relaxed) {
@@ -201,6 +251,35 @@ mod tests {
         busy.until(at(100));
         busy.0.wait_for_reader(at(500));
         assert_eq!(busy.0.at(), at(100));
+    }
+
+    #[test]
+    fn a_stream_is_put_off_while_its_connection_takes_enough_and_at_most_so_long() {
+        let connection = Deadline::of_connection(Clock::start(), &Connections::default());
+        connection.took(1_000_000);
+        let stream = connection.of_stream();
+        let busy = Busy(stream.clone());
+        busy.until_unless_taken(at(0), at(40), at(100), 500);
+        assert_eq!(stream.put_off(at(39)), None);
+        connection.took(19_999);
+        assert_eq!(stream.put_off(at(40)), None);
+        connection.took(1);
+        assert_eq!((stream.put_off(at(40)), stream.at()), (Some(at(80)), at(80)));
+        connection.took(20_000);
+        assert_eq!(stream.put_off(at(80)), Some(at(100)));
+        connection.took(1_000_000);
+        assert_eq!(stream.put_off(at(100)), None);
+    }
+
+    #[test]
+    fn a_stream_that_does_not_wait_for_its_client_is_not_put_off() {
+        let connection = Deadline::of_connection(Clock::start(), &Connections::default());
+        let stream = connection.of_stream();
+        let busy = Busy(stream.clone());
+        busy.until_unless_taken(at(0), at(40), at(100), 500);
+        busy.until(at(40));
+        connection.took(1_000_000);
+        assert_eq!(stream.put_off(at(40)), None);
     }
 
     #[test]

@@ -150,7 +150,10 @@ impl Guarded {
                             self.serving.metrics.reject(Rejection::Unparsed);
                         }
                     }
-                    Watch::Frames(frames) => frames.sent(*count),
+                    Watch::Frames(frames) => {
+                        frames.sent(*count);
+                        self.deadline.took(*count);
+                    }
                 }
                 self.pace.took(*count, || clock.now())
             }

@@ -8,6 +8,8 @@
 //!
 //! Pingora then waits for a client that may never answer its ping, without a timeout. So a
 //! connection that was told to go ends when it has been idle for as long as any may be.
+//!
+//! Each of its streams is a task of its own, and has a deadline of its own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -20,14 +22,17 @@ use pingora_core::protocols::http::v2::server::H2Options;
 use pingora_core::server::ShutdownWatch;
 use tokio::sync::watch;
 
+use super::deadline::{Deadline, within};
 use super::strain::{Rung, Strain};
-use crate::config::Connections;
+use crate::serving::Serving;
+use crate::telemetry::connections::TurnedAway;
 
 /// An application, as one connection has it.
 pub(super) struct Http2<A> {
     app: Arc<A>,
     strain: Strain,
-    limits: Connections,
+    serving: Arc<Serving>,
+    deadline: Arc<Deadline>,
     /// Requests so far.
     begun: AtomicU32,
     /// Whether the client is told to go.
@@ -37,20 +42,27 @@ pub(super) struct Http2<A> {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Http2<A> {
-    /// Serves `app` to the client of `stream`, until it leaves, or was told to and is idle for too long.
-    pub(super) async fn serve(
+    /// Serves `app` to a connection under `deadline`.
+    pub(super) fn new(
         app: Arc<A>,
         strain: Strain,
-        limits: Connections,
+        serving: Arc<Serving>,
+        deadline: &Arc<Deadline>,
+    ) -> Arc<Http2<A>> {
+        let (told, begun, streams) = (watch::Sender::new(false), AtomicU32::default(), Arc::default());
+        Arc::new(Http2 { app, strain, serving, deadline: deadline.clone(), begun, told, streams })
+    }
+
+    /// Serves the client of `stream`, until it leaves, or was told to and is idle for too long.
+    pub(super) async fn serve(
+        self: Arc<Http2<A>>,
         stream: Stream,
         shutdown: &ShutdownWatch,
     ) -> Option<Stream> {
-        let (told, telling) = watch::channel(false);
-        let (begun, streams) = (AtomicU32::default(), Arc::default());
-        let connection = Arc::new(Http2 { app, strain, limits, begun, told, streams });
+        let telling = self.told.subscribe();
         tokio::select! {
-            served = connection.process_new(stream, &telling) => served,
-            () = connection.outlive(shutdown.clone()) => None,
+            served = self.process_new(stream, &telling) => served,
+            () = self.outlive(shutdown.clone()) => None,
         }
     }
 
@@ -64,7 +76,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Http2<A> {
         }
         let mut was_idle = false;
         loop {
-            tokio::time::sleep(self.limits.idle).await;
+            tokio::time::sleep(self.serving.config.connections.idle).await;
             let is_idle = Arc::strong_count(&self.streams) == 1;
             // The last answer may just have ended: its reader has one more turn to take it.
             if is_idle && was_idle {
@@ -88,11 +100,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for Http2<A> {
     ) -> Option<ReusedHttpStream> {
         let _stream = self.streams.clone();
         let begun = self.begun.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let is_last = self.limits.requests_max.is_some_and(|most| begun >= most);
+        let requests_max = self.serving.config.connections.requests_max;
+        let is_last = requests_max.is_some_and(|most| begun >= most);
         if is_last || self.strain.rung() >= Rung::NoKeepAlive {
             self.tell();
         }
-        self.app.process_new_http(session, shutdown).await
+        let deadline = self.deadline.of_stream();
+        let served = within(deadline.clone(), self.app.process_new_http(session, shutdown)).await;
+        if deadline.was_readers() {
+            self.serving.metrics.connections.turn_away(TurnedAway::Slow);
+        }
+        served?
     }
 
     fn h2_options(&self) -> Option<H2Options> {

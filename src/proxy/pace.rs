@@ -5,6 +5,10 @@
 //! many bytes as the settings ask for; then the count begins anew.
 //!
 //! A client that keeps up is never waited for: nothing is counted for it but a sum.
+//!
+//! Over HTTP/2 a closed window leaves nothing to be seen on the connection. So a stream that waits for its
+//! client is given time in portions, and the next one only if the connection took as much as the settings
+//! ask for: all of its streams together, for they share one line.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,11 +20,46 @@ use tokio::time::Sleep;
 /// How long a client is given before it is judged (Apache's `RequestReadTimeout`, for the other direction).
 const WINDOW: Duration = Duration::from_secs(20);
 
+/// How long an HTTP/2 client is waited for before it is looked at: clients open a window again when half of it is used
+/// up, and half of the least that is common (32 KiB) takes a client of 800 bytes a second as long.
+pub(super) const PORTION: Duration = WINDOW.saturating_mul(2);
+
 /// How long a client may take for so many bytes: as long as any is given before it is judged, or as the least pace
 /// has it.
 pub(super) fn time_to_take(bytes: usize, bytes_per_s_min: u64) -> Duration {
     let at_least_pace = (bytes as u64).checked_div(bytes_per_s_min).map(Duration::from_secs);
     at_least_pace.unwrap_or(WINDOW).max(WINDOW)
+}
+
+/// How many bytes a client must take in so much time.
+fn bytes_due(waited: Duration, bytes_per_s_min: u64) -> u64 {
+    let due = u128::from(bytes_per_s_min) * waited.as_millis() / 1_000;
+    u64::try_from(due).unwrap_or(u64::MAX)
+}
+
+/// How an HTTP/2 client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// What its connection must take, all streams together.
+    pub(super) bytes_per_s_min: u64,
+    /// It is not waited for any longer than this.
+    pub(super) last: Time,
+    /// When it was looked at last.
+    pub(super) looked: Time,
+    /// What its connection had taken by then.
+    pub(super) taken: u64,
+}
+
+impl Patience {
+    /// Looks at a client whose connection has taken so many bytes by `now`: until when it is waited for, if it is.
+    pub(super) fn look(&mut self, taken: u64, now: Time) -> Option<Time> {
+        let due = bytes_due(now.since(self.looked), self.bytes_per_s_min);
+        if self.last <= now || taken.saturating_sub(self.taken) < due {
+            return None;
+        }
+        (self.looked, self.taken) = (now, taken);
+        Some(self.last.min(now.after(PORTION)))
+    }
 }
 
 /// How fast one client takes what it is sent.
@@ -78,8 +117,7 @@ impl Pace {
         if self.waited < WINDOW {
             return true;
         }
-        let asked = u128::from(self.bytes_per_s_min) * self.waited.as_millis() / 1_000;
-        let keeps_up = u128::from(self.taken) >= asked;
+        let keeps_up = self.taken >= bytes_due(self.waited, self.bytes_per_s_min);
         (self.waited, self.taken, self.alarm) = (Duration::ZERO, 0, None);
         keeps_up
     }
@@ -113,6 +151,17 @@ mod tests {
         {
             assert_eq!(time_to_take(bytes, pace), Duration::from_secs(seconds), "{bytes} at {pace}");
         }
+    }
+
+    #[test]
+    fn an_http2_client_is_waited_for_while_its_connection_takes_enough_and_no_longer_than_it_may_take() {
+        let mut patience = Patience { bytes_per_s_min: 500, last: at(100), looked: at(0), taken: 7 };
+        assert_eq!(patience.look(7 + 19_999, at(40)), None);
+        assert_eq!(patience.look(7 + 20_000, at(40)), Some(at(80)));
+        // What it took before is no credit.
+        assert_eq!(patience.look(7 + 20_000, at(80)), None);
+        assert_eq!(patience.look(7 + 40_000, at(80)), Some(at(100)));
+        assert_eq!(patience.look(u64::MAX, at(100)), None);
     }
 
     #[test]

@@ -77,8 +77,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> ServerApp for EitherHttp<A> {
         let deadline = Deadline::of_connection(clock, &limits);
         if speaks_http2 {
             let guarded = Box::new(Guarded::http2(stream, deadline.clone(), self.serving.clone()));
-            let (app, strain) = (self.http2.clone(), self.strain.clone());
-            within(deadline, Http2::serve(app, strain, limits, guarded, shutdown)).await?
+            let connection =
+                Http2::new(self.http2.clone(), self.strain.clone(), self.serving.clone(), &deadline);
+            within(deadline, connection.serve(guarded, shutdown)).await?
         } else {
             let guarded = Box::new(Guarded::http1(stream, deadline.clone(), self.serving.clone()));
             within(deadline, self.http1.process_new(guarded, shutdown)).await?
@@ -109,11 +110,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> HttpServerApp for OneHttp<A> {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        if !session.is_http2() {
-            // Under the deadline of its connection.
-            return self.app.process_new_http(session, shutdown).await;
-        }
-        within(Deadline::of_stream(self.serving.clock), self.app.process_new_http(session, shutdown)).await?
+        self.app.process_new_http(session, shutdown).await
     }
 
     fn h2_options(&self) -> Option<H2Options> {

@@ -22,7 +22,7 @@ pub enum TurnedAway {
     TooManyHandshakes,
     /// Frames of HTTP/2 that cost us work and nobody else.
     Flood,
-    /// It takes what it is sent too slowly.
+    /// It takes what it is sent too slowly; over HTTP/2 that may end one stream of it only.
     Slow,
     /// The process has too much to do to survive more.
     Strained,

@@ -5,7 +5,8 @@
 //! itself would cut off who takes a large page at twenty times the least pace. Over HTTP/1
 //! the guard of the connection sees how the client takes it, and the upstream's deadline
 //! waits with us. Over HTTP/2 a client that opens no window leaves nothing to be seen on its
-//! connection, and Pingora's timeout alone finds it out.
+//! connection; there the deadline looks what the whole connection took, and is not put off for
+//! whoever takes too little. Pingora's timeout bounds what one stream may take in all.
 //!
 //! What is held back, and until when, is `hold`'s.
 
@@ -20,7 +21,7 @@ use plimsoll_core::time::Time;
 use super::Plimsoll;
 use crate::proxy::context::{Context, Fate};
 use crate::proxy::intake::CLIENT_STALL_MAX;
-use crate::proxy::pace::time_to_take;
+use crate::proxy::pace::{PORTION, time_to_take};
 use crate::telemetry::rejection::Rejection;
 
 /// How long it may take to hand the last of a response to its client: more than one stall.
@@ -64,15 +65,20 @@ impl Plimsoll {
         let least = self.serving.config.connections.send_bytes_per_s_min;
         let reading = time_to_take(ctx.hold.unwritten(), least);
         session.set_write_timeout(Some(reading));
-        let unseen = if session.is_http2() { reading } else { Duration::ZERO };
-        if end_of_stream {
-            ctx.busy.until_unless_read(now.after(FINISH_MAX).after(unseen));
+        let finished = if end_of_stream {
+            now.after(FINISH_MAX)
         } else if ctx.stream.is_some() && !ctx.is_endless {
-            let read = self.upstreams(ctx).timeouts().read;
-            ctx.busy.until_unless_read(now.after(read).after(unseen));
+            now.after(self.upstreams(ctx).timeouts().read)
         } else {
             // The total time is for the whole of it, whoever is slow.
-            self.set_deadline(ctx, now);
+            return self.set_deadline(ctx, now);
+        };
+        if session.is_http2() {
+            let last = finished.after(reading);
+            let at = if end_of_stream { finished } else { finished.after(PORTION) };
+            ctx.busy.until_unless_taken(now, at.min(last), last, least);
+        } else {
+            ctx.busy.until_unless_read(finished);
         }
     }
 
