@@ -17,7 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::nanos::Nanos;
+use governor::state::StateStore;
+use governor::{Quota, RateLimiter};
 use http::HeaderMap;
 use ipnet::IpNet;
 use plimsoll_core::standing::USAGE_PENALTY_MAX;
@@ -183,12 +185,45 @@ fn penalty(requests: f32) -> u8 {
     (((requests - USAGE_FREE) / USAGE_PER_STEP).max(0.0) as u8).min(USAGE_PENALTY_MAX)
 }
 
-/// The hard limits of one policy.
+/// What is left in each bucket of a limit, as governor tells it: by when it is full again, in nanoseconds.
 ///
-/// Their keys are buckets, so that a table has no more entries than there are of those, some MB. Buckets that are full
-/// again are not swept out: a table would keep its memory all the same, and requests would wait for the sweep.
+/// One word a bucket, as with [`Usage`]. Governor's own table grows by each client that comes, to several MB, and has to
+/// be swept; this one has its megabyte from the start.
+#[derive(Debug)]
+struct Buckets(Box<[AtomicU64]>);
+
+impl Default for Buckets {
+    fn default() -> Buckets {
+        // Full since the first nanosecond. Not zeros, for the same reason.
+        Buckets((0..BUCKETS).map(|_| AtomicU64::new(1)).collect())
+    }
+}
+
+impl StateStore for Buckets {
+    type Key = u64;
+
+    fn measure_and_replace<T, F, E>(&self, client: &u64, measure: F) -> Result<T, E>
+    where
+        F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
+    {
+        let full_at = &self.0[bucket(*client) as usize];
+        // Nothing else is read through it, so that no order is needed.
+        let mut known = full_at.load(Ordering::Relaxed);
+        loop {
+            let (taken, next) = measure(Some(known.into()))?;
+            match full_at.compare_exchange_weak(known, next.into(), Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(taken),
+                Err(newer) => known = newer,
+            }
+        }
+    }
+}
+
+type Limiter = RateLimiter<u64, Buckets, DefaultClock>;
+
+/// The hard limits of one policy. Clients beyond the number of buckets share one with another.
 pub struct Limits {
-    limiters: Vec<(LimitKey, DefaultKeyedRateLimiter<u64>)>,
+    limiters: Vec<(LimitKey, Limiter)>,
     clock: DefaultClock,
     /// Makes a key of an address, which is not stored itself.
     hasher: RandomState,
@@ -202,7 +237,7 @@ impl Limits {
             let quota = Quota::with_period(per_request.max(Duration::from_nanos(1)))
                 .unwrap_or(Quota::per_second(NonZeroU32::MAX))
                 .allow_burst(rule.burst);
-            (key, RateLimiter::keyed(quota))
+            (key, Limiter::new(quota, Buckets::default(), DefaultClock::default()))
         };
         let limiters =
             rules.iter().flat_map(|rule| rule.keys.iter().map(move |key| limiter(rule, *key))).collect();
@@ -220,7 +255,7 @@ impl Limits {
                 LimitKey::Address => self.hasher.hash_one(network(address)),
             };
             let full = |refusal: governor::NotUntil<_>| refusal.wait_time_from(self.clock.now());
-            limiter.check_key(&bucket(client)).map_err(full)?;
+            limiter.check_key(&client).map_err(full)?;
         }
         Ok(())
     }
@@ -369,16 +404,36 @@ mod tests {
         assert_eq!(counted.requests, 4_000.0);
     }
 
+    /// Two requests at once, and then one an hour.
+    fn two_at_once(keys: Vec<LimitKey>) -> Limits {
+        let (count, burst) = (NonZeroU32::new(1).unwrap(), NonZeroU32::new(2).unwrap());
+        Limits::new(&[RateLimit { keys, count, period: Duration::from_secs(3_600), burst }])
+    }
+
+    #[test]
+    fn a_bucket_that_two_clients_share_lets_in_no_more_than_that_of_one() {
+        let limits = two_at_once(vec![LimitKey::Session]);
+        let address = IpAddr::from([192, 0, 2, 1]);
+        assert!(limits.check(7, address).is_ok());
+        assert!(limits.check(BUCKETS + 7, address).is_ok());
+        assert!(limits.check(7, address).is_err());
+        assert!(limits.check(8, address).is_ok());
+    }
+
+    #[test]
+    fn no_more_is_let_in_when_many_ask_at_once() {
+        let limits = two_at_once(vec![LimitKey::Session]);
+        let ask = || (0..100).filter(|_| limits.check(7, IpAddr::from([192, 0, 2, 1])).is_ok()).count();
+        let let_in: usize = std::thread::scope(|scope| {
+            let asking: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().map(|asks| asks.join().unwrap()).sum()
+        });
+        assert_eq!(let_in, 2);
+    }
+
     #[test]
     fn both_buckets_must_have_room() {
-        let one = NonZeroU32::new(1).unwrap();
-        let rule = RateLimit {
-            keys: vec![LimitKey::Session, LimitKey::Address],
-            count: one,
-            period: Duration::from_secs(3_600),
-            burst: NonZeroU32::new(2).unwrap(),
-        };
-        let limits = Limits::new(&[rule]);
+        let limits = two_at_once(vec![LimitKey::Session, LimitKey::Address]);
         let check = |session, host| limits.check(session, IpAddr::from([192, 0, 2, host]));
         assert!(check(1, 1).is_ok());
         assert!(check(2, 1).is_ok());
