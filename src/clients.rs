@@ -187,8 +187,8 @@ fn penalty(requests: f32) -> u8 {
 
 /// What is left in each bucket of a limit, as governor tells it: by when it is full again, in nanoseconds.
 ///
-/// One word a bucket, as with [`Usage`]. Governor's own table grows by each client that comes, to several MB, and has to
-/// be swept; this one has its megabyte from the start.
+/// One word a bucket, as with [`Usage`]. Governor's own table grows by each client that comes, to several MB, and
+/// has to be swept; this one has its megabyte from the start.
 #[derive(Debug)]
 struct Buckets(Box<[AtomicU64]>);
 

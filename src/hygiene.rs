@@ -12,7 +12,7 @@
 
 mod target;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, EXPECT};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, Version};
 
@@ -198,39 +198,95 @@ pub struct Repairs {
 /// # Errors
 /// The first flaw found.
 pub fn check(received: Received<'_>, rules: &Rules) -> Result<Repairs, Flaw> {
-    check_sizes(received, rules)?;
+    let fields = Fields::of(&received.parts.headers);
+    check_sizes(received, &fields, rules)?;
     if let Some(bytes) = received.bytes {
         check_lines(bytes)?;
     }
     check_method(&received.parts.method)?;
-    check_host(received)?;
-    check_framing(received, rules)?;
-    check_expectation(received.parts)?;
-    check_connection(received.parts)?;
-    let drops_underscores = check_names(received.parts, rules)?;
-    let host = authority(received).filter(|_| !received.parts.headers.contains_key(HOST));
+    let authority = authority(received);
+    check_host(received.parts.version, fields.host, authority)?;
+    check_framing(received, &fields, rules)?;
+    if fields.has_expectation {
+        check_expectation(received.parts)?;
+    }
+    if fields.has_options {
+        check_connection(received.parts)?;
+    }
+    if fields.has_underscore && rules.underscores == Leniency::Refuse {
+        return Err(Flaw::Underscore);
+    }
+    let host = authority.filter(|_| fields.host.first.is_none());
     let target = target::in_order(received, rules)?;
-    Ok(Repairs { target, host: host.map(<[u8]>::to_vec), drops_underscores })
+    Ok(Repairs { target, host: host.map(<[u8]>::to_vec), drops_underscores: fields.has_underscore })
 }
 
-fn check_sizes(received: Received<'_>, rules: &Rules) -> Result<(), Flaw> {
-    let headers = &received.parts.headers;
-    let of_field = |(name, value): (&http::HeaderName, &http::HeaderValue)| name.as_str().len() + value.len();
-    let head_bytes = received.bytes.map_or_else(|| headers.iter().map(of_field).sum(), <[u8]>::len);
+/// What the checks ask of the fields, found in one pass: to look each name up costs more than to pass by the others.
+#[derive(Default)]
+struct Fields<'h> {
+    count: usize,
+    /// Of names and values.
+    bytes: usize,
+    cookies: usize,
+    host: Field<'h>,
+    encoding: Field<'h>,
+    length: Field<'h>,
+    has_expectation: bool,
+    has_options: bool,
+    has_underscore: bool,
+}
+
+/// The values of one name, of which there should be one at most.
+#[derive(Clone, Copy, Default)]
+struct Field<'h> {
+    first: Option<&'h [u8]>,
+    is_repeated: bool,
+}
+
+impl<'h> Field<'h> {
+    fn note(&mut self, value: &'h [u8]) {
+        self.is_repeated = self.first.is_some();
+        self.first = self.first.or(Some(value));
+    }
+}
+
+impl<'h> Fields<'h> {
+    fn of(headers: &'h HeaderMap) -> Fields<'h> {
+        let mut fields = Fields::default();
+        for (name, value) in headers {
+            // Names are in lower case here.
+            let (name, value) = (name.as_str(), value.as_bytes());
+            fields.count += 1;
+            fields.bytes += name.len() + value.len();
+            match name {
+                "host" => fields.host.note(value),
+                "cookie" => fields.cookies += 1,
+                "transfer-encoding" => fields.encoding.note(value),
+                "content-length" => fields.length.note(value),
+                "expect" => fields.has_expectation = true,
+                "connection" => fields.has_options = true,
+                _ => fields.has_underscore |= name.as_bytes().contains(&b'_'),
+            }
+        }
+        fields
+    }
+
+    /// All cookies are one field: over HTTP/2 browsers give each its own (RFC 9113, section 8.2.3), and it is their
+    /// shop that has set so many.
+    fn are_more_than(&self, most: usize) -> bool {
+        self.count - self.cookies.saturating_sub(1) > most
+    }
+}
+
+fn check_sizes(received: Received<'_>, fields: &Fields<'_>, rules: &Rules) -> Result<(), Flaw> {
+    let head_bytes = received.bytes.map_or(fields.bytes, <[u8]>::len);
     if received.target.len() > rules.target_bytes_max {
         Err(Flaw::TargetSize)
-    } else if head_bytes > rules.head_bytes_max || has_more_fields(headers, rules.fields_max) {
+    } else if head_bytes > rules.head_bytes_max || fields.are_more_than(rules.fields_max) {
         Err(Flaw::HeadSize)
     } else {
         Ok(())
     }
-}
-
-/// All cookies are one field: over HTTP/2 browsers give each its own (RFC 9113, section 8.2.3), and it is their shop
-/// that has set so many.
-fn has_more_fields(headers: &HeaderMap, most: usize) -> bool {
-    let cookies = || headers.get_all(COOKIE).iter().count();
-    headers.len() > most && headers.len() - cookies().saturating_sub(1) > most
 }
 
 /// Every line ends in CR LF, and none goes on with the one before (RFC 9112, sections 2.2 and 5.2).
@@ -248,17 +304,13 @@ fn check_method(method: &Method) -> Result<(), Flaw> {
     if is_refused { Err(Flaw::Method) } else { Ok(()) }
 }
 
-fn check_host(received: Received<'_>) -> Result<(), Flaw> {
-    let parts = received.parts;
-    let mut hosts = parts.headers.get_all(HOST).into_iter().map(http::HeaderValue::as_bytes);
-    let (host, second) = (hosts.next(), hosts.next());
-    if second.is_some() {
+fn check_host(version: Version, host: Field<'_>, authority: Option<&[u8]>) -> Result<(), Flaw> {
+    if host.is_repeated {
         return Err(Flaw::InvalidHost);
     }
-    let authority = authority(received);
-    match (host, authority) {
+    match (host.first, authority) {
         (Some(host), Some(authority)) if !host.eq_ignore_ascii_case(authority) => Err(Flaw::HostMismatch),
-        (None, _) if parts.version == Version::HTTP_11 => Err(Flaw::MissingHost),
+        (None, _) if version == Version::HTTP_11 => Err(Flaw::MissingHost),
         (None | Some(b""), None) | (_, Some(b"")) => Err(Flaw::MissingHost),
         (Some(host), _) | (None, Some(host)) => {
             if is_host(host) {
@@ -297,22 +349,19 @@ fn is_host(host: &[u8]) -> bool {
     is_port && bracketed.map_or_else(|| is_name(name), is_address)
 }
 
-fn check_framing(received: Received<'_>, rules: &Rules) -> Result<(), Flaw> {
-    let headers = &received.parts.headers;
-    let mut encodings = headers.get_all(TRANSFER_ENCODING).into_iter();
-    if let Some(encoding) = encodings.next() {
-        let is_chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+fn check_framing(received: Received<'_>, fields: &Fields<'_>, rules: &Rules) -> Result<(), Flaw> {
+    if let Some(encoding) = fields.encoding.first {
+        let is_chunked = encoding.eq_ignore_ascii_case(b"chunked");
         // Pingora has dropped a length that came with an encoding; in the bytes it is still there.
         let has_length = received.bytes.is_some_and(has_length);
-        let is_sound = is_chunked && !has_length && encodings.next().is_none();
+        let is_sound = is_chunked && !has_length && !fields.encoding.is_repeated;
         return if is_sound { Ok(()) } else { Err(Flaw::TransferEncoding) };
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).into_iter();
-    let Some(length) = lengths.next() else { return Ok(()) };
-    let digits = std::str::from_utf8(length.as_bytes()).unwrap_or_default();
+    let Some(length) = fields.length.first else { return Ok(()) };
+    let digits = std::str::from_utf8(length).unwrap_or_default();
     let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     match digits.parse::<u64>() {
-        Ok(bytes) if is_number && lengths.next().is_none() => {
+        Ok(bytes) if is_number && !fields.length.is_repeated => {
             if bytes > rules.body_bytes_max {
                 Err(Flaw::BodySize)
             } else {
@@ -354,13 +403,4 @@ fn check_connection(parts: &Parts) -> Result<(), Flaw> {
 /// Whether a token may have this byte (RFC 9110, section 5.6.2).
 fn is_of_token(byte: &u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
-}
-
-/// Whether there are names to be dropped.
-fn check_names(parts: &Parts, rules: &Rules) -> Result<bool, Flaw> {
-    let has_underscore = parts.headers.keys().any(|name| name.as_str().contains('_'));
-    match rules.underscores {
-        Leniency::Refuse if has_underscore => Err(Flaw::Underscore),
-        _ => Ok(has_underscore),
-    }
 }

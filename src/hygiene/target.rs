@@ -18,11 +18,11 @@ pub(super) fn in_order(received: Received<'_>, rules: &Rules) -> Result<Option<V
         return Err(Flaw::Target);
     }
     let origin_form = if is_path { sent } else { path_of_absolute(sent)? };
-    if origin_form.contains(&b'#') {
+    let end = memchr::memchr2(b'?', b'#', origin_form).unwrap_or(origin_form.len());
+    let (path, query) = origin_form.split_at(end);
+    if memchr::memchr(b'#', query).is_some() {
         return Err(Flaw::Target);
     }
-    let end = memchr::memchr(b'?', origin_form).unwrap_or(origin_form.len());
-    let (path, query) = origin_form.split_at(end);
     let path = if path.is_empty() { b"/" } else { path };
     let resolved = resolved(path, rules.paths)?;
     if resolved.is_none() && origin_form.len() == sent.len() {
@@ -39,7 +39,10 @@ pub(super) struct Absolute<'t> {
 }
 
 pub(super) fn absolute(target: &[u8]) -> Option<Absolute<'_>> {
-    let colon = memchr::memchr(b':', target).filter(|_| !target.starts_with(b"/"))?;
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let colon = memchr::memchr(b':', target)?;
     let rest = target[colon..].strip_prefix(b"://")?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
@@ -104,8 +107,8 @@ fn is_dots(decoded: &[u8]) -> bool {
 
 /// Whether a path certainly needs no further look; most of a shop's do not.
 fn is_plain(path: &[u8]) -> bool {
-    let has_dots = || memchr::memmem::find(path, b"/.").is_some();
-    path.is_ascii() && memchr::memchr2(b'%', b'\\', path).is_none() && !has_dots()
+    let is_odd = |at: usize| path[at] != b'.' || path[..at].ends_with(b"/");
+    path.is_ascii() && !memchr::memchr3_iter(b'%', b'\\', b'.', path).any(is_odd)
 }
 
 /// Escapes are two hexadecimal digits each, stand for no control character, and for no character in
