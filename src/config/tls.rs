@@ -70,7 +70,8 @@ impl ServerTls {
 pub struct UpstreamTls {
     /// The name that their certificate must have.
     pub server_name: String,
-    /// Who must have signed it (PEM); those the system trusts, if absent.
+    /// Who must have signed it (PEM), read anew when the file changes. If absent, those the system trusts: Pingora
+    /// reads them once for the process, so that a change of them takes effect with the next process (an upgrade).
     pub authorities: Option<PathBuf>,
     /// What we show them.
     pub identity: Option<Identity>,

@@ -66,6 +66,8 @@ pub(super) async fn take(
     session: &mut Session,
     ctx: &mut Context,
 ) -> Result<Passage> {
+    // Of an HTTP/2 client that opens no window nothing else tells, and the first refusal may have a body.
+    session.set_write_timeout(Some(CLIENT_STALL_MAX));
     if let Err(flaw) = clean(&rules(serving), session)? {
         return Ok(Passage::Rejected(Rejection::Flawed(flaw), None));
     }
@@ -83,7 +85,6 @@ pub(super) async fn take(
     if let Err(rejection) = take_in_body(serving, room, session, ctx).await {
         return Ok(Passage::Rejected(rejection, None));
     }
-    session.set_write_timeout(Some(CLIENT_STALL_MAX));
     for _ in 0..JUDGED_ANEW_MAX {
         if let Some(passage) = decide(serving, rung, session, ctx).await? {
             return Ok(passage);

@@ -22,6 +22,7 @@ mod uploads;
 mod streams;
 mod http2;
 mod floods;
+mod windows;
 mod hops;
 mod tls;
 mod classes;
