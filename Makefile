@@ -10,6 +10,8 @@ MUTATIONS ?= 1000
 SEEDS ?= 100000
 # For how long `make fuzz` digs at each target.
 FUZZ_SECONDS ?= 60
+# An attacker elsewhere takes none of this machine's time: here he gets what the others leave.
+ATTACKER ?= nice -n 19
 # How long `make soak` takes.
 SOAK ?= 30m
 # Requests that `make chaos` makes.
@@ -227,7 +229,7 @@ slowloris: build ## What normal clients feel of five thousand that never finish 
 	@command -v slowhttptest > /dev/null || { \
 	    echo "slowhttptest is missing: install it (Debian: sudo apt-get install slowhttptest)" >&2; exit 1; }
 	$(RELEASE)/plimsoll-bench siege --plimsoll $(RELEASE)/plimsoll -- \
-	    slowhttptest -H -c 5000 -r 1500 -i 10 -l 60 -p 5 -u http://{address}/
+	    $(ATTACKER) slowhttptest -H -c 5000 -r 1500 -i 10 -l 60 -p 5 -u http://{address}/
 
 $(TARGET)/attacks/bin/python: benches/attacks/requirements.txt
 	$(PYTHON) -m venv $(TARGET)/attacks
@@ -237,7 +239,7 @@ floods: build $(TARGET)/attacks/bin/python ## What normal clients feel of HTTP/2
 	@for flood in rapid-reset made-you-reset continuation settings ping empty-data unread; do \
 	    echo "$$flood"; \
 	    $(RELEASE)/plimsoll-bench siege --plimsoll $(RELEASE)/plimsoll -- \
-	        $(TARGET)/attacks/bin/python benches/attacks/http2_floods.py $$flood {address} || exit 1; \
+	        $(ATTACKER) $(TARGET)/attacks/bin/python benches/attacks/http2_floods.py $$flood {address} || exit 1; \
 	done
 
 reloads: ## A thousand reloads under 2,000 requests a second: what fails, and what p99 they cost

@@ -6,7 +6,8 @@
 //! program. What is compared is the median over the rounds.
 //!
 //! Attacker, clients, shop and proxy share the machine: what the attack takes of its
-//! processors counts against the proxy. Only this machine is ever attacked.
+//! processors counts against the proxy, unless its command has it give way (`nice`).
+//! Only this machine is ever attacked.
 
 mod clients;
 
