@@ -18,7 +18,7 @@
 
 mod excess;
 
-use crate::decision::{COHORTS, Side, Standing};
+use crate::decision::{COHORTS, Side, Standing, WAIT_NEVER};
 use crate::demand::{Demand, REFRESH};
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy, SlowAlone};
@@ -40,8 +40,6 @@ const RATE_WEIGHT: f64 = 0.5;
 const STEADY_WEIGHT: f64 = 0.2;
 /// Weight of one hold time in its class's mean.
 const HOLD_WEIGHT: f64 = 0.05;
-/// A wait nobody would bear; stands for "never".
-const WAIT_NEVER: Duration = Duration::from_secs(3_600);
 /// A queue that is not empty for longer than bursts last is no burst. At a utilisation of `u` a pool
 /// of `n` seats held for `s` works off a burst in the order of `s / n / (1 - u)^2`, the relaxation
 /// time of its queue; this is the last factor at 90 %.

@@ -38,6 +38,9 @@ impl Standing {
     }
 }
 
+/// The wait to expect where there will be no seat: longer than any request is of use.
+pub(crate) const WAIT_NEVER: Duration = Duration::from_secs(3_600);
+
 /// A side of the line at which the seats of a class are used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -203,15 +206,16 @@ impl fmt::Display for Evidence {
             write!(f, ", only standings up to {} have more than floors", threshold.0)?;
         }
         f.write_str(self.breaker_words())?;
-        write!(
-            f,
-            ", {} of {} seats taken, {} waiting ahead, wait {} ms of {} ms allowed)",
-            self.inflight,
-            self.limit,
-            self.queued_ahead,
-            self.wait.as_millis(),
-            self.wait_allowed.as_millis(),
-        )
+        write!(f, ", {} of {} seats taken", self.inflight, self.limit)?;
+        write!(f, ", {} waiting ahead, ", self.queued_ahead)?;
+        let (wait, allowed) = (self.wait.as_millis(), self.wait_allowed.as_millis());
+        if self.wait >= WAIT_NEVER {
+            write!(f, "no seat to expect in the {allowed} ms allowed)")
+        } else if allowed == 0 && wait == 0 {
+            f.write_str("no wait)")
+        } else {
+            write!(f, "wait {wait} ms of {allowed} ms allowed)")
+        }
     }
 }
 
@@ -269,6 +273,15 @@ mod tests {
             "refused at the door: it would have waited too long (rank 5, standing 643, below its class's line, \
              19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms allowed)"
         );
+    }
+
+    #[test]
+    fn sentence_tells_no_number_where_there_is_no_wait_or_no_end_of_it() {
+        let never = Evidence { wait: WAIT_NEVER, ..evidence() }.to_string();
+        assert!(never.ends_with("7 waiting ahead, no seat to expect in the 50 ms allowed)"), "{never}");
+        let at_once =
+            Evidence { wait: Duration::ZERO, wait_allowed: Duration::ZERO, ..evidence() }.to_string();
+        assert!(at_once.ends_with("7 waiting ahead, no wait)"), "{at_once}");
     }
 
     #[test]
