@@ -184,8 +184,7 @@ impl Generation {
 
     fn guess(&self, head: &Head<'_>, key: &str, operation: Option<&str>, clock: &Clock) -> Option<Guess> {
         let model = self.model.as_ref()?;
-        let method = method_meant(head);
-        let features = RequestFeatures::of(&head.with_method(&method), key, operation);
+        let features = features_of(head, key, operation);
         model.watch(&features);
         model.recall(&features).or_else(|| {
             let started = clock.now();
@@ -221,6 +220,12 @@ impl Generation {
             );
         }
     }
+}
+
+/// What a model sees of a request: of a preflight, of the one that it announces.
+pub fn features_of(head: &Head<'_>, key: &str, operation: Option<&str>) -> RequestFeatures {
+    let method = method_meant(head);
+    RequestFeatures::of(&head.with_method(&method), key, operation)
 }
 
 #[cfg(test)]

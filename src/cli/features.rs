@@ -135,6 +135,7 @@ mod tests {
     use super::*;
     use crate::classify::session::{Entry, Stage};
     use crate::telemetry::samples::Seen;
+    use http::Request;
     use serde_json::json;
     use std::time::Duration;
 
@@ -159,10 +160,11 @@ mod tests {
         let age = Duration::from_secs(90);
         let stages = [Stage::Arrived, Stage::Browsing, Stage::Cart, Stage::Checkout];
         let entries = [Entry::Direct, Entry::Search, Entry::Social, Entry::Referral, Entry::Campaign];
+        let features = RequestFeatures::of(&Head::of_request(&Request::new(())), "/", None);
         for (stage, entry) in stages.into_iter().flat_map(|stage| entries.map(|entry| (stage, entry))) {
             let view =
                 SessionView { requests: 9, views: 3, carts: 1, age, stage, entry, ..SessionView::default() };
-            let seen = Seen::new(7, "cart", &view, 0.0, LocalTime { hour: 23, weekday: 6 });
+            let seen = Seen::new(7, "cart", features, &view, 0.0, LocalTime { hour: 23, weekday: 6 });
             let seen = serde_json::to_value(seen).unwrap();
             let row = json!({ "url": "/", "session": seen["session"], "hour": seen["hour"] });
             let row: Row = serde_json::from_value(row).unwrap();

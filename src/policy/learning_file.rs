@@ -12,7 +12,7 @@ use crate::yaml::units::{Kind, SHARE};
 
 /// What a shop may tell an order's value with.
 const ORDER_VALUE: HeaderName = HeaderName::from_static("x-order-value");
-/// One in ten: a shop of fifty requests a second writes some 130 MB a day of them.
+/// One in ten: a shop of fifty requests a second writes some 200 MB a day of them.
 const SAMPLED: Share = share(10);
 /// One in a hundred: of a thousand decisions that a value would make, ten are left to chance.
 const DRAWN: Share = share(1);

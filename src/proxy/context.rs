@@ -54,6 +54,8 @@ pub(super) struct Judged {
     pub(super) session: SessionKey,
     /// What was known of them.
     pub(super) known: KnownSession,
+    /// The GraphQL operation that it was judged by.
+    pub(super) operation: Option<String>,
     /// What they are worth, where something depended on it.
     pub(super) worth: Option<Worth>,
 }

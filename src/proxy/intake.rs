@@ -220,6 +220,7 @@ fn judge(serving: &Serving, session: &Session, ctx: &mut Context) {
         pool: serving.pool_index(judgement.route.and_then(|route| route.pool.as_deref())),
         session: session_key,
         known,
+        operation,
         worth: None,
         running,
     });

@@ -7,9 +7,12 @@ use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::context::{Context, Judged};
+use crate::classify::features::RequestFeatures;
 use crate::classify::glob::Segments;
+use crate::classify::head::Head;
 use crate::classify::path;
 use crate::clock::{Clock, hour_and_weekday};
+use crate::generation::features_of;
 use crate::policy::compiled::CompiledPolicy;
 use crate::policy::settings::LearningRules;
 use crate::serving::Serving;
@@ -57,11 +60,25 @@ pub(super) fn note(
     if !is_drawn && !is_sampled(rules, ctx.bits) {
         return;
     }
-    let class = &policy.core.class(judged.class).name;
-    let seen = Seen::new(hash, class, &judged.known.view, wall.as_secs_f64(), hour_and_weekday(wall));
+    let name = |class| policy.core.class(class).name.as_str();
+    let (features, time) = (features(session, judged), hour_and_weekday(wall));
+    let seen = Seen::new(hash, name(judged.class), features, &judged.known.view, wall.as_secs_f64(), time);
     let value = judged.worth.map(|worth| worth.value);
-    let propensity = propensity(rules, value.is_some(), is_drawn);
-    samples.write(Sample::Request(Box::new(Seen { value, drawn: is_drawn, propensity, decision, ..seen })));
+    samples.write(Sample::Request(Box::new(Seen {
+        own_class: name(judged.own_class).to_owned(),
+        class_by: judged.class_by.name(),
+        value,
+        drawn: is_drawn,
+        propensity: propensity(rules, value.is_some(), is_drawn),
+        decision,
+        ..seen
+    })));
+}
+
+/// What the model saw of a request, or would have seen if a route had left it a say.
+fn features(session: &Session, judged: &Judged) -> RequestFeatures {
+    let head = Head::of(session.req_header());
+    features_of(&head, &path::key(head.path()), judged.operation.as_deref())
 }
 
 /// The chance with which a request of its kind is written.

@@ -1,12 +1,14 @@
 //! What a model can learn from: sessions as they were at some of their requests, and the orders they led to.
 //!
 //! One JSON object a line, in files of their own beside the journal. A request has the session in the very
-//! terms that `plimsoll features` reads, so that training computes what serving did. Where the value would
+//! terms that `plimsoll features` reads, so that training computes what serving did, and of its own features the
+//! places of those that hold; the first line of a file tells by which schema. Where the value would
 //! have decided, some requests draw one at random: who was let in by that was not chosen by a model, and
 //! `propensity` tells with which chance a request of its kind is written at all.
 //!
 //! A thread writes; what it has no room for is counted and gone. No address, cookie or path is written; a
-//! session is a keyed hash that means nothing outside this process.
+//! session is a keyed hash that means nothing outside this process. The words of a path are places of a small
+//! table: none can be read from them, but a guess can be tried.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -16,13 +18,14 @@ use std::thread;
 
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
+use serde_json::json;
 
-use crate::classify::features::LocalTime;
+use crate::classify::features::{LocalTime, RequestFeatures, schema_hash};
 use crate::classify::session::SessionView;
 
 /// Lines that may wait for the writer.
 const BACKLOG: usize = 4_096;
-/// Bytes of a file: some fifty thousand requests.
+/// Bytes of a file: some thirty-five thousand requests.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Files that are kept; the oldest goes first.
 const FILES_MAX: usize = 8;
@@ -48,6 +51,12 @@ pub struct Seen {
     pub key: String,
     /// The request's class.
     pub class: String,
+    /// Its class before its session's stage lifted it.
+    pub own_class: String,
+    /// Who decided that: `route`, `model` or `fallback`.
+    pub class_by: &'static str,
+    /// What the model sees of it, whether it was asked or not.
+    pub features: RequestFeatures,
     /// What was known of the session.
     pub session: SessionView,
     /// The hour, 0 to 23, in UTC.
@@ -76,14 +85,25 @@ pub struct Order {
 }
 
 impl Seen {
-    /// The session `key` as it was at a request of `class`, so many seconds since 1970.
-    pub fn new(key: u64, class: &str, view: &SessionView, at: f64, time: LocalTime) -> Seen {
+    /// The session `key` as it was at a request of these features that a route gave `class`, so many seconds
+    /// since 1970.
+    pub fn new(
+        key: u64,
+        class: &str,
+        features: RequestFeatures,
+        view: &SessionView,
+        at: f64,
+        time: LocalTime,
+    ) -> Seen {
         let LocalTime { hour, weekday } = time;
-        let (key, class, session) = (format!("{key:016x}"), class.to_owned(), *view);
+        let (key, session) = (format!("{key:016x}"), *view);
         Seen {
             at,
             key,
-            class,
+            class: class.to_owned(),
+            own_class: class.to_owned(),
+            class_by: "route",
+            features,
             session,
             hour,
             weekday,
@@ -159,7 +179,9 @@ impl Files {
         let (start, end) = NAME;
         let name = format!("{start}{:011}-{:08}{end}", self.started, self.begun);
         self.begun += 1;
-        File::create(self.directory.join(name))
+        let mut file = File::create(self.directory.join(name))?;
+        writeln!(file, "{}", json!({ "schema": schema_hash() }))?;
+        Ok(file)
     }
 }
 
@@ -199,7 +221,9 @@ mod tests {
         let files = files(directory.path()).unwrap();
         assert_eq!(files.len(), FILES_MAX);
         assert!(files[0].ends_with("samples-00000000007-00000001.jsonl"), "{files:?}");
-        assert_eq!(fs::read_to_string(&files[0]).unwrap(), "{\"at\":1.0,\"key\":\"0\",\"order\":null}\n");
+        let expected =
+            format!("{}\n{{\"at\":1.0,\"key\":\"0\",\"order\":null}}\n", json!({ "schema": schema_hash() }));
+        assert_eq!(fs::read_to_string(&files[0]).unwrap(), expected);
     }
 
     #[test]

@@ -11,6 +11,8 @@ mod reading;
 
 use std::array;
 
+use serde::{Serialize, Serializer};
+
 use super::fields;
 use super::lexicon::NOUNS_LEN;
 use super::words::Fnv;
@@ -138,6 +140,13 @@ impl RequestFeatures {
     }
 }
 
+/// As the places of those that hold: what samples to learn from have, and the golden vectors of a bundle.
+impl Serialize for RequestFeatures {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((0..REQUEST_LEN).filter(|index| self.holds(*index)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,6 +191,15 @@ mod tests {
         assert_eq!(ones as u32, features.bits.iter().map(|word| word.count_ones()).sum::<u32>());
         let post = super::super::request_names().iter().position(|name| name == "method.post").unwrap();
         assert_eq!(vector(features)[post], 1.0);
+    }
+
+    #[test]
+    fn in_json_are_the_places_at_which_the_vector_is_one() {
+        let features = features("POST", "/cart/add?a=b");
+        let places = serde_json::from_value::<Vec<usize>>(serde_json::to_value(features).unwrap()).unwrap();
+        let mut ones = [0.0; REQUEST_LEN];
+        places.iter().for_each(|place| ones[*place] = 1.0);
+        assert_eq!(ones, vector(features));
     }
 
     #[test]
