@@ -2,9 +2,9 @@
 
 A journal has samples beside it where the policy's `learning:` asks for them: sessions as they were at some
 of their requests, and the orders. Learned from is only whom no model chose: requests of calm times, and
-those that drew their value. The class head stays as it is. The new head replaces the running one if, on
-sessions that neither was fitted to, it ranks buyers better beyond doubt, says nothing of them that is further
-from what they do, and keeps no less order value.
+those that drew their value. The class head stays as it is; how often it says what the shop's own routes say is
+told (`agreement.py`). The new head replaces the running one if, on sessions that neither was fitted to, it ranks
+buyers better beyond doubt, says nothing of them that is further from what they do, and keeps no less order value.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+import agreement
 import bundle
 import value_head
 from measures import auc, calibration_error
@@ -88,12 +89,19 @@ def processes(journal):
 
 
 def lines(file):
-    """The lines of a file; the last one may have broken off."""
+    """The lines of a file, each with the schema of its features; the last one may have broken off."""
+    schema = None
     for line in file.read_text(encoding="utf-8").splitlines():
         try:
-            yield json.loads(line)
+            line = json.loads(line)
         except json.JSONDecodeError:
             continue
+        # The first one is of the file.
+        if "schema" in line:
+            schema = line["schema"]
+        else:
+            line["schema"] = schema
+            yield line
 
 
 def head(model, name):
@@ -228,10 +236,14 @@ def main():
     arguments = arguments.parse_args()
 
     features = Features(arguments.plimsoll)
-    running = json.loads((arguments.running / "manifest.json").read_text(encoding="utf-8"))["schema"]["hash"]
+    manifest = json.loads((arguments.running / "manifest.json").read_text(encoding="utf-8"))
+    running = manifest["schema"]["hash"]
     if running != features.schema["hash"]:
         raise SystemExit(f"{arguments.running} is of other features ({running}) than {arguments.plimsoll}")
-    samples = Samples(features, processes(arguments.journal))
+    journal = list(processes(arguments.journal))
+    routed = agreement.Routed(itertools.chain(*journal), features.schema, manifest["classes"])
+    print(json.dumps(routed.measured(head(arguments.running / "model.onnx", "class")), indent=2))
+    samples = Samples(features, journal)
     if samples.bought[samples.part(HELD_BACK, 100)].sum() < BUYERS_MIN:
         raise SystemExit(f"{arguments.journal}: too few requests of buyers to learn from; see `learning:` in a policy")
     new = fitted(samples, SEED)

@@ -19,6 +19,14 @@ def recall(truth, guess, label):
     return float(np.mean(guess[truth == label] == label))
 
 
+def share_interval(share, count):
+    """The 95 % interval of a share that was found among so many (Wilson 1927): one that all or none of a few have is
+    not certain."""
+    spread = 1.96**2 / count
+    middle, half = share + spread / 2, np.sqrt(spread * (share * (1 - share) + spread / 4))
+    return (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+
+
 def auc(truth, score):
     """The area under the ROC curve, by ranks; ties count half."""
     truth, score = np.asarray(truth, bool), np.asarray(score)
