@@ -8,7 +8,8 @@
 //!
 //! A probe may fail, so a half-open breaker takes what may be asked again. A class that was asked for nothing
 //! of the kind lately, as one of payments, is probed by real requests, or its breaker would never close: by
-//! one at first, then by two at once.
+//! one at first, then by two at once. So is every other time anything that asks: a page that always fails would
+//! keep it open for all who order.
 //!
 //! It never counts our own refusals: a request that had no permit has no result.
 
@@ -118,7 +119,7 @@ impl Breaker {
         let passage = match self.state {
             State::Closed => return Passage::Pass,
             State::Open { until } if now < until => Passage::Refuse,
-            _ if stake == Stake::Unrepeatable && self.has_repeatable(policy, now) => Passage::Refuse,
+            _ if stake == Stake::Unrepeatable && self.waits_for_repeatable(policy, now) => Passage::Refuse,
             // Open -> HalfOpen: its time is over, and this request is the first probe.
             State::Open { .. } => {
                 self.state = State::HalfOpen { out: 1, succeeded: 0 };
@@ -139,10 +140,12 @@ impl Breaker {
     }
 
     /// Whether its class was asked for something repeatable so lately that the next is worth waiting for: all
-    /// probes together wait for such no longer than the breaker was open first.
-    fn has_repeatable(&self, policy: &BreakerPolicy, now: Time) -> bool {
+    /// probes together wait for such no longer than the breaker was open first. After the second opening in a row,
+    /// the fourth and so on nobody is waited for: the page that failed as a probe may be what is broken, and whoever
+    /// asks for it all the time must not keep the breaker open.
+    fn waits_for_repeatable(&self, policy: &BreakerPolicy, now: Time) -> bool {
         let lately = policy.open_for / policy.probes.max(1);
-        self.repeatable_at.is_some_and(|at| now < at.after(lately))
+        !self.openings.is_multiple_of(2) && self.repeatable_at.is_some_and(|at| now < at.after(lately))
     }
 
     /// A probe came back without a result: it was refused elsewhere, or its client left. Whoever comes next may
@@ -337,6 +340,26 @@ mod tests {
         assert_eq!(waited.ask(&policy(), Stake::Unrepeatable, at(6_500)), Passage::Probe);
         assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(6_499)), Passage::Probe);
         assert_eq!(breaker.ask(&policy(), Stake::Unrepeatable, at(6_500)), Passage::Refuse);
+    }
+
+    #[test]
+    fn page_that_always_fails_leaves_every_other_turn_to_orders() {
+        let mut breaker = breaker_after(&[FAILED; 4]);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
+        breaker.record(&policy(), Passage::Probe, FAILED, at(5_000));
+        // It is asked for again and again, and the breaker is open for ten seconds now.
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(14_999)), Passage::Refuse);
+        let mut in_vain = breaker.clone();
+        for millis in [15_000, 15_100] {
+            assert_eq!(breaker.ask(&policy(), Stake::Unrepeatable, at(millis)), Passage::Probe);
+            breaker.record(&policy(), Passage::Probe, GOOD, at(millis));
+        }
+        assert_eq!(breaker.state(at(15_100)), BreakerState::Closed);
+        // The third time pages go first again.
+        assert_eq!(in_vain.ask(&policy(), Stake::Unrepeatable, at(15_000)), Passage::Probe);
+        in_vain.record(&policy(), Passage::Probe, FAILED, at(15_000));
+        assert_eq!(in_vain.ask(&policy(), Stake::Repeatable, at(34_999)), Passage::Refuse);
+        assert_eq!(in_vain.ask(&policy(), Stake::Unrepeatable, at(35_000)), Passage::Refuse);
     }
 
     #[test]
