@@ -22,12 +22,12 @@ use super::context::{Context, Fate, Judged, Worth};
 use super::deadline::Deadline;
 use super::identity::random_bits;
 use super::learning;
-use super::retries;
 use super::room::{Room, Taken};
 use super::strain::Rung;
 use super::upload::{self, Upload};
 use crate::classify::entry::entry;
 use crate::classify::head::Head;
+use crate::classify::preflight::method_meant;
 use crate::classify::{graphql, path};
 use crate::clock::{Clock, hour_and_weekday};
 use crate::gate::{Answer, Asked, Ticket};
@@ -312,7 +312,8 @@ fn ask(serving: &Serving, session: &Session, ctx: &mut Context) -> Asked {
     };
     // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
     let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
-    let is_idempotent = retries::is_idempotent(session);
+    // The preflight of an order is answered at the shop's door: it tells no more of payments than that it came.
+    let is_idempotent = method_meant(&Head::of(session.req_header())).is_idempotent();
     let grounds = Grounds {
         trace: ctx.bits,
         class_by: judged.class_by as u8,

@@ -23,14 +23,10 @@ pub(super) fn goes_elsewhere(serving: &Serving, ctx: &Context, endpoints: usize)
 /// Whether a request that was lost with a connection is sent again to one of so many endpoints: once more than
 /// there are, for with a single one it is the connection that is another.
 pub(super) fn is_sent_again(serving: &Serving, session: &Session, ctx: &Context, endpoints: usize) -> bool {
-    let is_harmless = is_idempotent(session) && ctx.first_byte.is_none();
+    // To do it twice is then to do it once (RFC 9110, 9.2.2).
+    let is_harmless = session.req_header().method.is_idempotent() && ctx.first_byte.is_none();
     let is_at_hand = !session.as_downstream().retry_buffer_truncated();
     is_harmless && is_at_hand && ctx.tries <= endpoints && is_granted(serving, ctx)
-}
-
-/// Whether to do it twice is to do it once, by its method (RFC 9110, 9.2.2).
-pub(super) fn is_idempotent(session: &Session) -> bool {
-    session.req_header().method.is_idempotent()
 }
 
 /// Whether its class has requests tried again, and there is leave for one; it is then counted.

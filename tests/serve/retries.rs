@@ -66,6 +66,28 @@ async fn a_probe_of_a_breaker_is_not_asked_again() {
 }
 
 #[tokio::test]
+async fn a_preflight_of_an_order_probes_a_breaker_as_the_order_does() {
+    let policy =
+        "version: 1\nclasses: { all: { breaker: { min_requests: 1, open_for: 10ms, probes: 2 } } }\n";
+    let shop = scripted(|mut wire| async move {
+        while wire.message().await.is_ok_and(|request| request.start.starts_with("GET")) {
+            wire.send(response("500 Oh", "", b"")).await;
+        }
+        std::future::pending::<()>().await;
+    });
+    let proxy = Setup::before(&[shop.await]).policy(policy).start().await;
+    assert_eq!(proxy.ask("GET /", "").await.status(), 500);
+    let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
+    until("the breaker to be half open", async || breaker().await == "half_open").await;
+    let announced = "Origin: https://shop.test\r\nAccess-Control-Request-Method: POST\r\n";
+    let mut first = proxy.client().await;
+    first.ask("OPTIONS /pay", announced).await;
+    proxy.until_pool("inflight", 1).await;
+    // Two pages would probe at once.
+    assert_eq!(proxy.ask("OPTIONS /pay", announced).await.status(), 503);
+}
+
+#[tokio::test]
 async fn a_class_without_retries_is_not_tried_at_another_upstream() {
     let ((_one, first), (_other, second)) = (upstream::refusing(), upstream::refusing());
     let policy = "version: 1\nclasses: { once: { retries: off }, again: {} }\n\
