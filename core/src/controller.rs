@@ -239,8 +239,10 @@ impl Controller {
             if request.first_byte.is_none() {
                 self.limit.give_up(request.class.index(), now.since(request.since), now);
             }
-        } else if self.requests.find(id).is_some() {
-            self.take_from_queue(id.slot, now);
+        } else if let Some(request) = self.requests.take_if(id, Phase::Waiting) {
+            self.queue.leave(id.slot);
+            self.note_waiting(request.class, now);
+            self.return_probe(&request);
         }
     }
 
@@ -282,8 +284,8 @@ impl Controller {
             let slot = self.queue.next(ring, order).expect("an occupied ring has a next");
             self.queue.leave(slot);
             let request = self.requests.take_waiting(slot);
-            self.note_waiting(request.class, now);
             self.seat(request, Decision::Admit, now.since(request.since), now);
+            self.note_waiting(request.class, now);
         }
     }
 
@@ -374,17 +376,12 @@ impl Controller {
     }
 
     fn evict(&mut self, slot: u32, reason: Reason, now: Time) {
-        let request = self.take_from_queue(slot, now);
-        self.answer(&request, Decision::Shed(reason), now.since(request.since), now);
-    }
-
-    /// Takes out one that waits and will have no permit.
-    fn take_from_queue(&mut self, slot: u32, now: Time) -> Request {
         self.queue.leave(slot);
         let request = self.requests.take_waiting(slot);
+        // First, for it may be by itself the queue that it is refused for.
+        self.answer(&request, Decision::Shed(reason), now.since(request.since), now);
         self.note_waiting(request.class, now);
         self.return_probe(&request);
-        request
     }
 
     fn refuse(&mut self, request: Request, reason: Reason, wait: Duration, now: Time) {

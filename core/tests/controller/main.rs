@@ -229,8 +229,9 @@ fn clock_that_jumps_back_refuses_nobody_and_loses_no_permit() {
 #[test]
 fn evidence_tells_down_to_which_standing_there_are_seats() {
     let mut pool = Pool::enforcing(&[class("checkout", 0), class("browse", 1)]);
+    let capacity = Capacity { seats: 10, is_found: true };
     let threshold = |pool: &mut Pool, class, millis| {
-        pool.controller.hold_capacity(Capacity { seats: 10, is_found: true });
+        pool.controller.hold_capacity(capacity);
         pool.evidence(class, at(millis)).threshold
     };
     assert_eq!([0; 10].map(|millis| threshold(&mut pool, CHECKOUT, millis)), [None; 10]);
@@ -238,4 +239,10 @@ fn evidence_tells_down_to_which_standing_there_are_seats() {
     // Ten seats for a tenth of a second each, and a thousand a second who ask, all of cohort 80.
     (100..2_100).for_each(|millis| _ = threshold(&mut pool, CHECKOUT, millis));
     assert_eq!(threshold(&mut pool, BROWSE, 2_100), Some(Standing(80)));
+    // The last two who wait are told of the queue that they were.
+    pool.controller.hold_capacity(capacity);
+    pool.controller.handle(Event::Woken, at(2_111));
+    let effects = std::iter::from_fn(|| pool.controller.poll_effect());
+    let told: Vec<_> = effects.map(|effect| (effect.decision, effect.evidence.threshold)).collect();
+    assert_eq!(told, [(Decision::Shed(Reason::DeadlinePassed), Some(Standing(80))); 2]);
 }
