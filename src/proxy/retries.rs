@@ -6,11 +6,12 @@
 //! its body is at hand, and nothing of an answer came. Either way its class must allow it, and
 //! the pool's budget: retries that grow with the failures they answer are what turns a bad
 //! minute into an outage. A probe of a breaker is never tried again: what came of it is what it
-//! was sent for.
+//! was sent for, unless the policy is to observe only.
 //!
 //! It chooses no endpoint.
 
 use pingora_proxy::Session;
+use plimsoll_core::policy::Mode;
 
 use super::context::{Context, Fate, Judged};
 use crate::serving::Serving;
@@ -31,12 +32,18 @@ pub(super) fn is_sent_again(serving: &Serving, session: &Session, ctx: &Context,
 
 /// Whether its class has requests tried again, and there is leave for one; it is then counted.
 fn is_granted(serving: &Serving, ctx: &Context) -> bool {
-    let settings = |judged: &Judged| judged.running.generation.policy.settings(judged.class).retried;
-    let is_probe = matches!(ctx.fate, Fate::Decided(_, evidence) if evidence.is_probe);
-    let is_wanted = !is_probe && ctx.judged.as_ref().is_none_or(settings);
+    let is_wanted = ctx.judged.as_ref().is_none_or(|judged| is_wanted(judged, ctx));
     let is_granted = is_wanted && serving.pools[ctx.pool()].gate.may_retry();
     if is_granted {
         serving.metrics.upstreams.retries.inc();
     }
     is_granted
+}
+
+fn is_wanted(judged: &Judged, ctx: &Context) -> bool {
+    let policy = &judged.running.generation.policy;
+    // A breaker that is only observed costs nobody an answer.
+    let is_enforced = policy.core.mode_of(judged.class) == Mode::Enforce;
+    let is_probe = matches!(ctx.fate, Fate::Decided(_, evidence) if evidence.is_probe);
+    policy.settings(judged.class).retried && !(is_probe && is_enforced)
 }

@@ -52,17 +52,19 @@ async fn what_a_closing_connection_left_unanswered_is_not_asked_again_where_the_
 }
 
 #[tokio::test]
-async fn a_probe_of_a_breaker_is_not_asked_again() {
-    let policy =
-        "version: 1\nclasses: { all: { breaker: { min_requests: 1, open_for: 10ms, probes: 1 } } }\n";
-    let proxy = Setup::before(&[answering_once("500 Oh").await]).policy(policy).start().await;
-    assert_eq!(proxy.ask("GET /", "").await.status(), 500);
-    let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
-    until("the breaker to be half open", async || breaker().await == "half_open").await;
-    // It comes upon the connection that the first has left behind: any other would be sent once more.
-    assert_eq!(proxy.ask("GET /", "").await.status(), 502);
-    assert_eq!(proxy.metric("plimsoll_retries_total").await, 0.0);
-    proxy.until_idle().await;
+async fn a_probe_of_a_breaker_is_not_asked_again_unless_that_is_only_observed() {
+    let classes = "classes: { all: { breaker: { min_requests: 1, open_for: 10ms, probes: 1 } } }\n";
+    for (mode, status, retries) in [("enforce", 502, 0.0), ("observe", 500, 1.0)] {
+        let policy = format!("version: 1\nmode: {mode}\n{classes}");
+        let proxy = Setup::before(&[answering_once("500 Oh").await]).policy(&policy).start().await;
+        assert_eq!(proxy.ask("GET /", "").await.status(), 500);
+        let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
+        until("the breaker to be half open", async || breaker().await == "half_open").await;
+        // It comes upon the connection that the first has left behind: any other would be sent once more.
+        assert_eq!(proxy.ask("GET /", "").await.status(), status, "{mode}");
+        assert_eq!(proxy.metric("plimsoll_retries_total").await, retries, "{mode}");
+        proxy.until_idle().await;
+    }
 }
 
 #[tokio::test]
