@@ -194,7 +194,7 @@ impl Evidence {
             None | Some(BreakerState::Closed) => "",
             Some(BreakerState::Open) => ", breaker open",
             Some(BreakerState::HalfOpen) if self.is_probe => ", a probe of the half-open breaker",
-            Some(BreakerState::HalfOpen) => ", breaker half open with no probe for it",
+            Some(BreakerState::HalfOpen) => ", no probe of the half-open breaker",
         }
     }
 }
@@ -203,7 +203,7 @@ impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(rank {}, standing {}{}", self.standing.rank(), self.standing.0, self.side.words())?;
         if let Some(threshold) = self.threshold {
-            write!(f, ", only standings up to {} have more than floors", threshold.0)?;
+            write!(f, ", seats beyond floors for standing {} or lower only", threshold.0)?;
         }
         f.write_str(self.breaker_words())?;
         write!(f, ", {} of {} seats taken", self.inflight, self.limit)?;
@@ -293,11 +293,11 @@ mod tests {
         };
         assert_eq!(
             refused(BreakerState::Open),
-            "refused by its class's breaker (rank 5, standing 643, below its class's line, only standings up to \
-             641 have more than floors, breaker open, 19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms \
+            "refused by its class's breaker (rank 5, standing 643, below its class's line, seats beyond floors for \
+             standing 641 or lower only, breaker open, 19 of 20 seats taken, 7 waiting ahead, wait 90 ms of 50 ms \
              allowed)"
         );
-        assert!(refused(BreakerState::HalfOpen).contains(", breaker half open with no probe for it, 19 of"));
+        assert!(refused(BreakerState::HalfOpen).contains(", no probe of the half-open breaker, 19 of"));
         let probe = Evidence { breaker: Some(BreakerState::HalfOpen), is_probe: true, ..evidence() };
         let told = probe.sentence(Decision::Admit);
         assert!(told.contains("line, a probe of the half-open breaker, 19 of"), "{told}");
