@@ -283,8 +283,51 @@ mod tests {
     use super::*;
     use crate::hygiene::Leniency;
 
+    const EVERY_KEY: &str = "listen:
+  - { address: 0.0.0.0:8080 }
+  - address: 0.0.0.0:8443
+    proxy_protocol: on
+    tls:
+      certificates: [{ certificate: a.pem, key: a.key }, { certificate: b.pem, key: b.key }]
+      versions: 1.3
+      clients: { authorities: partners.pem }
+trusted_hops: [10.0.0.0/8, 192.0.2.7]
+pools:
+  default: { endpoints: [10.0.0.11:3000, shop.internal:3000], resolve_interval: 3s }
+  payments: { endpoints: [10.0.1.5:3000], timeouts: { total: 20s }, health: { path: /up, interval: 5s },
+              tls: { server_name: pay.internal, authorities: ca.pem, certificate: us.pem, key: us.key } }
+admin: { listen: 127.0.0.1:8081 }
+policy: policies
+model: models/storefront
+threads: 2
+memory_bytes_max: 1073741824
+access_log: { sample: 1% }
+streams_max: 100
+upload_buffers_max: 16
+held_bytes_max: 1048576
+drain: { stop: 5s, upgrade: 1m }
+connections: { max: 500, per_address_max: 20, handshakes_per_s_max: 50, head: 5s, idle: 30s, requests_max: 100, streams_max: 50,
+               receive_bytes_per_s_min: 100, send_bytes_per_s_min: 200 }
+requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max: 1048576 }
+";
+
     fn parse(text: &str) -> Result<Config, Diagnostics> {
         Config::parse(&Source::of("plimsoll.yaml", text))
+    }
+
+    #[test]
+    fn every_key_stands_in_the_table_for_operators() {
+        let rows = include_str!("../../OPERATING.md").lines().filter(|line| line.starts_with("| `"));
+        let table: Vec<&str> = rows.flat_map(|row| row.split(|sign: char| !is_of_key(sign))).collect();
+        let pools = ["default", "payments"];
+        let words = EVERY_KEY.split(|sign: char| !is_of_key(sign) && sign != ':');
+        let keys = words.filter_map(|word| word.strip_suffix(':')).filter(|key| !pools.contains(key));
+        let untold: Vec<&str> = keys.filter(|key| !table.contains(key)).collect();
+        assert_eq!(untold, Vec::<&str>::new());
+    }
+
+    fn is_of_key(sign: char) -> bool {
+        sign.is_ascii_alphanumeric() || sign == '_'
     }
 
     #[test]
@@ -311,36 +354,7 @@ journal: { directory: /var/lib/plimsoll/journal, bytes_max: 2097152 }
 
     #[test]
     fn every_key_is_read() {
-        let config = parse(
-            "listen:
-  - { address: 0.0.0.0:8080 }
-  - address: 0.0.0.0:8443
-    proxy_protocol: on
-    tls:
-      certificates: [{ certificate: a.pem, key: a.key }, { certificate: b.pem, key: b.key }]
-      versions: 1.3
-      clients: { authorities: partners.pem }
-trusted_hops: [10.0.0.0/8, 192.0.2.7]
-pools:
-  default: { endpoints: [10.0.0.11:3000, shop.internal:3000], resolve_interval: 3s }
-  payments: { endpoints: [10.0.1.5:3000], timeouts: { total: 20s }, health: { path: /up, interval: 5s },
-              tls: { server_name: pay.internal, authorities: ca.pem, certificate: us.pem, key: us.key } }
-admin: { listen: 127.0.0.1:8081 }
-policy: policies
-model: models/storefront
-threads: 2
-memory_bytes_max: 1073741824
-access_log: { sample: 1% }
-streams_max: 100
-upload_buffers_max: 16
-held_bytes_max: 1048576
-drain: { stop: 5s, upgrade: 1m }
-connections: { max: 500, per_address_max: 20, handshakes_per_s_max: 50, head: 5s, idle: 30s, requests_max: 100, streams_max: 50,
-               receive_bytes_per_s_min: 100, send_bytes_per_s_min: 200 }
-requests: { underscores: refuse, paths: resolve, fields_max: 50, body_bytes_max: 1048576 }
-",
-        )
-        .unwrap();
+        let config = parse(EVERY_KEY).unwrap();
         assert_eq!(config.listen[0], Listener::clear("0.0.0.0:8080".parse().unwrap()));
         assert!(config.listen[1].proxy_protocol);
         let tls = config.listen[1].tls.as_ref().unwrap();
