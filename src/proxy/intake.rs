@@ -291,7 +291,7 @@ fn check_limits(serving: &Serving, ctx: &Context) -> Result<(), Duration> {
     checked
 }
 
-fn ask(serving: &Serving, session: &Session, ctx: &mut Context) -> Asked {
+fn ask(serving: &Serving, session: &mut Session, ctx: &mut Context) -> Asked {
     let judged = ctx.judged.as_mut().expect("a request is judged before it asks");
     let policy = &judged.running.generation.policy;
     let gate = &serving.pools[judged.pool].gate;
@@ -312,8 +312,10 @@ fn ask(serving: &Serving, session: &Session, ctx: &mut Context) -> Asked {
     };
     // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
     let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
-    // The preflight of an order is answered at the shop's door: it tells no more of payments than that it came.
-    let is_idempotent = method_meant(&Head::of(session.req_header())).is_idempotent();
+    // A body that is still on its way cannot be sent twice, nor may it keep others waiting to probe a breaker. The
+    // preflight of an order is answered at the shop's door: it tells no more of payments than that it came.
+    let is_whole = session.as_downstream_mut().is_body_done();
+    let is_idempotent = is_whole && method_meant(&Head::of(session.req_header())).is_idempotent();
     let grounds = Grounds {
         trace: ctx.bits,
         class_by: judged.class_by as u8,

@@ -68,7 +68,7 @@ async fn a_probe_of_a_breaker_is_not_asked_again_unless_that_is_only_observed() 
 }
 
 #[tokio::test]
-async fn a_preflight_of_an_order_probes_a_breaker_as_the_order_does() {
+async fn a_preflight_of_an_order_and_a_body_on_its_way_probe_a_breaker_alone_as_an_order_does() {
     let policy =
         "version: 1\nclasses: { all: { breaker: { min_requests: 1, open_for: 10ms, probes: 2 } } }\n";
     let shop = scripted(|mut wire| async move {
@@ -77,16 +77,24 @@ async fn a_preflight_of_an_order_probes_a_breaker_as_the_order_does() {
         }
         std::future::pending::<()>().await;
     });
-    let proxy = Setup::before(&[shop.await]).policy(policy).start().await;
-    assert_eq!(proxy.ask("GET /", "").await.status(), 500);
-    let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
-    until("the breaker to be half open", async || breaker().await == "half_open").await;
+    let shop = shop.await;
     let announced = "Origin: https://shop.test\r\nAccess-Control-Request-Method: POST\r\n";
-    let mut first = proxy.client().await;
-    first.ask("OPTIONS /pay", announced).await;
-    proxy.until_pool("inflight", 1).await;
-    // Two pages would probe at once.
-    assert_eq!(proxy.ask("OPTIONS /pay", announced).await.status(), 503);
+    let preflight = format!("OPTIONS /pay HTTP/1.1\r\nHost: shop.test\r\n{announced}\r\n");
+    // As much as is read before a seat is asked for.
+    let begun = "x".repeat((48 << 10) + 1);
+    let upload = format!("PUT /pay HTTP/1.1\r\nHost: shop.test\r\nContent-Length: 100000\r\n\r\n{begun}");
+    for request in [preflight, upload] {
+        let proxy = Setup::before(&[shop]).policy(policy).start().await;
+        assert_eq!(proxy.ask("GET /", "").await.status(), 500);
+        let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
+        until("the breaker to be half open", async || breaker().await == "half_open").await;
+        let (mut first, mut second) = (proxy.client().await, proxy.client().await);
+        first.send(&request).await;
+        proxy.until_pool("inflight", 1).await;
+        // Two pages would probe at once.
+        second.send(&request).await;
+        assert_eq!(second.message().await.unwrap().status(), 503);
+    }
 }
 
 #[tokio::test]

@@ -22,8 +22,8 @@ pub struct Arrival {
     pub usage_penalty: u8,
     /// Its session's lot: who of equals is served where not all can be. The same for the whole session.
     pub lot: u8,
-    /// Whether to ask for it twice is to ask for it once (RFC 9110, 9.2.2); of a preflight, whether that is so for
-    /// what it announces.
+    /// Whether to ask for it twice is to ask for it once (RFC 9110, 9.2.2), and all of it is at hand; of a preflight,
+    /// whether that is so for what it announces.
     pub is_idempotent: bool,
     /// When its answer is worth nothing any more.
     pub deadline: Time,
