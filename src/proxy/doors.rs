@@ -44,9 +44,9 @@ struct Tls {
     handshakes: Handshakes,
 }
 
-/// One address that clients connect to.
+/// What is agreed on at one address that clients connect to. Who has come in holds it as long as he stays, so that
+/// the listener is no part of it: that one is closed when nobody else is accepted.
 struct Door {
-    listener: TcpListener,
     speaks_for_others: bool,
     tls: Option<Arc<Tls>>,
 }
@@ -74,14 +74,14 @@ impl<A: HttpServerApp + Send + Sync + 'static> Doors<A> {
     ) -> Result<(Arc<Doors<A>>, JoinSet<()>), DoorError> {
         let settings = serving.config.listen.iter();
         let most = serving.config.connections.handshakes_per_s_max;
-        let doors = settings.zip(listeners).map(|(settings, listener)| Door::new(settings, listener, most));
-        let doors = doors.collect::<Result<Vec<Door>, DoorError>>()?;
+        let doors = settings.zip(listeners).map(|(settings, listener)| Door::open(settings, listener, most));
+        let doors = doors.collect::<Result<Vec<(TcpListener, Door)>, DoorError>>()?;
         let places = Places::new(serving.config.connections, serving.metrics.connections.open.clone());
-        let tls = doors.iter().filter_map(|door| door.tls.clone()).collect();
+        let tls = doors.iter().filter_map(|(_, door)| door.tls.clone()).collect();
         let all = Arc::new(Doors { serving, app: Arc::new(app), places, strain, tls });
         let mut accepting = JoinSet::new();
-        for door in doors {
-            accepting.spawn(all.clone().accept(Arc::new(door), stopped.clone()));
+        for (listener, door) in doors {
+            accepting.spawn(all.clone().accept(listener, Arc::new(door), stopped.clone()));
         }
         Ok((all, accepting))
     }
@@ -108,12 +108,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Doors<A> {
         self.app.cleanup().await;
     }
 
-    async fn accept(self: Arc<Self>, door: Arc<Door>, mut stopped: watch::Receiver<bool>) {
+    async fn accept(
+        self: Arc<Self>,
+        listener: TcpListener,
+        door: Arc<Door>,
+        mut stopped: watch::Receiver<bool>,
+    ) {
         loop {
             let accepted = tokio::select! {
                 // Who has connected already is served, before nobody else is.
                 biased;
-                accepted = door.listener.accept() => accepted,
+                accepted = listener.accept() => accepted,
                 _ = stopped.wait_for(|stopped| *stopped) => return,
             };
             match accepted {
@@ -180,17 +185,15 @@ pub enum DoorError {
 }
 
 impl Door {
-    fn new(
+    fn open(
         settings: &Listener,
         listener: std::net::TcpListener,
         handshakes_per_s_max: Option<u32>,
-    ) -> Result<Door, DoorError> {
+    ) -> Result<(TcpListener, Door), DoorError> {
         let tls = settings.tls.as_ref().map(|tls| Tls::new(tls, handshakes_per_s_max));
-        Ok(Door {
-            listener: TcpListener::from_std(listener)?,
-            speaks_for_others: settings.proxy_protocol,
-            tls: tls.transpose()?.map(Arc::new),
-        })
+        let tls = tls.transpose()?.map(Arc::new);
+        let door = Door { speaks_for_others: settings.proxy_protocol, tls };
+        Ok((TcpListener::from_std(listener)?, door))
     }
 }
 

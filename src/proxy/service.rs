@@ -147,6 +147,7 @@ impl Plimsoll {
 
     async fn refuse(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         let Some(judged) = &ctx.judged else { return Ok(()) };
+        part_if_ending(session);
         let policy = &judged.running.generation.policy;
         let refusal = &policy.settings(judged.class).refusal;
         let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
@@ -163,6 +164,7 @@ impl Plimsoll {
         rejection: Rejection,
         retry_after: Option<Duration>,
     ) -> Result<()> {
+        part_if_ending(session);
         self.serving.metrics.reject(rejection);
         ctx.fate = Fate::Rejected(rejection.name());
         let request_id = identity::request_id(&session.req_header().headers, ctx.bits);
@@ -239,6 +241,14 @@ impl Plimsoll {
         let judged = ctx.judged.as_ref().filter(|_| status == StatusCode::SERVICE_UNAVAILABLE)?;
         let refusal = &judged.running.generation.policy.settings(judged.class).refusal;
         Refused::by_class(refusal, ctx.bits, "").retry_after
+    }
+}
+
+/// Says with an answer that its connection ends, if the process does: Pingora tells it to those alone whose request
+/// comes later, and would close on the next request of the others.
+fn part_if_ending(session: &mut Session) {
+    if session.is_process_shutting_down() {
+        session.set_keepalive(None);
     }
 }
 
@@ -365,10 +375,11 @@ impl ProxyHttp for Plimsoll {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Box<Context>,
     ) -> Result<()> {
+        part_if_ending(session);
         if let Some(judged) = &ctx.judged
             && record::tells_decision(&judged.running.generation.policy, ctx)
         {

@@ -1,6 +1,8 @@
 //! The end: no new requests, what is under way is finished, and then nothing is waited for.
 
-use crate::harness::process::Process;
+use tokio::net::TcpStream;
+
+use crate::harness::process::{Process, Setup};
 use crate::harness::until;
 use crate::harness::upstream::{Stalled, answering, echo, response, scripted};
 
@@ -18,18 +20,38 @@ async fn an_idle_process_ends_at_once_and_well() {
 }
 
 #[tokio::test]
-async fn a_request_under_way_is_finished_before_the_end() {
+async fn a_request_under_way_is_finished_before_the_end_and_nobody_else_is_let_in() {
     let shop = Stalled::new().await;
     let mut proxy = Process::before(shop.address).await;
+    let mut idle = proxy.client().await;
+    shop.answer(1);
+    assert_eq!(idle.exchange("GET /", "").await.status(), 200);
     let mut client = proxy.client().await;
     client.ask("GET /checkout", "").await;
     proxy.until_pool("inflight", 1).await;
     proxy.signal("TERM").await;
     until("the drain", async || proxy.admin("GET /readyz").await.status() == 503).await;
     assert_eq!(proxy.admin("GET /healthz").await.status(), 200);
+    assert!(idle.rest().await.is_empty());
+    // Though somebody is still here, nobody listens.
+    until("the door to close", async || TcpStream::connect(proxy.address).await.is_err()).await;
     shop.answer(1);
-    assert_eq!(client.message().await.unwrap().text(), "late");
+    let answer = client.message().await.unwrap();
+    assert_eq!((answer.text(), answer.header("connection").as_deref()), ("late", Some("close")));
     assert!(proxy.end().await.success());
+}
+
+#[tokio::test]
+async fn what_outlasts_the_drain_is_not_waited_for() {
+    let shop = Stalled::new().await;
+    let mut proxy = Setup::before(&[shop.address]).config("drain: { stop: 200ms }\n").start().await;
+    let mut client = proxy.client().await;
+    client.ask("GET /checkout", "").await;
+    proxy.until_pool("inflight", 1).await;
+    proxy.signal("TERM").await;
+    assert!(proxy.end().await.success());
+    assert!(client.message().await.is_err(), "the shop has not answered");
+    proxy.log.contain("still unfinished after 200ms").await;
 }
 
 #[tokio::test]
