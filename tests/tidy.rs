@@ -343,3 +343,38 @@ fn the_harness_uses_nothing_that_serves() {
             .collect()
     }));
 }
+
+/// That target is built by a nightly toolchain alone, so that nobody would notice until somebody digs. A file that is
+/// taken by its path cannot have modules beside it, unless it is a `mod.rs`.
+#[test]
+fn the_fuzz_target_for_scenarios_has_every_module_that_is_asked_for() {
+    const TARGET: &str = "fuzz/fuzz_targets/scenario/";
+    let sources = files();
+    let named = |prefix: &'static str, suffix: &'static str| {
+        let of_target = sources.iter().filter(|file| file.path.starts_with(TARGET));
+        let lines = of_target.flat_map(|file| file.text.lines());
+        lines.filter_map(move |line| line.strip_prefix(prefix)?.strip_suffix(suffix)).collect::<Vec<_>>()
+    };
+    let has = named("mod ", ";");
+    let taken = named("#[path = \"../../../", "\"]");
+    assert!(
+        has.contains(&"scenario") && taken.contains(&"benches/src/scenario/mod.rs"),
+        "{has:?} of {taken:?}"
+    );
+    let (directories, alone): (Vec<&str>, Vec<&str>) =
+        taken.iter().partition(|path| path.ends_with("/mod.rs"));
+    assert_tidy(breaches(|file| {
+        let is_below = |path: &&str| file.path.starts_with(path.trim_end_matches("mod.rs"));
+        let is_alone = alone.contains(&file.path.as_str());
+        if file.is_test() || !is_alone && !directories.iter().any(is_below) {
+            return Vec::new();
+        }
+        let missing = file.imports("crate::").filter(|(_, name)| !has.contains(name));
+        let modules =
+            file.code().filter(|(_, line)| is_alone && line.contains("mod ") && line.ends_with(';'));
+        missing
+            .chain(modules)
+            .map(|(number, name)| format!("{}:{number}: the target in {TARGET} has no `{name}`", file.path))
+            .collect()
+    }));
+}

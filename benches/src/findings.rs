@@ -213,7 +213,8 @@ fn own_limits(tally: &Tally) -> Vec<String> {
 mod tests {
     use super::*;
     use crate::tally::lag::Departure;
-    use crate::tally::{Account, Expectation, Outcome, Span};
+    use crate::tally::span::Span;
+    use crate::tally::{Account, Expectation, Outcome};
     use crate::timeline::Timeline;
     use http::StatusCode;
 

@@ -10,17 +10,16 @@
 pub(crate) mod answers;
 pub(crate) mod cell;
 pub(crate) mod lag;
+pub(crate) mod span;
 
 use crate::client::failure::Failure;
 use answers::Answers;
 use cell::Cell;
 use http::StatusCode;
 use lag::{Departure, Lags, PhaseLag};
+use span::Span;
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Left out at the start of a phase when its useful work is counted.
-pub(crate) const SETTLING: Duration = Duration::from_secs(2);
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,26 +79,6 @@ pub(crate) enum Verdict {
     Refused,
     /// Anything else.
     Unserved,
-}
-
-/// The span of a phase, from the start of the run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Span {
-    /// Its start.
-    pub(crate) start: Duration,
-    /// Its end.
-    pub(crate) end: Duration,
-}
-
-impl Span {
-    /// How long useful work is counted in it.
-    pub(crate) fn settled(self) -> Duration {
-        (self.end - self.start).saturating_sub(SETTLING)
-    }
-
-    fn is_settled_at(self, time: Duration) -> bool {
-        (self.start + SETTLING..=self.end).contains(&time)
-    }
 }
 
 /// The counts of a run, or of several runs added up.

@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 use crate::scenario::clients::Jitter;
 use crate::scenario::phase::Phase;
 use crate::scenario::template::{ShopperKind, Template};
-use crate::tally::Span;
+use crate::tally::span::Span;
 use crate::units::Times;
 use conditions::{conditions, unmeasured};
 use executors::{Executor, executors};

@@ -21,7 +21,7 @@ pub(crate) mod phase;
 pub(crate) mod threshold;
 pub(crate) mod schema;
 
-use crate::tally::Span;
+use crate::tally::span::Span;
 use crate::units::{DURATION, POSITIVE, Positive, Rate};
 use clients::{Bursts, Funnel, Retries, Shoppers};
 use origin::Origin;

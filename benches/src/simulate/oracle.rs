@@ -9,7 +9,7 @@
 use super::judge::Judge;
 use crate::arrivals::Schedule;
 use crate::scenario::Scenario;
-use crate::tally::Span;
+use crate::tally::span::Span;
 
 /// What could be made of one phase.
 #[derive(Clone, Debug)]

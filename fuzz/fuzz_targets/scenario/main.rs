@@ -7,8 +7,6 @@
 mod units;
 #[path = "../../../benches/src/service_time.rs"]
 mod service_time;
-mod client;
-#[path = "../../../benches/src/tally.rs"]
 mod tally;
 mod origin;
 #[path = "../../../benches/src/scenario/mod.rs"]

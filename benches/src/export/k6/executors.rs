@@ -10,7 +10,7 @@ use super::{counts, phase_tag};
 use crate::scenario::Scenario;
 use crate::scenario::clients::Funnel;
 use crate::scenario::phase::Phase;
-use crate::tally::Span;
+use crate::tally::span::Span;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
