@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::backends::{passers, readers};
 use crate::desync_rows::{CHUNKS, ENCODINGS, FIELDS, HOSTS, LENGTHS, Outcome, TARGETS};
-use crate::harness::process::Process;
+use crate::harness::process::{Process, Setup};
 use crate::harness::upstream::{echo, response, scripted};
 use crate::harness::wire::Wire;
 
@@ -220,6 +220,37 @@ fn rejections(kind: &str) -> String {
     format!("plimsoll_rejections_total{{kind=\"{kind}\"}}")
 }
 
+/// Sends each row on a connection of its own: it gets this status, and is the first that is counted for this reason.
+async fn assert_counted(proxy: &Process, rows: &[(&str, u16, &str)]) {
+    for (row, status, kind) in rows {
+        let mut client = proxy.client().await;
+        client.send(bytes(row)).await;
+        assert_eq!(client.message().await.unwrap().status(), *status, "{row}");
+        assert_eq!(proxy.metric(&rejections(kind)).await, 1.0, "{row}");
+    }
+}
+
+#[tokio::test]
+async fn what_settings_forbid_is_counted_by_its_reason() {
+    let settings = "requests: { underscores: refuse, paths: refuse, target_bytes_max: 64, fields_max: 4 }\n";
+    let proxy = Setup::before(&[echo().await]).config(settings).start().await;
+    let long = format!("GET /{} HTTP/1.1⏎Host: shop.test⏎⏎", "a".repeat(64));
+    let rows = [
+        (long.as_str(), 414, "target_size"),
+        ("GET / HTTP/1.1⏎Host: shop.test⏎A: 1⏎B: 1⏎C: 1⏎D: 1⏎⏎", 431, "head_size"),
+        ("GET / HTTP/1.1⏎Host: shop.test⏎A_B: 1⏎⏎", 400, "underscore"),
+        ("GET /a/../b HTTP/1.1⏎Host: shop.test⏎⏎", 400, "dot_segment"),
+        ("GET /a%2fb HTTP/1.1⏎Host: shop.test⏎⏎", 400, "path_separator"),
+        ("GET ftp://shop.test/ HTTP/1.1⏎Host: shop.test⏎⏎", 400, "target"),
+        ("POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 5, 5⏎⏎hello", 400, "content_length"),
+        ("POST / HTTP/1.1⏎Host: shop.test⏎Expect: 200-ok⏎⏎", 417, "expectation"),
+    ];
+    assert_counted(&proxy, &rows).await;
+    // On either side of two of the bounds.
+    let within = format!("GET /{}", "a".repeat(63));
+    assert_eq!(proxy.ask(&within, "A: 1\r\nB: 1\r\nC: 1\r\n").await.status(), 200);
+}
+
 #[tokio::test]
 async fn every_refusal_is_counted_by_its_reason() {
     let proxy = Process::before(echo().await).await;
@@ -234,12 +265,7 @@ async fn every_refusal_is_counted_by_its_reason() {
         ("GET / HTTP/1.1⏎Host: shop.test⏎Connection: Host⏎⏎", 400, "connection"),
         ("GET / HTTP/1.1⏎Host : shop.test⏎⏎", 400, "unparsed"),
     ];
-    for (row, status, kind) in rows {
-        let mut client = proxy.client().await;
-        client.send(bytes(row)).await;
-        assert_eq!(client.message().await.unwrap().status(), status, "{row}");
-        assert_eq!(proxy.metric(&rejections(kind)).await, 1.0, "{row}");
-    }
+    assert_counted(&proxy, &rows).await;
     // After a request that was in order, and once whatever follows.
     let mut client = proxy.client().await;
     assert_eq!(client.exchange("GET /", "").await.status(), 200);

@@ -162,6 +162,26 @@ async fn of_two_upstreams_the_one_that_resets_is_left_alone_after_five_requests(
 }
 
 #[tokio::test]
+async fn of_four_upstreams_of_which_three_reset_two_are_left_alone() {
+    let mut pool = vec![answering(response("200 OK", "", b"ok")).await];
+    for _ in 0..3 {
+        pool.push(upstream::resetting().await);
+    }
+    // Observed: no breaker is to answer in their place.
+    let policy = "version: 1\nmode: observe\nclasses: { all: {} }\n";
+    let proxy = Setup::before(&pool).policy(policy).start().await;
+    let mut statuses = Vec::new();
+    for _ in 0..80 {
+        statuses.push(proxy.ask("POST /checkout", "Content-Length: 0\r\n").await.status());
+    }
+    assert_eq!(proxy.metric("plimsoll_ejections_total").await, 2.0);
+    // Half of the pool is asked, whatever it answers.
+    let last = &statuses[40..];
+    assert!(last.contains(&200) && last.contains(&502), "{last:?}");
+    proxy.until_idle().await;
+}
+
+#[tokio::test]
 async fn the_only_upstream_is_never_left_alone() {
     let proxy = Process::before(upstream::resetting().await).await;
     for _ in 0..7 {
@@ -181,6 +201,17 @@ async fn a_head_without_an_end_is_a_bad_gateway() {
     });
     let proxy = Process::before(shop.await).await;
     assert_answered(&proxy, 502).await;
+}
+
+#[tokio::test]
+async fn a_head_of_too_many_fields_or_with_a_length_that_is_none_is_a_bad_gateway() {
+    let many = "X-Flood: 1\r\n".repeat(1_000);
+    let lengths = ["-1", "+2", "0x2", "two", "2, 5", "2 5", "99999999999999999999", ""];
+    let lengths = lengths.map(|length| format!("Content-Length: {length}\r\n"));
+    for fields in [many].into_iter().chain(lengths) {
+        let proxy = Process::before(answering(format!("HTTP/1.1 200 OK\r\n{fields}\r\nok")).await).await;
+        assert_answered(&proxy, 502).await;
+    }
 }
 
 /// A shop that answers in `answer`, whose first word on each connection is the connection's number.
