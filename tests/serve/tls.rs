@@ -134,6 +134,28 @@ async fn a_renewed_certificate_is_shown_and_nobody_is_cut_off() {
     proxy.until_idle().await;
 }
 
+#[tokio::test]
+async fn of_two_certificates_one_is_renewed_and_beside_a_bad_one_neither_is() {
+    let (authority, directory) = (Authority::new(), tempfile::tempdir().unwrap());
+    let [shop, old, new] = ["shop.test", "img.test", "img.test"].map(|name| authority.sign(name));
+    let proxy = start(&directory, &[("shop", &shop), ("img", &old)], "").await;
+    let shows = async |name: &'static str| {
+        let client = authority.client(&[&TLS13], &[], None);
+        shown(&connect(proxy.address, name, client).await.unwrap())
+    };
+    fs::write(directory.path().join("shop.pem"), "nonsense").unwrap();
+    new.write(directory.path(), "img");
+    proxy.signal("HUP").await;
+    until("the rejection", async || proxy.metric(REJECTED).await > 0.0).await;
+    for (name, expected) in [("shop.test", &shop), ("img.test", &old)] {
+        assert_eq!(shows(name).await, expected.der().to_vec(), "{name}");
+    }
+    shop.write(directory.path(), "shop");
+    until("the new certificate", async || shows("img.test").await == new.der().to_vec()).await;
+    assert_eq!(shows("shop.test").await, shop.der().to_vec());
+    proxy.until_idle().await;
+}
+
 async fn handshake_kind(proxy: &Process, client: &Arc<ClientConfig>) -> HandshakeKind {
     let mut stream = connect(proxy.address, "shop.test", client.clone()).await.unwrap();
     // A ticket comes with the answer.
@@ -166,7 +188,10 @@ async fn a_client_that_returns_resumes_its_session_even_after_a_renewal() {
 
 /// Whether a client with this certificate is served.
 async fn is_served(proxy: &Process, authority: &Authority, shows: Option<&Signed>) -> bool {
-    let client = authority.client(&[&TLS13], &["http/1.1"], shows);
+    is_answered(proxy, authority.client(&[&TLS13], &["http/1.1"], shows)).await
+}
+
+async fn is_answered(proxy: &Process, client: Arc<ClientConfig>) -> bool {
     let Ok(mut stream) = connect(proxy.address, "shop.test", client).await else { return false };
     let request = b"GET / HTTP/1.1\r\nHost: shop.test\r\nConnection: close\r\n\r\n";
     // With TLS 1.3 a client learns after its own part whether its certificate was taken.
@@ -195,6 +220,25 @@ async fn clients_show_certificates_where_they_are_asked() {
         assert_eq!(is_served(&proxy, &authority, Some(&stranger)).await, by_stranger, "{choice}");
         proxy.until_idle().await;
     }
+}
+
+#[tokio::test]
+async fn who_is_believed_no_more_does_not_come_in_by_a_ticket_either() {
+    let (authority, partners, others) = (Authority::new(), Authority::new(), Authority::new());
+    let (shop, partner) = (authority.sign("shop.test"), partners.sign("partner.test"));
+    let directory = tempfile::tempdir().unwrap();
+    let authorities = directory.path().join("partners.pem");
+    fs::write(&authorities, partners.pem()).unwrap();
+    let clients = format!("clients: {{ authorities: \"{}\" }}", authorities.display());
+    let proxy = start(&directory, &[("shop", &shop)], &clients).await;
+    let client = authority.client(&[&TLS13], &["http/1.1"], Some(&partner));
+    for expected in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        assert_eq!(handshake_kind(&proxy, &client).await, expected);
+    }
+    fs::write(&authorities, others.pem()).unwrap();
+    until("the other authority", async || !is_served(&proxy, &authority, Some(&partner)).await).await;
+    assert!(!is_answered(&proxy, client).await);
+    proxy.until_idle().await;
 }
 
 /// A shop that speaks TLS, and answers who it talks to.
