@@ -9,9 +9,12 @@ use std::{env, io};
 
 use anyhow::Context;
 
-use crate::classify::features::SESSION_LEN;
+use crate::classify::features::{REQUEST_LEN, SESSION_LEN};
 use crate::clock::Clock;
-use crate::model::{Canary, DRIFT_MAX, Manifest, Scorer, try_out};
+use crate::model::{
+    Canary, DRIFT_MAX, Manifest, OVERRUNS_MAX, Scorer, TRIAL_BYTES_MAX, TRIAL_TIME_MAX, try_out,
+};
+use crate::policy;
 
 /// What to do with a bundle.
 #[derive(Debug, clap::Subcommand)]
@@ -63,9 +66,12 @@ fn check(directory: &Path) -> anyhow::Result<ExitCode> {
     let canary = Canary::new(own_program().context("cannot tell which program this is")?);
     let scorer =
         canary.load(directory).with_context(|| format!("{}: not a usable bundle", directory.display()))?;
+    let answers_nonsense = scorer.try_value(&[f32::NAN; SESSION_LEN]).is_some()
+        || scorer.try_class(&[f32::INFINITY; REQUEST_LEN]).is_some();
+    anyhow::ensure!(!answers_nonsense, "{}: answers what is no number", directory.display());
     println!("{}: ok", directory.display());
     print_checks(scorer.manifest());
-    println!("  value run    {:?} (median of {RUNS_TIMED})", median_run(&scorer));
+    print_runs(&scorer);
     print_claims(scorer.manifest());
     Ok(ExitCode::SUCCESS)
 }
@@ -79,8 +85,31 @@ fn print_checks(manifest: &Manifest) {
     println!("  operators    {} (all allowed)", operators.join(", "));
     println!("  shapes       every matrix fits and is bounded, and so are a run's multiplications");
     println!("  golden       every vector reproduced within {golden_tolerance}");
-    println!("  trial        a process of its own survived loading it");
-    println!("  drift        {} features watched, threshold {DRIFT_MAX}", histograms.len());
+    println!(
+        "  trial        a process of its own survived loading it, within {TRIAL_TIME_MAX:?} and {} MiB",
+        TRIAL_BYTES_MAX >> 20
+    );
+    println!("  answers      in [0, 1], or none; none to what is no number: the policy's class then decides");
+    println!(
+        "  drift        {} features watched, threshold {DRIFT_MAX} (plimsoll_model_drift)",
+        histograms.len()
+    );
+}
+
+/// How long the heads take, and how long they may by default.
+fn print_runs(scorer: &Scorer) {
+    let class = median_of(|| {
+        std::hint::black_box(scorer.try_class(&[1.0; REQUEST_LEN]));
+    });
+    let value = median_of(|| {
+        std::hint::black_box(scorer.try_value(&[1.0; SESSION_LEN]));
+    });
+    let budget = policy::storefront().model.time_budget;
+    println!("  runs         class {class:?}, value {value:?} (medians of {RUNS_TIMED})");
+    println!(
+        "  budget       {budget:?} a run unless the policy says otherwise; after {OVERRUNS_MAX} in a row over it \
+         none is asked (plimsoll_model_overruns)"
+    );
 }
 
 /// What the bundle says of itself.
@@ -95,14 +124,14 @@ fn print_claims(manifest: &Manifest) {
     }
 }
 
-fn median_run(scorer: &Scorer) -> Duration {
+fn median_of(run: impl Fn()) -> Duration {
     let clock = Clock::start();
-    let run = |_| {
+    let timed = |_| {
         let started = clock.now();
-        std::hint::black_box(scorer.value(&[1.0; SESSION_LEN]));
+        run();
         clock.now().since(started)
     };
-    let mut runs: Vec<Duration> = (0..RUNS_TIMED).map(run).collect();
+    let mut runs: Vec<Duration> = (0..RUNS_TIMED).map(timed).collect();
     runs.sort_unstable();
     runs[RUNS_TIMED / 2]
 }

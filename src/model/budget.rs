@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Runs over budget, in a row, after which the model is given up. A busy machine interrupts one
 /// run in a thousand; eight in a row do not happen to a model that is fast.
-const OVERRUNS_MAX: u32 = 8;
+pub const OVERRUNS_MAX: u32 = 8;
 
 /// Whether a model may still be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

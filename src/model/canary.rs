@@ -21,14 +21,14 @@ use super::error::ModelError;
 use super::scorer::Scorer;
 
 /// How long a trial may take: a hundred times what the shipped bundle does on a slow machine.
-const TIME_MAX: Duration = Duration::from_secs(10);
+pub const TRIAL_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Processor seconds of a trial, enforced by the kernel: a trial whose parent is gone ends as well.
 const CPU_SECONDS_MAX: u64 = 10;
 
 /// Address space of a trial. The process takes about 300 MiB of it before it reads a file, nearly
 /// all of it reserved and never touched; the largest model that passes the size bound takes 50 MiB.
-const MEMORY_MAX: u64 = 1 << 30;
+pub const TRIAL_BYTES_MAX: u64 = 1 << 30;
 
 /// A trial that goes well says this, and the seal.
 const VERDICT: &str = "seal ";
@@ -46,7 +46,7 @@ pub struct Canary {
 impl Canary {
     /// A canary that is `program`, a `plimsoll` of this version.
     pub fn new(program: PathBuf) -> Canary {
-        Canary { program, time_max: TIME_MAX }
+        Canary { program, time_max: TRIAL_TIME_MAX }
     }
 
     /// The canary with another time limit.
@@ -119,7 +119,7 @@ impl Canary {
 /// # Errors
 /// Why the bundle may not be used, or the limits not be set.
 pub fn try_out(directory: &Path) -> Result<String, ModelError> {
-    let limits = [(Resource::AS, MEMORY_MAX), (Resource::CPU, CPU_SECONDS_MAX)];
+    let limits = [(Resource::AS, TRIAL_BYTES_MAX), (Resource::CPU, CPU_SECONDS_MAX)];
     let limited = limits.iter().try_for_each(|(resource, max)| resource.set(*max, *max));
     limited.map_err(|error| ModelError::Untried {
         directory: directory.to_owned(),

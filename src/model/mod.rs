@@ -21,9 +21,9 @@ mod runtime;
 mod scorer;
 mod shapes;
 
-pub use budget::Status;
+pub use budget::{OVERRUNS_MAX, Status};
 pub use bundle::{BundleFiles, Manifest, Provenance, Schema, bundle_files};
-pub use canary::{Canary, try_out};
+pub use canary::{Canary, TRIAL_BYTES_MAX, TRIAL_TIME_MAX, try_out};
 pub use class::{ClassScores, Guess, ModelClass};
 pub use drift::{DRIFT_MAX, Histogram};
 pub use error::ModelError;

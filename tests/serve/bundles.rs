@@ -12,7 +12,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::harness::process::Setup;
+use crate::harness::bounded;
+use crate::harness::process::{Setup, complaint, plimsoll};
 use crate::harness::upstream::{answering, echo, response};
 use crate::harness::wire::Wire;
 
@@ -83,6 +84,34 @@ async fn a_whole_bundle_is_used() {
     assert_eq!(proxy.ask("GET /some/page", "").await.status(), 200);
     assert_eq!(proxy.state().await["model"]["usable"], true, "{}", proxy.log.text());
     assert_eq!(proxy.metric("plimsoll_classified_total{kind=\"model\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_check_tells_all_that_stands_before_a_bundle_and_refuses_a_bad_one() {
+    let bundle = bundle();
+    let check = ["model", "check", bundle.path().to_str().unwrap()];
+    let output = bounded("the check", plimsoll(&check).output()).await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let told = String::from_utf8(output.stdout).unwrap();
+    for (what, says) in [
+        ("digests", "seal"),
+        ("features", "schema"),
+        ("operators", "Relu"),
+        ("shapes", "bounded"),
+        ("golden", "reproduced"),
+        ("trial", "10s and 1024 MiB"),
+        ("answers", "[0, 1]"),
+        ("drift", "threshold 0.25"),
+        ("runs", "value"),
+        ("budget", "2ms"),
+    ] {
+        let line = told.lines().find(|line| line.starts_with(&format!("  {what} ")));
+        assert!(line.is_some_and(|line| line.contains(says)), "{what}: {told}");
+    }
+    assert!(told.contains("CC BY 4.0") && told.contains("class_log_accuracy"), "{told}");
+    fs::write(bundle.path().join("model.onnx"), "nonsense").unwrap();
+    let message = complaint(&check).await;
+    assert!(message.contains("model.onnx"), "{message}");
 }
 
 /// Swaps in the test.
