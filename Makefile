@@ -104,7 +104,7 @@ skipped:
 	lacks nginx "how nginx reads what plimsoll lets through"; \
 	lacks haproxy "how HAProxy reads what plimsoll lets through"; \
 	lacks node "how Node reads what plimsoll lets through, and the script for k6"; \
-	lacks python3 "how Python reads what plimsoll lets through, and policies against their schema"; \
+	lacks python3 "how Python reads what plimsoll lets through, policies against their schema, and the SBOM"; \
 	lacks k6 "the script for k6, by k6 itself"; \
 	lacks h2load "HTTP/2 under h2load"; \
 	lacks cargo-deny "licences, sources and advisories of what the binary is made of"
@@ -168,7 +168,12 @@ contest: build ## Compare controllers in simulation: the contest, then origins o
 micro: ## What one decision costs, part by part
 	$(CARGO) bench --locked --workspace --bench decide
 
-model: build models/.venv ## Train the shipped model anew on DATA=directory, or the value head on a journal
+# Before anything is built: a journal is its own, and training needs public sets.
+.PHONY: model-data
+model-data:
+	@ls $(DATA)/samples-*.jsonl > /dev/null 2>&1 || $(PYTHON) models/sources.py $(DATA)
+
+model: model-data build models/.venv ## Train the shipped model anew on DATA=directory, or the value head on a journal
 	@if ls $(DATA)/samples-*.jsonl > /dev/null 2>&1; then \
 	    models/.venv/bin/python models/learn.py --journal $(DATA) --running $(BUNDLE) \
 	        --plimsoll $(RELEASE)/plimsoll --out $(TARGET)/bundle; \
@@ -176,7 +181,7 @@ model: build models/.venv ## Train the shipped model anew on DATA=directory, or 
 	    models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll; \
 	fi
 
-reproduce: build models/.venv ## Train the shipped model again elsewhere: the same data and seed give the same bytes
+reproduce: model-data build models/.venv ## Train the shipped model again elsewhere: the same data and seed give the same bytes
 	models/.venv/bin/python models/train.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll --out $(TARGET)/model-again
 	diff -r --brief models/storefront $(TARGET)/model-again
 	@echo "make reproduce: the same bytes"

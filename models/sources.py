@@ -1,6 +1,12 @@
-"""The public data sets that training and its evaluation read: where they come from, and their digests."""
+"""The public data sets that training and its evaluation read: where they come from, and their digests.
+
+`python models/sources.py DIR` ends well if they are all there, and tells which ones are not: `make model` asks before
+it builds anything.
+"""
 
 import hashlib
+import sys
+from pathlib import Path
 
 # Path below the data directory, SHA-256, origin and terms.
 SOURCES = [
@@ -26,3 +32,13 @@ def missing(data):
         if found != digest:
             wrong.append(f"{name}\n  from    {origin}\n  sha256  {digest}\n  found   {found}")
     return wrong
+
+
+def require(data):
+    """Ends the program, and says why, if anything is wrong with them."""
+    if wrong := missing(data):
+        raise SystemExit(f"{data} lacks what the training reads:\n\n" + "\n\n".join(wrong))
+
+
+if __name__ == "__main__":
+    require(Path(sys.argv[1]))

@@ -65,8 +65,7 @@ def main():
     arguments.add_argument("--out", type=Path, default=HERE / "storefront")
     arguments = arguments.parse_args()
 
-    if wrong := sources.missing(arguments.data):
-        raise SystemExit(f"{arguments.data} lacks what the training reads:\n\n" + "\n\n".join(wrong))
+    sources.require(arguments.data)
     started = time.monotonic()
     features = Features(arguments.plimsoll)
     classes, measures, known, confidence = class_head.train(features, arguments.data, SEED)

@@ -7,3 +7,4 @@ mod copy;
 mod mutations;
 mod parity;
 mod storefront;
+mod training;
