@@ -156,7 +156,7 @@ impl Admin {
             return deny(denied);
         }
         if parts.method != Method::GET {
-            log::info!("admin: {} {}", parts.method, parts.uri);
+            log::info!("admin: {} {}", parts.method, parts.uri.path());
         }
         let Ok(body) = timeout(BODY_TIME_MAX, Limited::new(body, BODY_BYTES_MAX).collect()).await else {
             return refuse(StatusCode::REQUEST_TIMEOUT, "within five seconds");

@@ -126,7 +126,16 @@ fn holds(bytes: &[u8], text: &[u8]) -> bool {
 /// What a process shows while it runs; the id of a request that it refused.
 async fn shown(proxy: &Process) -> (Vec<(String, Vec<u8>)>, String) {
     let mut seen = Vec::new();
-    for place in ["/metrics", "/v1/state", "/v1/refusals"] {
+    let places = [
+        "/metrics",
+        "/v1/state",
+        "/v1/refusals",
+        "/v1/classes",
+        "/v1/breakers",
+        "/v1/generations",
+        "/v1/canary",
+    ];
+    for place in places {
         seen.push((place.to_owned(), proxy.admin(&format!("GET {place}")).await.body));
     }
     assert!(holds(&seen[2].1, b"/closed/"), "{:?}", String::from_utf8_lossy(&seen[2].1));
@@ -136,12 +145,24 @@ async fn shown(proxy: &Process) -> (Vec<(String, Vec<u8>)>, String) {
     (seen, decision.split_once("id=").unwrap().1.to_owned())
 }
 
-async fn explained(journal: &Path, id: &str) -> Vec<u8> {
+/// What the commands that read a journal make of it.
+async fn read_again(journal: &Path, id: &str) -> Vec<u8> {
     let journal = journal.to_str().unwrap();
-    let command = plimsoll(&["explain", "--journal", journal, "--id", id]).output();
-    let output = bounded("an explanation", command).await.unwrap();
-    assert!(output.status.success(), "{output:?}");
-    output.stdout
+    let mut told = Vec::new();
+    for command in [&["explain", "--journal", journal, "--id", id][..], &["replay", journal]] {
+        let output = bounded("a command", plimsoll(command).output()).await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        told.extend([output.stdout, output.stderr].concat());
+    }
+    told
+}
+
+/// Lets all be logged that the admin API can let be, and asks it with secrets as well.
+async fn ask_admin(proxy: &Process) {
+    assert_eq!(proxy.order("PUT /v1/log", "", r#"{"level":"trace"}"#).await.status(), 200);
+    let order = r#"{"class":"closed","state":"open"}"#;
+    assert_eq!(proxy.order("PUT /v1/breakers?x=secret-query", FIELDS, order).await.status(), 200);
+    proxy.order("PUT /v1/mode?x=secret-query", FIELDS, "secret-body").await;
 }
 
 #[tokio::test]
@@ -154,8 +175,7 @@ async fn no_secret_of_a_client_is_logged_counted_shown_or_kept() {
         let settings = "trusted_hops: [127.0.0.1]\naccess_log: { sample: 100% }\n";
         let setup = Setup::before(&[shop]).policy(POLICY).config(settings);
         let mut proxy = setup.flag("--state-dir", &state).flag("--journal", &journal).start().await;
-        let order = r#"{"class":"closed","state":"open"}"#;
-        assert_eq!(proxy.order("PUT /v1/breakers", "", order).await.status(), 200);
+        ask_admin(&proxy).await;
         ask_everything(&proxy).await;
         ask_everything_over_http2(&proxy).await;
         let (mut seen, refused) = shown(&proxy).await;
@@ -169,15 +189,50 @@ async fn no_secret_of_a_client_is_logged_counted_shown_or_kept() {
         let (log, access_log) = (proxy.log.text(), proxy.output.text());
         assert!(access_log.contains("\"session\""), "there is something to look at: {access_log}");
         seen.extend([("log".into(), log.into_bytes()), ("access log".into(), access_log.into_bytes())]);
-        seen.push(("explanation".into(), explained(&journal, &refused).await));
+        seen.push(("commands".into(), read_again(&journal, &refused).await));
         seen.extend(files(directory.path()));
         assert!(seen.iter().any(|(place, _)| place.ends_with("learned.json")), "nothing was saved");
-        for (place, bytes) in &seen {
-            let text = String::from_utf8_lossy(bytes);
-            for secret in SECRETS {
-                assert!(!text.contains(secret), "{secret} is in {place}:\n{text}");
-            }
-            assert!(!holds(bytes, &ADDRESS), "the address is in {place}");
-        }
+        assert_secret(&seen);
     }
+}
+
+fn assert_secret(seen: &[(String, Vec<u8>)]) {
+    for (place, bytes) in seen {
+        let text = String::from_utf8_lossy(bytes);
+        for secret in SECRETS {
+            assert!(!text.contains(secret), "{secret} is in {place}:\n{text}");
+        }
+        assert!(!holds(bytes, &ADDRESS), "the address is in {place}");
+    }
+}
+
+/// What stands before a request and tells of its client, as it should be and otherwise, and what comes then.
+const BEFORE_REQUESTS: [&str; 5] = [
+    "PROXY TCP4 203.0.113.99 192.0.2.1 4242 80\r\nGET /seen?x=secret-query HTTP/1.1\r\nHost: shop.test\r\nF\r\n",
+    "PROXY TCP4 203.0.113.99 192.0.2.1 4242 80\r\nGET /a HTTP/1.1\r\nsecret-field\r\n\r\n",
+    "PROXY TCP4 203.0.113.99 secret-field 4242 80\r\n",
+    "PROXY secret-field\r\n",
+    "secret-field secret-query\r\n",
+];
+
+#[tokio::test]
+async fn nor_is_what_a_hop_tells_of_its_client_before_the_first_request() {
+    let settings = "listen: [{ address: 127.0.0.1:0, proxy_protocol: on }]\ntrusted_hops: [127.0.0.1]\n\
+                    access_log: { sample: 100% }\n";
+    let mut proxy = Setup::listening(&[echo().await]).policy(POLICY).config(settings).start().await;
+    ask_admin(&proxy).await;
+    for text in BEFORE_REQUESTS {
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        stream.write_all(text.replace("F\r\n", &format!("{FIELDS}\r\n")).as_bytes()).await.unwrap();
+        // It may be closed by then.
+        let _ = stream.shutdown().await;
+        Wire::over(stream).rest().await;
+    }
+    proxy.until_idle().await;
+    until("the access log", async || proxy.output.text().contains("/seen")).await;
+    let metrics = proxy.admin("GET /metrics").await.body;
+    proxy.signal("TERM").await;
+    assert!(proxy.end().await.success());
+    let [log, access_log] = [&proxy.log, &proxy.output].map(|lines| lines.text().into_bytes());
+    assert_secret(&[("metrics".into(), metrics), ("log".into(), log), ("access log".into(), access_log)]);
 }
