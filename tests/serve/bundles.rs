@@ -114,6 +114,24 @@ async fn a_check_tells_all_that_stands_before_a_bundle_and_refuses_a_bad_one() {
     assert!(message.contains("model.onnx"), "{message}");
 }
 
+#[tokio::test]
+async fn a_model_that_is_over_its_budget_again_and_again_is_given_up_and_its_shop_is_served() {
+    // There is no inference that takes no time.
+    let policy = "version: 1\nclasses: { all: {} }\nmodel: { time_budget: 0ms }\n";
+    let proxy = Setup::before(&[echo().await]).policy(policy).start().await;
+    assert_eq!(proxy.metric("plimsoll_model_usable").await, 1.0);
+    // What was scored once is remembered: each is of other words.
+    let words =
+        ["cart", "checkout", "search", "account", "category", "login", "static/a.js", "collect", "api"];
+    for word in words {
+        assert_eq!(proxy.ask(&format!("GET /{word}"), "").await.status(), 200, "{word}");
+    }
+    assert_eq!(proxy.metric("plimsoll_model_usable").await, 0.0);
+    assert_eq!(proxy.metric("plimsoll_model_overruns").await, 8.0);
+    proxy.log.contain("the model is given up").await;
+    proxy.until_idle().await;
+}
+
 /// Swaps in the test.
 const SWAPS: u64 = 6;
 /// Who asks meanwhile.
