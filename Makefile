@@ -27,7 +27,7 @@ BENCH := $(TARGET)/bench
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model evaluate loop replay mutations soak-sim upgrades generator prove validate fuzz chaos soak slowloris floods reloads reproduce sbom clean
+.PHONY: help setup build demo test fmt lint unit docs deny policies smoke bench measure overhead compare peers contest micro model evaluate loop replay mutations soak-sim upgrades shutdown generator prove validate fuzz chaos soak slowloris floods reloads reproduce sbom clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \t\2/p' Makefile | expand -t 18
@@ -253,6 +253,9 @@ reloads: ## A thousand reloads under 2,000 requests a second: what fails, and wh
 
 upgrades: ## Upgrade and drain fifty times each under load
 	PLIMSOLL_UPGRADES=50 $(CARGO) test --locked --workspace --test serve under_load -- --nocapture --test-threads=1
+
+shutdown: ## How long an idle process takes to end after SIGTERM: to be less than a second
+	$(CARGO) test --release --locked --workspace --test serve an_idle_process_ends -- --nocapture
 
 sbom: ## Write what the binary is made of, as CycloneDX: target/sbom.json
 	@mkdir -p $(TARGET)
