@@ -187,7 +187,7 @@ reproduce: model-data build models/.venv ## Train the shipped model again elsewh
 	@echo "make reproduce: the same bytes"
 
 # LightGBM is for this alone.
-evaluate: build models/.venv ## Set the shipped value head beside LightGBM on the same features: models/comparison.json
+evaluate: model-data build models/.venv ## Set the shipped value head beside LightGBM on the same features: models/comparison.json
 	models/.venv/bin/pip install --quiet --requirement models/requirements-evaluation.txt
 	models/.venv/bin/python models/compare.py --data $(DATA) --plimsoll $(RELEASE)/plimsoll
 
