@@ -272,6 +272,19 @@ async fn every_refusal_is_counted_by_its_reason() {
     client.send(bytes("GET / HTTP/1.1⏎Host: shop.test⏎A: ␁⏎⏎")).await;
     assert_eq!(client.message().await.unwrap().status(), 400);
     assert_eq!(proxy.metric(&rejections("unparsed")).await, 2.0);
+    // What Pingora refuses before anybody else sees it.
+    let unseen = [
+        "GET / HTTP/1.1⏎Host: shop.test⏎Host: shop.test⏎⏎",
+        "GET http://evil.test/ HTTP/1.1⏎Host: shop.test⏎⏎",
+        "POST / HTTP/1.1⏎Host: shop.test⏎Content-Length: 5⏎Content-Length: 6⏎⏎hello",
+        "GET / HTTP/1.1⏎Host: shop.test⏎A␀: 1⏎⏎",
+    ];
+    for (count, row) in (3_u32..).zip(unseen) {
+        let mut client = proxy.client().await;
+        client.send(bytes(row)).await;
+        assert_eq!(client.message().await.unwrap().status(), 400, "{row}");
+        assert_eq!(proxy.metric(&rejections("unparsed")).await, f64::from(count), "{row}");
+    }
 }
 
 #[tokio::test]
