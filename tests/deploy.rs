@@ -17,8 +17,8 @@ fn deploy(file: &str) -> PathBuf {
 /// What the unit says for a key; the last word counts.
 fn unit(key: &str) -> String {
     let text = fs::read_to_string(deploy("plimsoll.service")).unwrap();
-    let values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    values.last().unwrap_or_else(|| panic!("no `{key}`")).to_owned()
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+    values.next_back().unwrap_or_else(|| panic!("no `{key}`")).to_owned()
 }
 
 #[test]
