@@ -8,6 +8,7 @@
 mod claim;
 mod model;
 mod micro;
+mod proofs;
 
 use super::machine::Machine;
 use super::{PhaseReport, Report, ratio};
@@ -30,7 +31,7 @@ const END: &str = "<!-- claims: end -->\n";
 /// Writes the measured claims into a document.
 #[derive(Debug, Args)]
 pub(crate) struct ClaimsArgs {
-    /// Where `make bench` leaves measure.json, generator.json, overhead.json and compare.md
+    /// Where `make bench` leaves measure.json, generator.json, overhead.json and compare.md, and `make prove` prove/
     directory: PathBuf,
     /// The document, which marks where claims begin and end
     #[arg(default_value = "benches/RESULTS.md")]
@@ -63,6 +64,10 @@ pub(crate) fn claims(args: &ClaimsArgs) -> anyhow::Result<ExitCode> {
     text.push_str(&conditions(report.as_ref(), overhead.as_ref(), generator.as_ref()));
     if let Some(overhead) = &overhead {
         text.push_str(&format!("\nWhat each costs, by `make overhead`:\n\n{}", overhead.markdown()));
+    }
+    match proofs::table(&args.directory.join("prove"))? {
+        Some(proofs) => text.push_str(&format!("\nWays to fail, over sockets, by `make prove`:\n\n{proofs}")),
+        None => text.push_str("\nWays to fail, over sockets (`make prove`): not measured.\n"),
     }
     match text_of(&args.directory, "compare.md") {
         Some(comparison) => text.push_str(&format!("\nThe peers, by `make compare`:\n\n{comparison}")),
