@@ -5,8 +5,9 @@
 //! moment, may have been seen: it is sent again only if to do it twice is to do it once, all of
 //! its body is at hand, and nothing of an answer came. Either way its class must allow it, and
 //! the pool's budget: retries that grow with the failures they answer are what turns a bad
-//! minute into an outage. A probe of a breaker is never tried again: what came of it is what it
-//! was sent for, unless the policy is to observe only.
+//! minute into an outage. A probe of a breaker is never sent again: what came of it is what it
+//! was sent for, unless the policy is to observe only. An endpoint that could not be connected
+//! says nothing of the class, and is ejected for itself.
 //!
 //! It chooses no endpoint.
 
@@ -27,23 +28,23 @@ pub(super) fn is_sent_again(serving: &Serving, session: &Session, ctx: &Context,
     // To do it twice is then to do it once (RFC 9110, 9.2.2).
     let is_harmless = session.req_header().method.is_idempotent() && ctx.first_byte.is_none();
     let is_at_hand = !session.as_downstream().retry_buffer_truncated();
-    is_harmless && is_at_hand && ctx.tries <= endpoints && is_granted(serving, ctx)
+    is_harmless && is_at_hand && !is_probe(ctx) && ctx.tries <= endpoints && is_granted(serving, ctx)
 }
 
 /// Whether its class has requests tried again, and there is leave for one; it is then counted.
 fn is_granted(serving: &Serving, ctx: &Context) -> bool {
-    let is_wanted = ctx.judged.as_ref().is_none_or(|judged| is_wanted(judged, ctx));
-    let is_granted = is_wanted && serving.pools[ctx.pool()].gate.may_retry();
+    let is_wanted = |judged: &Judged| judged.running.generation.policy.settings(judged.class).retried;
+    let is_granted = ctx.judged.as_ref().is_none_or(is_wanted) && serving.pools[ctx.pool()].gate.may_retry();
     if is_granted {
         serving.metrics.upstreams.retries.inc();
     }
     is_granted
 }
 
-fn is_wanted(judged: &Judged, ctx: &Context) -> bool {
-    let policy = &judged.running.generation.policy;
-    // A breaker that is only observed costs nobody an answer.
-    let is_enforced = policy.core.mode_of(judged.class) == Mode::Enforce;
-    let is_probe = matches!(ctx.fate, Fate::Decided(_, evidence) if evidence.is_probe);
-    policy.settings(judged.class).retried && !(is_probe && is_enforced)
+/// Whether a breaker waits for what becomes of it. One that is only observed costs nobody an answer.
+fn is_probe(ctx: &Context) -> bool {
+    let is_enforced =
+        |judged: &Judged| judged.running.generation.policy.core.mode_of(judged.class) == Mode::Enforce;
+    matches!(ctx.fate, Fate::Decided(_, evidence) if evidence.is_probe)
+        && ctx.judged.as_ref().is_some_and(is_enforced)
 }

@@ -1,5 +1,8 @@
 //! Which requests are asked again, and where: never an order that a shop may have heard.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::harness::process::{Process, Setup};
 use crate::harness::until;
 use crate::harness::upstream::{self, answering, response, scripted};
@@ -65,6 +68,37 @@ async fn a_probe_of_a_breaker_is_not_asked_again_unless_that_is_only_observed() 
         assert_eq!(proxy.metric("plimsoll_retries_total").await, retries, "{mode}");
         proxy.until_idle().await;
     }
+}
+
+#[tokio::test]
+async fn a_probe_of_a_breaker_goes_elsewhere_where_nobody_has_seen_it() {
+    let policy =
+        "version: 1\nclasses: { all: { breaker: { min_requests: 1, open_for: 10ms, probes: 1 } } }\n";
+    let (_socket, dead) = upstream::refusing();
+    let mut retries = 0.0;
+    for is_dead_first in [true, false] {
+        let has_failed = Arc::new(AtomicBool::new(false));
+        let alive = scripted(move |mut wire| {
+            let has_failed = Arc::clone(&has_failed);
+            async move {
+                while wire.message().await.is_ok() {
+                    let is_well = has_failed.swap(true, Ordering::Relaxed);
+                    wire.send(response(if is_well { "200 OK" } else { "500 Oh" }, "", b"")).await;
+                }
+            }
+        });
+        let alive = alive.await;
+        let upstreams = if is_dead_first { [dead, alive] } else { [alive, dead] };
+        let proxy = Setup::before(&upstreams).policy(policy).start().await;
+        assert_eq!(proxy.ask("GET /", "").await.status(), 500);
+        let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
+        until("the breaker to be half open", async || breaker().await == "half_open").await;
+        let before = proxy.metric("plimsoll_retries_total").await;
+        assert_eq!(proxy.ask("GET /", "").await.status(), 200);
+        retries += proxy.metric("plimsoll_retries_total").await - before;
+        proxy.until_idle().await;
+    }
+    assert!(retries > 0.0, "one of both probes came upon the dead one first");
 }
 
 #[tokio::test]
