@@ -141,7 +141,7 @@ impl Generation {
 
     /// Whether there is a model and it still answers.
     pub fn is_model_usable(&self) -> bool {
-        self.model.as_ref().is_some_and(|model| model.status() == Status::Ready)
+        self.usable_model().is_some()
     }
 
     /// What `head` is, given its path's key, its GraphQL operation and its session, or how far that has come.
@@ -183,7 +183,7 @@ impl Generation {
     }
 
     fn guess(&self, head: &Head<'_>, key: &str, operation: Option<&str>, clock: &Clock) -> Option<Guess> {
-        let model = self.model.as_ref()?;
+        let model = self.usable_model()?;
         let features = features_of(head, key, operation);
         model.watch(&features);
         model.recall(&features).or_else(|| {
@@ -196,7 +196,7 @@ impl Generation {
 
     /// What a request of `class` is worth: by the value head, else by its class.
     pub fn value(&self, class: ClassId, session: &SessionView, time: LocalTime, clock: &Clock) -> f32 {
-        let by_model = self.model.as_ref().and_then(|model| {
+        let by_model = self.usable_model().and_then(|model| {
             let mut features = [0.0; SESSION_LEN];
             write_session(session, time, &mut features);
             let started = clock.now();
@@ -205,6 +205,11 @@ impl Generation {
             value
         });
         by_model.unwrap_or(self.policy.settings(class).value)
+    }
+
+    /// The model, unless it was given up: it is not asked, and what it does not do takes no time.
+    fn usable_model(&self) -> Option<&Scorer> {
+        self.model.as_deref().filter(|model| model.status() == Status::Ready)
     }
 
     fn observe(&self, model: &Scorer, started: Time, clock: &Clock) {
