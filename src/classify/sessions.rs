@@ -77,10 +77,12 @@ pub struct KnownSession {
 }
 
 impl KnownSession {
-    /// The lot of a session of its own: another one each hour, lest the same shoppers lose all day.
-    pub fn lot(&self, now: Time) -> Option<u8> {
+    /// The lot of a session of its own: another one each hour, lest the same shoppers lose all day. One that asks
+    /// for more than a shopper does has none: its lot would decide on all of a flood at once.
+    pub fn lot(&self, usage_penalty: u8, now: Time) -> Option<u8> {
         let hour = now.since(Time::ZERO).as_secs() / 3_600;
-        self.is_settled.then(|| self.hash.to_le_bytes()[hour as usize % size_of::<u64>()])
+        let keeps_one = self.is_settled && usage_penalty == 0;
+        keeps_one.then(|| self.hash.to_le_bytes()[hour as usize % size_of::<u64>()])
     }
 }
 
@@ -313,16 +315,17 @@ mod tests {
     }
 
     #[test]
-    fn session_keeps_its_lot_for_an_hour_and_one_that_is_invented_has_none() {
+    fn session_keeps_its_lot_for_an_hour_and_one_that_is_invented_or_floods_has_none() {
         let table = SessionTable::new(1_024);
         let visitor = key(&table, "192.0.2.1", Some("a"));
-        assert_eq!(table.view(&visitor, NOW).lot(NOW), None);
+        assert_eq!(table.view(&visitor, NOW).lot(0, NOW), None);
         grant(&table, &visitor, "a");
-        let lot = |at| table.view(&visitor, NOW).lot(at).unwrap();
+        let lot = |at| table.view(&visitor, NOW).lot(0, at).unwrap();
         let hour = |hours: u64| Time::from_millis(hours * 3_600_000);
         assert_eq!(lot(NOW), lot(Time::from_millis(3_599_999)));
         let lots: std::collections::BTreeSet<u8> = (0..8).map(|hours| lot(hour(hours))).collect();
         assert!(lots.len() > 1, "eight hours, one lot");
+        assert_eq!(table.view(&visitor, NOW).lot(1, NOW), None);
     }
 
     #[test]

@@ -310,8 +310,8 @@ fn ask(serving: &Serving, session: &mut Session, ctx: &mut Context) -> Asked {
     } else {
         0
     };
-    // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket.
-    let lot = judged.known.lot(ctx.received).unwrap_or(ctx.bits as u8);
+    // Who has no session yet draws anew each time: a cookie that he invents must not be a ticket. So does who floods.
+    let lot = judged.known.lot(usage_penalty, ctx.received).unwrap_or(ctx.bits as u8);
     // A body that is still on its way cannot be sent twice, nor may it keep others waiting to probe a breaker. The
     // preflight of an order is answered at the shop's door: it tells no more of payments than that it came.
     let is_whole = session.as_downstream_mut().is_body_done();

@@ -23,6 +23,8 @@ pub(crate) struct Plimsoll<'a> {
     controller: Controller,
     memory: Memory,
     usage: Usage,
+    /// Requests so far.
+    asked: usize,
     /// Who is at the door or inside, by slot: remembered once they are served.
     guests: Vec<Option<(ShopperId, Visit)>>,
     /// Refusals by class and reason.
@@ -37,6 +39,7 @@ impl<'a> Plimsoll<'a> {
             controller: Controller::new(Arc::clone(&judge.policy.core)),
             memory: Memory::default(),
             usage: Usage::default(),
+            asked: 0,
             guests: Vec::new(),
             refusals: vec![[0; Reason::ALL.len()]; judge.policy.core.classes().len()],
         }
@@ -55,11 +58,17 @@ impl<'a> Plimsoll<'a> {
             value: Value::new(policy.settings(class).value),
             tenure: if view.admitted { Tenure::Admitted } else { Tenure::Fresh },
             usage_penalty,
-            // Evenly spread, as a hash would.
-            lot: (ask.shopper.0 * 151) as u8,
+            lot: self.lot(ask.shopper, usage_penalty),
             is_idempotent: self.judge.is_idempotent(ask.template, ask.pattern),
             deadline: now.after(policy.core.class(class).patience),
         }
+    }
+
+    /// Evenly spread, as a hash would: over sessions, and over the requests of one that floods.
+    fn lot(&mut self, shopper: ShopperId, usage_penalty: u8) -> u8 {
+        self.asked = self.asked.wrapping_add(1);
+        let drawn_by = if usage_penalty == 0 { shopper.0 } else { self.asked };
+        drawn_by.wrapping_mul(151) as u8
     }
 
     fn greet(&mut self, ask: Ask) {
