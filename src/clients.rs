@@ -10,9 +10,10 @@
 //!
 //! Keys are hashes that the session table made; no address is stored.
 
+use std::convert::Infallible;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -139,45 +140,58 @@ impl Count {
     }
 }
 
-/// Recent requests per client.
+/// A word for each client.
 ///
-/// One word a bucket, all of them written to from the start: the memory it takes does not grow with
-/// the clients that come, and nobody's request waits for a lock or a larger table.
+/// All buckets are written to from the start: the memory they take does not grow with the clients that come, and
+/// nobody's request waits for a lock, a sweep or a larger table. Clients beyond their number share one with another:
+/// bounded by construction.
 #[derive(Debug)]
-pub struct Usage {
-    counts: Box<[AtomicU64]>,
-}
+struct Buckets(Box<[AtomicU64]>);
 
-impl Default for Usage {
-    fn default() -> Usage {
-        // Not all zeros: such memory the system lends only when it is written to, by client after client.
-        let nothing = Count { requests: 0.0, tick: 1 }.pack();
-        Usage { counts: (0..BUCKETS).map(|_| AtomicU64::new(nothing)).collect() }
+impl Buckets {
+    /// All with this word. Not zero: such memory the system lends only when it is written to, by client after client.
+    fn filled(word: NonZeroU64) -> Buckets {
+        Buckets((0..BUCKETS).map(|_| AtomicU64::new(word.get())).collect())
     }
-}
 
-impl Usage {
-    /// Counts a request of `client` and returns the penalty its recent usage costs.
-    ///
-    /// Clients beyond the number of buckets share one with another: bounded by construction, and no
-    /// sweep on anybody's request.
-    pub fn count(&self, client: u64, now: Time) -> u8 {
-        let tick = (now.as_nanos() / (USAGE_TICK_MS * 1_000_000)) as u32;
-        let count = &self.counts[bucket(client) as usize];
+    /// Changes the word of `client`, unless `change` fails; it may be asked more than once.
+    fn update<T, E>(&self, client: u64, change: impl Fn(u64) -> Result<(T, u64), E>) -> Result<T, E> {
+        let word = &self.0[(client % BUCKETS) as usize];
         // Nothing else is read through it, so that no order is needed.
-        let mut known = count.load(Ordering::Relaxed);
+        let mut known = word.load(Ordering::Relaxed);
         loop {
-            let counted = Count::unpack(known).counted(tick);
-            match count.compare_exchange_weak(known, counted.pack(), Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return penalty(counted.requests),
+            let (result, next) = change(known)?;
+            match word.compare_exchange_weak(known, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return Ok(result),
                 Err(newer) => known = newer,
             }
         }
     }
 }
 
-fn bucket(client: u64) -> u64 {
-    client % BUCKETS
+/// Recent requests per client.
+#[derive(Debug)]
+pub struct Usage {
+    counts: Buckets,
+}
+
+impl Default for Usage {
+    fn default() -> Usage {
+        let nothing = Count { requests: 0.0, tick: 1 }.pack();
+        Usage { counts: Buckets::filled(NonZeroU64::new(nothing).expect("its tick is none")) }
+    }
+}
+
+impl Usage {
+    /// Counts a request of `client` and returns the penalty its recent usage costs.
+    pub fn count(&self, client: u64, now: Time) -> u8 {
+        let tick = (now.as_nanos() / (USAGE_TICK_MS * 1_000_000)) as u32;
+        let Ok(requests) = self.counts.update(client, |known| {
+            let counted = Count::unpack(known).counted(tick);
+            Ok::<_, Infallible>((counted.requests, counted.pack()))
+        });
+        penalty(requests)
+    }
 }
 
 fn penalty(requests: f32) -> u8 {
@@ -185,20 +199,8 @@ fn penalty(requests: f32) -> u8 {
     (((requests - USAGE_FREE) / USAGE_PER_STEP).max(0.0) as u8).min(USAGE_PENALTY_MAX)
 }
 
-/// What is left in each bucket of a limit, as governor tells it: by when it is full again, in nanoseconds.
-///
-/// One word a bucket, as with [`Usage`]. Governor's own table grows by each client that comes, to several MB, and
-/// has to be swept; this one has its megabyte from the start.
-#[derive(Debug)]
-struct Buckets(Box<[AtomicU64]>);
-
-impl Default for Buckets {
-    fn default() -> Buckets {
-        // Full since the first nanosecond. Not zeros, for the same reason.
-        Buckets((0..BUCKETS).map(|_| AtomicU64::new(1)).collect())
-    }
-}
-
+/// Of a limit, by when each bucket is full again, in nanoseconds. Governor's own table grows by each client that
+/// comes, to several MB, and has to be swept.
 impl StateStore for Buckets {
     type Key = u64;
 
@@ -206,22 +208,16 @@ impl StateStore for Buckets {
     where
         F: Fn(Option<Nanos>) -> Result<(T, Nanos), E>,
     {
-        let full_at = &self.0[bucket(*client) as usize];
-        // Nothing else is read through it, so that no order is needed.
-        let mut known = full_at.load(Ordering::Relaxed);
-        loop {
-            let (taken, next) = measure(Some(known.into()))?;
-            match full_at.compare_exchange_weak(known, next.into(), Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return Ok(taken),
-                Err(newer) => known = newer,
-            }
-        }
+        self.update(*client, |full_at| {
+            let (taken, next) = measure(Some(full_at.into()))?;
+            Ok((taken, next.into()))
+        })
     }
 }
 
 type Limiter = RateLimiter<u64, Buckets, DefaultClock>;
 
-/// The hard limits of one policy. Clients beyond the number of buckets share one with another.
+/// The hard limits of one policy.
 pub struct Limits {
     limiters: Vec<(LimitKey, Limiter)>,
     clock: DefaultClock,
@@ -237,7 +233,8 @@ impl Limits {
             let quota = Quota::with_period(per_request.max(Duration::from_nanos(1)))
                 .unwrap_or(Quota::per_second(NonZeroU32::MAX))
                 .allow_burst(rule.burst);
-            (key, Limiter::new(quota, Buckets::default(), DefaultClock::default()))
+            // Full since the first nanosecond.
+            (key, Limiter::new(quota, Buckets::filled(NonZeroU64::MIN), DefaultClock::default()))
         };
         let limiters =
             rules.iter().flat_map(|rule| rule.keys.iter().map(move |key| limiter(rule, *key))).collect();
@@ -384,7 +381,7 @@ mod tests {
         }
         assert_eq!(usage.count(7, now), 1, "what both asked for counts");
         assert_eq!(usage.count(8, now), 0, "and costs nobody else");
-        assert_eq!(usage.counts.len() as u64, BUCKETS);
+        assert_eq!(usage.counts.0.len() as u64, BUCKETS);
     }
 
     #[test]
@@ -400,7 +397,7 @@ mod tests {
                 });
             }
         });
-        let counted = Count::unpack(usage.counts[1].load(Ordering::Relaxed));
+        let counted = Count::unpack(usage.counts.0[1].load(Ordering::Relaxed));
         assert_eq!(counted.requests, 4_000.0);
     }
 
