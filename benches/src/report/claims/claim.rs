@@ -60,9 +60,9 @@ impl Claim {
     /// One word on it; none where nothing was promised or measured.
     fn verdict(&self) -> &'static str {
         match (self.target, &self.measured) {
-            (Some(_), Some(_)) if !self.is_valid => "invalid run",
-            (Some(target), Some(figure)) if target.comparison.holds(figure.value, target.bound) => "held",
-            (Some(_), Some(_)) => "**missed**",
+            (Some(target), Some(figure)) => {
+                verdict(self.is_valid, target.comparison.holds(figure.value, target.bound))
+            }
             _ => "",
         }
     }
@@ -72,6 +72,15 @@ impl Claim {
         let measured = self.measured.as_ref().map_or(NOT_MEASURED, |figure| &figure.text);
         let Claim { promise, command, .. } = self;
         format!("| {promise} | {target} | {measured} | {} | `{command}` |\n", self.verdict())
+    }
+}
+
+/// What became of a target, in a word; an invalid run says nothing of it.
+pub(super) fn verdict(is_valid: bool, is_held: bool) -> &'static str {
+    match is_held {
+        _ if !is_valid => "invalid run",
+        true => "held",
+        false => "**missed**",
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! A scenario states its own thresholds, so there is one place for each of these promises.
 
+use super::claim::verdict;
 use crate::verdict::Verdict;
 use anyhow::Context;
 use serde::Deserialize;
@@ -43,11 +44,7 @@ impl Proof {
     }
 
     fn row(&self, name: &str, threshold: &Verdict) -> String {
-        let word = match threshold.held {
-            _ if !self.valid => "invalid run",
-            true => "held",
-            false => "**missed**",
-        };
+        let word = verdict(self.valid, threshold.held);
         format!("| {name} | {} | {} | {word} |\n", threshold.threshold, threshold.value())
     }
 }
@@ -59,7 +56,10 @@ mod tests {
     use tempfile::TempDir;
 
     fn leave(directory: &TempDir, file: &str, valid: bool) {
-        let threshold = |text, measured, held| json!({ "threshold": text, "measured": measured, "held": held, "is_time": false });
+        let threshold = |threshold, measured, held| {
+            let is_time = false;
+            json!({ "threshold": threshold, "measured": measured, "held": held, "is_time": is_time })
+        };
         let thresholds =
             [threshold("all.good >= 99%", 0.995, true), threshold("cart.good >= 90%", 0.5, false)];
         let findings = json!({ "source": format!("{file} it"), "valid": valid, "thresholds": thresholds });
