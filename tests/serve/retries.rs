@@ -19,6 +19,12 @@ async fn answering_once(status: &'static str) -> std::net::SocketAddr {
     .await
 }
 
+/// The breaker of the only class takes probes.
+async fn until_half_open(proxy: &Process) {
+    let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
+    until("the breaker to be half open", async || breaker().await == "half_open").await;
+}
+
 #[tokio::test]
 async fn what_a_closing_connection_left_unanswered_is_asked_again_unless_it_was_an_order() {
     let proxy = Process::before(answering_once("200 OK").await).await;
@@ -61,8 +67,7 @@ async fn a_probe_of_a_breaker_is_not_asked_again_unless_that_is_only_observed() 
         let policy = format!("version: 1\nmode: {mode}\n{classes}");
         let proxy = Setup::before(&[answering_once("500 Oh").await]).policy(&policy).start().await;
         assert_eq!(proxy.ask("GET /", "").await.status(), 500);
-        let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
-        until("the breaker to be half open", async || breaker().await == "half_open").await;
+        until_half_open(&proxy).await;
         // It comes upon the connection that the first has left behind: any other would be sent once more.
         assert_eq!(proxy.ask("GET /", "").await.status(), status, "{mode}");
         assert_eq!(proxy.metric("plimsoll_retries_total").await, retries, "{mode}");
@@ -91,8 +96,7 @@ async fn a_probe_of_a_breaker_goes_elsewhere_where_nobody_has_seen_it() {
         let upstreams = if is_dead_first { [dead, alive] } else { [alive, dead] };
         let proxy = Setup::before(&upstreams).policy(policy).start().await;
         assert_eq!(proxy.ask("GET /", "").await.status(), 500);
-        let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
-        until("the breaker to be half open", async || breaker().await == "half_open").await;
+        until_half_open(&proxy).await;
         let before = proxy.metric("plimsoll_retries_total").await;
         assert_eq!(proxy.ask("GET /", "").await.status(), 200);
         retries += proxy.metric("plimsoll_retries_total").await - before;
@@ -120,8 +124,7 @@ async fn a_preflight_of_an_order_and_a_body_on_its_way_probe_a_breaker_alone_as_
     for request in [preflight, upload] {
         let proxy = Setup::before(&[shop]).policy(policy).start().await;
         assert_eq!(proxy.ask("GET /", "").await.status(), 500);
-        let breaker = async || proxy.state().await["pools"][0]["classes"][0]["breaker"].clone();
-        until("the breaker to be half open", async || breaker().await == "half_open").await;
+        until_half_open(&proxy).await;
         let (mut first, mut second) = (proxy.client().await, proxy.client().await);
         first.send(&request).await;
         proxy.until_pool("inflight", 1).await;
