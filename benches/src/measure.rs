@@ -58,20 +58,22 @@ pub(crate) async fn measure(args: MeasureArgs) -> anyhow::Result<ExitCode> {
 /// One line per phase with what the targets are about.
 fn summary(scenario: &Scenario, tally: &Tally, report: &Report) -> String {
     let mut text = String::from(
-        "\nphase           load   useful work        checkout in time         refused  refusal p99 ms",
+        "\nphase           load   useful work        checkout in time         refused  refusal p99 ms  \
+         last refusal s",
     );
     let first = scenario.classes().iter().position(|class| *class == "checkout").unwrap_or(0);
     let counted = scenario.phases.iter().enumerate().filter(|(_, phase)| !phase.warm_up);
     for ((index, _), phase) in counted.zip(&report.phases) {
         let (best, all) = (tally.cell(index, first), tally.phase_total(index));
         text.push_str(&format!(
-            "\n{:<12}{:>8}{:>14}{:>24}{:>16}{:>16}",
+            "\n{:<12}{:>8}{:>14}{:>24}{:>16}{:>16}{:>16}",
             phase.name,
             phase.load,
             phase.useful_work.map_or("-".into(), percent),
             format!("{}/{} {}", best.good, best.offered, ratio(best.good, best.offered)),
             format!("{}/{}", all.refusals(), all.offered),
             refusal_p99(&all),
+            phase.refused_last_s.map_or("-".into(), |last| format!("{last:.2}")),
         ));
     }
     text

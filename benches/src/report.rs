@@ -49,6 +49,8 @@ pub(crate) struct PhaseReport {
     pub(crate) load: String,
     /// The cost of good responses over capacity; absent where capacity is unknown.
     pub(crate) useful_work: Option<f64>,
+    /// How long after its start the last refusal for want of seats came; absent if none did, and in older files.
+    pub(crate) refused_last_s: Option<f64>,
     /// The results of each class.
     pub(crate) classes: Vec<ClassReport>,
 }
@@ -93,6 +95,7 @@ impl PhaseReport {
             name: title.name,
             load: title.load,
             useful_work: capacity.and_then(|capacity| tally.useful_work(phase, capacity)),
+            refused_last_s: tally.refused_last(phase).map(|last| last.as_secs_f64()),
             classes: classes.map(|(class, name)| ClassReport::new(name, tally.cell(phase, class))).collect(),
         }
     }

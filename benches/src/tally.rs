@@ -89,6 +89,8 @@ pub(crate) struct Tally {
     classes: usize,
     cells: Vec<Cell>,
     useful_cost: Vec<f64>,
+    /// When the last refusal for want of seats came, by the phase in which it came.
+    refused_last: Vec<Option<Duration>>,
     /// How much later than intended requests were sent, by phase.
     lags: Vec<Lags>,
     /// Why requests failed, over all phases.
@@ -107,6 +109,7 @@ impl Tally {
             classes,
             cells: vec![Cell::default(); spans.len() * classes],
             useful_cost: vec![0.0; spans.len()],
+            refused_last: vec![None; spans.len()],
             lags: spans.iter().map(|span| Lags::over(span.end - span.start)).collect(),
             failures: BTreeMap::new(),
             answers: Answers::default(),
@@ -139,6 +142,11 @@ impl Tally {
         self.cell_mut(account).record(outcome, verdict, latency);
         if verdict == Verdict::Good && self.spans[account.phase].is_settled_at(time) {
             self.useful_cost[account.phase] += account.cost;
+        }
+        // 429 is a client's own limit, whatever the load.
+        if outcome == Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE) {
+            let last = &mut self.refused_last[phase_at(&self.spans, time)];
+            *last = (*last).max(Some(time));
         }
         verdict
     }
@@ -181,6 +189,12 @@ impl Tally {
     pub(crate) fn useful_work(&self, phase: usize, capacity: f64) -> Option<f64> {
         let seconds = self.spans[phase].settled().as_secs_f64() * f64::from(self.runs);
         (seconds > 0.0).then(|| self.useful_cost[phase] / (capacity * seconds))
+    }
+
+    /// How long after the start of a phase the last refusal for want of seats (503) came, whenever its request was sent,
+    /// and of several runs the latest; `None` if none came.
+    pub(crate) fn refused_last(&self, phase: usize) -> Option<Duration> {
+        self.refused_last[phase].map(|time| time.saturating_sub(self.spans[phase].start))
     }
 
     /// The run ended at `time`: what of its phases was still to come did not happen, and wasted nothing.
@@ -243,6 +257,9 @@ impl Tally {
         for (mine, theirs) in self.useful_cost.iter_mut().zip(&other.useful_cost) {
             *mine += theirs;
         }
+        for (mine, theirs) in self.refused_last.iter_mut().zip(&other.refused_last) {
+            *mine = (*mine).max(*theirs);
+        }
         for (mine, theirs) in self.lags.iter_mut().zip(&other.lags) {
             mine.add(theirs);
         }
@@ -272,6 +289,11 @@ impl Tally {
     fn cell_mut(&mut self, account: Account) -> &mut Cell {
         &mut self.cells[account.phase * self.classes + account.class]
     }
+}
+
+/// The phase at `time`; what comes after the end of the last is still its.
+fn phase_at(spans: &[Span], time: Duration) -> usize {
+    spans.iter().rposition(|span| span.start <= time).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -321,6 +343,28 @@ mod tests {
             tally.settle(CHECKOUT, refusal, Duration::from_millis(latency_ms), Duration::from_secs(5));
         }
         assert_eq!((tally.cell(0, 0).refusals(), tally.cell(0, 0).refused_late), (4, 2));
+    }
+
+    #[test]
+    fn last_refusal_for_want_of_seats_counts_from_the_phase_in_which_it_comes() {
+        let span = |start| Span { start: Duration::from_secs(start), end: Duration::from_secs(start + 10) };
+        let refused = |status, times_ms: &[u64]| {
+            let mut tally = Tally::new(vec![span(0), span(10)], 1, Expectation::Success);
+            for time in times_ms {
+                let latency = Duration::from_millis(400);
+                tally.settle(CHECKOUT, Outcome::Answered(status), latency, Duration::from_millis(*time));
+            }
+            tally
+        };
+        let last = |tally: &Tally| [0, 1].map(|phase| tally.refused_last(phase).map(|last| last.as_millis()));
+        let mut tally = refused(StatusCode::SERVICE_UNAVAILABLE, &[9_000, 9_999, 10_300, 10_100]);
+        assert_eq!(last(&tally), [Some(9_999), Some(300)], "all of them were sent in the first");
+        let tail = refused(StatusCode::SERVICE_UNAVAILABLE, &[20_700]);
+        assert_eq!(last(&tail), [None, Some(10_700)], "who was sent at the end is answered after it");
+        tally.add(&refused(StatusCode::SERVICE_UNAVAILABLE, &[3_000, 10_900]));
+        assert_eq!(last(&tally), [Some(9_999), Some(900)], "of several runs the latest");
+        assert_eq!(last(&refused(StatusCode::TOO_MANY_REQUESTS, &[1_000, 11_000])), [None; 2]);
+        assert_eq!(last(&refused(StatusCode::OK, &[1_000, 11_000])), [None; 2]);
     }
 
     #[test]

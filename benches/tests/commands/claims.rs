@@ -33,6 +33,18 @@ fn measured(valid: bool, browse_p50_ms: f64) -> Value {
     })
 }
 
+/// A run that is calm again after an overload; `last_s` is when the last of `refused` was.
+fn calm_again(refused: &Value, last_s: Option<f64>) -> Value {
+    let mut run = measured(true, 50.0);
+    let phase = &mut run["phases"][0];
+    phase["name"] = json!("calm again");
+    phase["classes"].as_array_mut().unwrap().iter_mut().for_each(|class| class["refused"] = refused.clone());
+    if let Some(last_s) = last_s {
+        phase["refused_last_s"] = json!(last_s);
+    }
+    run
+}
+
 fn assert_has(document: &str, row: &str) {
     assert!(document.contains(row), "{row}\nis not in\n{document}");
 }
@@ -51,6 +63,25 @@ fn figure_that_misses_its_target_says_so_in_its_row() {
         assert_has(&document, row);
     }
     assert_has(&claimed(&[("measure.json", measured(true, 70.0))]), "| <= 70 ms | 70.00 ms | held |");
+}
+
+#[test]
+fn refusals_after_an_overload_end_within_a_second_of_it() {
+    let told = |refused: Value, last_s: Option<f64>| {
+        let document = claimed(&[("measure.json", calm_again(&refused, last_s))]);
+        let claim = "| After 5x, at 0.8 again: the last refusal for want of seats ";
+        document.lines().find_map(|line| line.strip_prefix(claim)).unwrap().to_owned()
+    };
+    let refused = || json!({"503": 20});
+    assert_eq!(told(refused(), Some(0.99)), "| < 1 s | 0.990 s | held | `make measure` |");
+    assert_eq!(told(refused(), Some(1.0)), "| < 1 s | 1.000 s | **missed** | `make measure` |");
+    assert_eq!(told(refused(), None), "| < 1 s | not measured |  | `make measure` |", "an older result");
+    for nobody in [json!({}), json!({"429": 3})] {
+        assert_eq!(told(nobody, None), "| < 1 s | none | held | `make measure` |");
+    }
+    let document = claimed(&[("measure.json", calm_again(&refused(), Some(0.5)))]);
+    let share = "| After 5x, at 0.8 again, refused |  | 2.00 % (40/2000) |  | `make measure` |";
+    assert_has(&document, share);
 }
 
 #[test]
