@@ -7,7 +7,8 @@
 //! HAProxy and nginx are told how much the shop can carry, which nobody knows of a
 //! real one: the best `maxconn` is found by trying (see `sweep`), and HAProxy comes once
 //! more with one that is guessed wrong. A peer that is not installed is named and left
-//! out. It judges nobody: it prints what came out.
+//! out, and so is whoever the user does not ask for. It judges nobody: it prints what
+//! came out.
 //!
 //! A run whose load was late says nothing of the contestant. A few such are a machine that
 //! was busy for a moment: each is run again, once, with its seed, and the second stands
@@ -17,24 +18,23 @@
 
 mod estimate;
 mod sweep;
+mod field;
 mod table;
 #[cfg(test)]
 mod example;
 
-use crate::contestant::{Contestant, Peer};
 use crate::findings::INVALID_RUN;
 use crate::interruption::{PARTIAL, interruptions};
-use crate::peers::{OwnProxy, Places, Program};
+use crate::peers::{OwnProxy, Places};
 use crate::play::play;
 use crate::results;
 use crate::scenario::Scenario;
-use crate::stage::ProxyArgs;
 use crate::terminal;
 use clap::Args;
+use field::{Name, field};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
-use sweep::Sweep;
 use table::{Comparison, Entry, Partial};
 
 /// Runs that are tried again: two take less than a minute of the twenty that `make bench` has. Where more are late, the
@@ -53,6 +53,9 @@ pub(crate) struct CompareArgs {
     policy: Option<PathBuf>,
     #[command(flatten)]
     places: Places,
+    /// Puts these to the test, and nobody else
+    #[arg(long, value_name = "NAME", value_enum, value_delimiter = ',')]
+    only: Vec<Name>,
     /// How often each has its turn
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..))]
     repeats: u64,
@@ -151,45 +154,6 @@ fn second_tries(scenario: &Scenario, entries: &[Entry]) -> Vec<(usize, usize)> {
         late.extend(late_runs.map(|(repeat, _)| (place, repeat)));
     }
     if late.len() > SECOND_TRIES { Vec::new() } else { late }
-}
-
-/// Who is put to the test, and how HAProxy's best `maxconn` was found, if it had to be.
-struct Field {
-    contestants: Vec<Contestant>,
-    sweep: Option<Sweep>,
-}
-
-/// All who are installed; the others are named.
-async fn field(args: &CompareArgs, scenario: &Scenario) -> anyhow::Result<Field> {
-    let found = |program: Program| {
-        let path = program.find(&args.places);
-        if path.is_none() {
-            terminal::line(&program.missing());
-        }
-        path
-    };
-    let haproxy = found(Program::Haproxy);
-    let sweep = match (args.maxconn, &haproxy) {
-        (None, Some(path)) => Some(Sweep::of(scenario, path).await?),
-        _ => None,
-    };
-    // nginx alone needs one, too: a request for each worker, and a quarter more on the way.
-    let usual = || (scenario.origin.workers * 5).div_ceil(4) as u32;
-    let best = args.maxconn.or(sweep.as_ref().map(Sweep::best)).unwrap_or_else(usual);
-    let envoy = found(Program::Envoy);
-    let own = ProxyArgs { policy: args.policy.clone(), ..args.proxy.find(&args.places)? };
-    let peers = [
-        haproxy.clone().map(|path| Peer::haproxy(path, best)),
-        haproxy.map(|path| Peer::haproxy(path, args.guess)),
-        envoy.clone().map(Peer::envoy_adaptive),
-        envoy.map(Peer::envoy_admission),
-        found(Program::Nginx).map(|path| Peer::nginx(path, best)),
-        found(Program::BarePingora).map(Peer::bare_pingora),
-    ];
-    let mut contestants = vec![Contestant::Plimsoll(own)];
-    contestants.extend(peers.into_iter().flatten().map(Contestant::Peer));
-    contestants.push(Contestant::Direct);
-    Ok(Field { contestants, sweep })
 }
 
 /// The seeds of some runs, for people: `seed 1`, `seeds 1, 2 and 3`.

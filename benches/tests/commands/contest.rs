@@ -57,6 +57,32 @@ fn comparison_has_a_row_for_everybody_who_is_there_before_the_shop_of_the_scenar
 }
 
 #[test]
+fn comparison_is_of_those_alone_who_are_named() {
+    let directory = TempDir::new().unwrap();
+    let scenario = file(&directory, "s.yaml", SCENARIO);
+    let json = directory.path().join("c.json");
+    let arguments =
+        ["compare", &scenario, "--only=no-proxy", "--repeats=1", "--json", json.to_str().unwrap()];
+    let output = bench(&arguments);
+    assert!(matches!(output.status.code(), Some(0 | 2)), "{}{}", stdout(&output), stderr(&output));
+    let results: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let rows = results["rows"].as_array().unwrap();
+    assert!(rows.len() == 1 && rows[0]["contestant"] == "no proxy", "{results}");
+    assert!(results["sweep"].is_null(), "nobody needs HAProxy's best maxconn: {results}");
+}
+
+#[test]
+fn name_that_nobody_has_is_told_with_those_that_there_are() {
+    let directory = TempDir::new().unwrap();
+    let output = bench(&["compare", &file(&directory, "s.yaml", SCENARIO), "--only", "plimsoll,haprxy"]);
+    assert!(!output.status.success());
+    let message = stderr(&output);
+    let names = "[possible values: plimsoll, haproxy, haproxy-guess, envoy-adaptive, envoy-admission, nginx, \
+                 bare-pingora, no-proxy]";
+    assert!(message.contains("'haprxy'") && message.contains(names), "{message}");
+}
+
+#[test]
 fn interrupted_comparison_shows_the_runs_that_are_over() {
     let directory = TempDir::new().unwrap();
     let scenario = file(&directory, "s.yaml", broken());
