@@ -19,6 +19,8 @@
 mod estimate;
 mod sweep;
 mod field;
+mod entry;
+mod row;
 mod table;
 #[cfg(test)]
 mod example;
@@ -31,11 +33,12 @@ use crate::results;
 use crate::scenario::Scenario;
 use crate::terminal;
 use clap::Args;
+use entry::Entry;
 use field::{Name, field};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::ExitCode;
-use table::{Comparison, Entry, Partial};
+use table::{Comparison, Partial};
 
 /// Runs that are tried again: two take less than a minute of the twenty that `make bench` has. Where more are late, the
 /// machine is too busy for all of them, and nobody gets another chance.

@@ -2,7 +2,7 @@
 //!
 //! It sends nothing: a request in each phase is counted as if it had been sent.
 
-use super::table::Entry;
+use super::entry::Entry;
 use crate::contestant::Contestant;
 use crate::scenario::Scenario;
 use crate::tally::lag::Departure;
@@ -16,7 +16,10 @@ description: a minute
 origin: { workers: 1, service: { mean: 100ms } }
 slo: 1s
 patience: 2s
-mix: [{ name: page, class: browse, paths: [/], weight: 1 }]
+mix:
+  - { name: order, class: checkout, paths: [/checkout], weight: 1 }
+  - { name: cart, class: cart, paths: [/cart], weight: 2 }
+  - { name: page, class: browse, paths: [/], weight: 7 }
 phases:
   - { name: calm, duration: 60s, load: 1x }
   - { name: hot, duration: 60s, load: 2x }
@@ -34,7 +37,7 @@ pub(super) fn entries<const RUNS: usize>(lags: &[[Duration; RUNS]]) -> (Scenario
 }
 
 fn run(scenario: &Scenario, lag: Duration) -> Tally {
-    let mut tally = Tally::new(scenario.spans(), 1, Expectation::Success);
+    let mut tally = Tally::new(scenario.spans(), scenario.classes().len(), Expectation::Success);
     for (phase, lag) in [(0, Duration::ZERO), (1, lag)] {
         let account = Account { phase, class: 0, cost: 1.0, slo: scenario.slo };
         tally.offer(account, Departure { due: scenario.spans()[phase].start, lag });

@@ -1,28 +1,16 @@
 //! One table of a comparison: as text, as Markdown and as JSON.
 //!
-//! Useful work and latencies are means over the repeats with their 95 % confidence
-//! interval; shares near all are pooled and printed with their counts.
+//! A document has a line for each row. A terminal is too narrow for that: phases stand above
+//! their rows there, and headings in two lines.
 
-use super::estimate::Estimate;
+use super::entry::Entry;
+use super::row::{Classes, Row, columns};
 use super::sweep::Sweep;
 use super::told_seeds;
-use crate::contestant::Contestant;
-use crate::latencies::quantile;
 use crate::report::machine::Machine;
-use crate::report::{millis, ratio};
+use crate::report::millis;
 use crate::scenario::Scenario;
-use crate::tally::Tally;
-use hdrhistogram::Histogram;
 use serde::Serialize;
-
-/// Who was put through a scenario, and what came of it each time.
-pub(crate) struct Entry {
-    pub(crate) contestant: Contestant,
-    /// One for each seed.
-    pub(crate) runs: Vec<Tally>,
-    /// The seeds of those that are a second try, for the load of the first was late.
-    pub(crate) repeated: Vec<u64>,
-}
 
 /// The results of a comparison.
 #[derive(Debug, Serialize)]
@@ -35,10 +23,8 @@ pub(crate) struct Comparison {
     seeds: Vec<u64>,
     /// How HAProxy's best `maxconn` was found, if it was.
     sweep: Option<Sweep>,
-    /// The most important class: the first of the mix.
-    first_class: String,
-    /// The class that shows what those wait who are let in: the one with the most requests.
-    largest_class: String,
+    #[serde(flatten)]
+    classes: Classes,
     rows: Vec<Row>,
     /// Whether it was ended early, and then how early.
     partial: Option<Partial>,
@@ -70,74 +56,32 @@ struct Late {
     send_lag_p99_ms: f64,
 }
 
-/// One contestant in one phase.
-#[derive(Debug, Serialize)]
-struct Row {
-    phase: String,
-    load: String,
-    contestant: String,
-    /// Whether all runs of the contestant were sent on time.
-    valid: bool,
-    /// The cost of what was served in time, in percent of what the shop can do.
-    useful_work: Option<Estimate>,
-    first_class: Share,
-    all: Share,
-    refused: Share,
-    /// The median latency of the largest class.
-    p50_ms: Option<Estimate>,
-    refusal_p99_ms: Option<Estimate>,
-}
-
-/// So many of so many.
-#[derive(Clone, Copy, Debug, Serialize)]
-struct Share {
-    part: u64,
-    whole: u64,
-}
-
-impl Entry {
-    /// Somebody who has not run yet.
-    pub(crate) fn new(contestant: Contestant) -> Entry {
-        Entry { contestant, runs: Vec::new(), repeated: Vec::new() }
-    }
-
-    fn pooled(&self) -> Tally {
-        Tally::pooled(&self.runs).expect("everybody has had a turn")
-    }
-
-    fn estimate(&self, figure: impl Fn(&Tally) -> Option<f64>) -> Option<Estimate> {
-        Estimate::of(&self.runs.iter().filter_map(figure).collect::<Vec<_>>())
-    }
-
-    fn is_valid(&self, scenario: &Scenario) -> bool {
-        self.runs.iter().all(|run| run.is_valid(scenario.told_phases()))
-    }
-
-    fn repeated(&self) -> Option<Repeated> {
-        let (contestant, seeds) = (self.contestant.to_string(), self.repeated.clone());
+impl Repeated {
+    /// The second tries of `entry`, if it has any.
+    fn of(entry: &Entry) -> Option<Repeated> {
+        let (contestant, seeds) = (entry.contestant.to_string(), entry.repeated.clone());
         (!seeds.is_empty()).then_some(Repeated { contestant, seeds })
     }
 
-    fn late(&self, scenario: &Scenario) -> Option<Late> {
-        if self.is_valid(scenario) {
-            return None;
-        }
-        let lag = self.pooled().worst_lag(scenario.told_phases());
-        Some(Late {
-            contestant: self.contestant.to_string(),
-            phase: lag.map(|lag| scenario.phases[lag.phase].name.clone()).unwrap_or_default(),
-            send_lag_p99_ms: lag.map(|lag| millis(lag.p99)).unwrap_or_default(),
-        })
-    }
-}
-
-impl Repeated {
     fn told(&self) -> String {
         format!("{} ({})", self.contestant, told_seeds(&self.seeds))
     }
 }
 
 impl Late {
+    /// How late the load of `entry` was, if it was.
+    fn of(scenario: &Scenario, entry: &Entry) -> Option<Late> {
+        if entry.is_valid(scenario) {
+            return None;
+        }
+        let lag = entry.pooled().worst_lag(scenario.told_phases());
+        Some(Late {
+            contestant: entry.contestant.to_string(),
+            phase: lag.map(|lag| scenario.phases[lag.phase].name.clone()).unwrap_or_default(),
+            send_lag_p99_ms: lag.map(|lag| millis(lag.p99)).unwrap_or_default(),
+        })
+    }
+
     fn told(&self) -> String {
         format!("{} (p99 {:.0} ms late, in {})", self.contestant, self.send_lag_p99_ms, self.phase)
     }
@@ -152,28 +96,23 @@ impl Comparison {
         entries: &[Entry],
         partial: Option<Partial>,
     ) -> Comparison {
-        let classes = scenario.classes();
-        let share = |class: &&str| {
-            let same = scenario.mix.iter().filter(|template| template.class == **class);
-            same.map(|template| template.weight).sum::<f64>()
-        };
-        let largest = (0..classes.len()).max_by(|a, b| share(&classes[*a]).total_cmp(&share(&classes[*b])));
-        let largest = largest.expect("a mix has a class");
+        let classes = Classes::of(scenario);
         let phases = (0..scenario.phases.len()).filter(|phase| !scenario.phases[*phase].warm_up);
-        let rows = phases
-            .flat_map(|phase| entries.iter().map(move |entry| Row::of(scenario, phase, largest, entry)));
+        let told = &classes;
+        let rows =
+            phases.flat_map(|phase| entries.iter().map(move |entry| Row::of(scenario, phase, told, entry)));
+        let rows: Vec<Row> = rows.collect();
         Comparison {
             scenario: scenario.name.clone(),
             machine: Machine::here(),
             versions: versions(entries),
             seeds,
             sweep,
-            first_class: classes[0].into(),
-            largest_class: classes[largest].into(),
-            rows: rows.collect(),
+            classes,
+            rows,
             partial,
-            repeated: entries.iter().filter_map(Entry::repeated).collect(),
-            invalid: entries.iter().filter_map(|entry| entry.late(scenario)).collect(),
+            repeated: entries.iter().filter_map(Repeated::of).collect(),
+            invalid: entries.iter().filter_map(|entry| Late::of(scenario, entry)).collect(),
         }
     }
 
@@ -184,32 +123,46 @@ impl Comparison {
 
     /// The table for a terminal.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!("\n{}\n", self.title());
-        let cells = self.cells();
-        let width =
-            |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..self.headings().len()).map(width).collect();
-        for row in &cells {
-            let padded = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
-                0 | 1 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
-            });
-            text.push_str(padded.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
+        let columns = columns(&self.classes);
+        let heading = |who: &str, part: usize| -> Vec<String> {
+            let parts = columns.iter().map(|column| column.heading[part].clone());
+            std::iter::once(who.to_owned()).chain(parts).collect()
+        };
+        let mut lines = vec![heading("", 0), heading("who", 1)];
+        for row in &self.rows {
+            let who = std::iter::once(format!("  {}", row.who()));
+            lines.push(who.chain(row.cells(&columns)).collect());
         }
-        text.push_str(&self.notes());
-        text
+        let width = |place: usize| lines.iter().map(|line| line[place].chars().count()).max();
+        let widths: Vec<usize> = (0..=columns.len()).filter_map(width).collect();
+        let (headings, rows) = lines.split_at(2);
+        let mut text = format!("\n{}\n\n", self.title());
+        headings.iter().for_each(|line| text.push_str(&padded(line, &widths)));
+        let mut phase = String::new();
+        for (row, line) in self.rows.iter().zip(rows) {
+            if phase != row.phase() {
+                phase = row.phase();
+                text.push_str(&format!("{phase}\n"));
+            }
+            text.push_str(&padded(line, &widths));
+        }
+        text + &self.notes()
     }
 
     /// The table for a document.
     pub(crate) fn markdown(&self) -> String {
-        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-        let cells = self.cells();
-        let (heading, rows) = cells.split_first().expect("a table has a heading");
-        let rule: Vec<String> =
-            (0..heading.len()).map(|column| if column < 2 { "---" } else { "---:" }.into()).collect();
-        let mut text = format!("{}\n\n{}{}", self.title(), line(heading), line(&rule));
-        rows.iter().for_each(|row| text.push_str(&line(row)));
+        let columns = columns(&self.classes);
+        let line = |phase: &str, who: &str, cells: &[String]| {
+            format!("| {phase} | {who} | {} |\n", cells.join(" | "))
+        };
+        let headings = columns.iter().map(|column| column.heading.join(" ").trim().to_owned());
+        let headings: Vec<String> = headings.collect();
+        let mut text = format!("{}\n\n", self.title());
+        text.push_str(&line("phase", "who", &headings));
+        text.push_str(&line("---", "---", &vec!["---:".to_owned(); columns.len()]));
+        for row in &self.rows {
+            text.push_str(&line(&row.phase(), &row.who(), &row.cells(&columns)));
+        }
         text + &self.notes()
     }
 
@@ -218,23 +171,6 @@ impl Comparison {
         let seeds = told_seeds(&self.seeds);
         let versions: String = self.versions.iter().map(|version| format!("; {version}")).collect();
         format!("{}, {seeds}, on {}{versions}", self.scenario, self.machine)
-    }
-
-    fn headings(&self) -> [String; 8] {
-        [
-            "phase".into(),
-            "who".into(),
-            "useful work, %".into(),
-            format!("{} in time", self.first_class),
-            "all in time".into(),
-            "refused".into(),
-            format!("{} p50, ms", self.largest_class),
-            "refusal p99, ms".into(),
-        ]
-    }
-
-    fn cells(&self) -> Vec<[String; 8]> {
-        std::iter::once(self.headings()).chain(self.rows.iter().map(Row::cells)).collect()
     }
 
     /// What is to be known of the table: what was tried before it, what was run twice, and what means nothing.
@@ -252,6 +188,16 @@ impl Comparison {
     }
 }
 
+/// A line of a terminal's table: names to the left, figures to the right.
+fn padded(cells: &[String], widths: &[usize]) -> String {
+    let cells = cells.iter().zip(widths).enumerate().map(|(place, (cell, width))| match place {
+        0 => format!("{cell:<width$}"),
+        _ => format!("{cell:>width$}"),
+    });
+    let line = cells.collect::<Vec<_>>().join("  ");
+    format!("{}\n", line.trim_end())
+}
+
 /// The versions of those who have one, each once.
 fn versions(entries: &[Entry]) -> Vec<String> {
     let mut versions: Vec<String> = entries.iter().filter_map(|entry| entry.contestant.version()).collect();
@@ -260,57 +206,14 @@ fn versions(entries: &[Entry]) -> Vec<String> {
     versions
 }
 
-impl Row {
-    fn of(scenario: &Scenario, phase: usize, largest: usize, entry: &Entry) -> Row {
-        let pooled = entry.pooled();
-        let (first, all) = (pooled.cell(phase, 0), pooled.phase_total(phase));
-        let described = &scenario.phases[phase];
-        let quantile_ms = |histogram: &Histogram<u64>, at| quantile(histogram, at).map(millis);
-        Row {
-            phase: described.name.clone(),
-            load: described.load_label(),
-            contestant: entry.contestant.to_string(),
-            valid: entry.is_valid(scenario),
-            useful_work: entry.estimate(|run| {
-                run.useful_work(phase, scenario.origin.capacity_in(described)).map(|useful| useful * 100.0)
-            }),
-            first_class: Share { part: first.good, whole: first.offered },
-            all: Share { part: all.good, whole: all.offered },
-            refused: Share { part: all.refusals(), whole: all.offered },
-            p50_ms: entry.estimate(|run| quantile_ms(&run.cell(phase, largest).served_us, 0.5)),
-            refusal_p99_ms: entry.estimate(|run| quantile_ms(&run.phase_total(phase).refused_us, 0.99)),
-        }
-    }
-
-    fn cells(&self) -> [String; 8] {
-        let estimate =
-            |estimate: Option<Estimate>| estimate.map_or("-".into(), |estimate| estimate.to_string());
-        let mark = if self.valid { "" } else { ": INVALID" };
-        [
-            format!("{} ({})", self.phase, self.load),
-            format!("{}{mark}", self.contestant),
-            estimate(self.useful_work),
-            self.first_class.counted(),
-            ratio(self.all.part, self.all.whole),
-            ratio(self.refused.part, self.refused.whole),
-            estimate(self.p50_ms),
-            estimate(self.refusal_p99_ms),
-        ]
-    }
-}
-
-impl Share {
-    fn counted(self) -> String {
-        format!("{} ({}/{})", ratio(self.part, self.whole), self.part, self.whole)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::example::entries;
     use super::super::sweep;
     use super::*;
-    use crate::tally::lag::LAG_P99_MAX;
+    use crate::tally::lag::{Departure, LAG_P99_MAX};
+    use crate::tally::{Account, Outcome};
+    use http::StatusCode;
     use std::time::Duration;
 
     /// A comparison of nobody but no proxy, of two runs, with this lag in the second phase of the second, which is a
@@ -334,6 +237,35 @@ mod tests {
         assert_eq!(serde_json::to_value(&late).unwrap()["rows"][0]["valid"], false);
         assert!(on_time.is_valid() && !late.is_valid());
         assert!(late.text().contains("on time: no proxy (p99 40 ms late, in hot)\n"), "{}", late.text());
+    }
+
+    #[test]
+    fn phases_stand_above_their_rows_and_figures_under_the_names_of_classes() {
+        let (scenario, mut entries) = entries(&[[Duration::ZERO; 2]]);
+        let account = |class| Account { phase: 1, class, cost: 1.0, slo: scenario.slo };
+        for run in &mut entries[0].runs {
+            run.offer(account(1), Departure::default());
+            for (class, latency_ms) in [(0, 50), (1, 1_500)] {
+                let (answer, latency) =
+                    (Outcome::Answered(StatusCode::OK), Duration::from_millis(latency_ms));
+                run.settle(account(class), answer, latency, Duration::from_secs(90));
+            }
+        }
+        let comparison = Comparison::of(&scenario, vec![1, 2], None, &entries, None);
+        let row = "| hot (2x) | no proxy | 0.2 +- 0.0 | 100.00 % (2/2) | 0.00 % (0/2) | 50.00 % | 0.00 % | \
+                   50.0 +- 0.0 | 50.0 +- 0.0 | - | - |\n";
+        assert!(comparison.markdown().contains(row), "{}", comparison.markdown());
+        let text = comparison.text();
+        let lines: Vec<&str> = text.lines().collect();
+        let who = lines.iter().position(|line| line.starts_with("who ")).unwrap();
+        let above = lines[who - 1].split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(above, "useful checkout cart all checkout checkout browse refusal", "{text}");
+        assert_eq!(lines[who + 1], "calm (1x)", "{text}");
+        assert!(text.contains("\nhot (2x)\n  no proxy "), "{text}");
+        let json = serde_json::to_value(&comparison).unwrap();
+        let hot = &json["rows"][1];
+        assert!(json["second_class"] == "cart" && hot["second_class"]["whole"] == 2, "{json}");
+        assert!(hot["first_class_p99_ms"]["mean"].is_number() && hot["p50_ms"].is_null(), "{json}");
     }
 
     #[test]

@@ -69,6 +69,9 @@ fn comparison_is_of_those_alone_who_are_named() {
     let rows = results["rows"].as_array().unwrap();
     assert!(rows.len() == 1 && rows[0]["contestant"] == "no proxy", "{results}");
     assert!(results["sweep"].is_null(), "nobody needs HAProxy's best maxconn: {results}");
+    assert!(results["first_class"] == "browse" && results["second_class"] == "checkout", "{results}");
+    assert!(rows[0]["second_class"]["whole"].as_u64() > Some(0), "{results}");
+    assert!(rows[0]["first_class_p50_ms"]["mean"].is_number(), "{results}");
 }
 
 #[test]
@@ -104,7 +107,7 @@ fn interrupted_comparison_shows_the_runs_that_are_over() {
     assert!(asked.success());
     let text = lines.collect::<Vec<String>>().join("\n");
     assert_eq!(run.wait().unwrap().code(), Some(105), "{text}");
-    assert!(text.contains("only (20/s)  plimsoll") && text.contains("PARTIAL: ended after "), "{text}");
+    assert!(text.contains("only (20/s)\n  plimsoll") && text.contains("PARTIAL: ended after "), "{text}");
 }
 
 #[test]
