@@ -20,6 +20,8 @@ CHAOS ?= 1000000
 DATA ?= ../shared/data
 # The bundle in force, which one learned from a journal has to surpass.
 BUNDLE ?= models/storefront
+# HAProxy's best maxconn before the shop of `make compare`, where it is known; found by trying if empty.
+MAXCONN ?=
 # Where `make peers` puts what no package has.
 PEERS := $(TARGET)/peers
 # Where measurements leave their results.
@@ -112,9 +114,9 @@ skipped:
 	    echo "skipped: policies against their schema (Python has no jsonschema)"
 	@[ -e ../shared/data/logs/woocommerce-store.log.gz ] || echo "skipped: the log of a real shop (there is none at hand)"
 
-# Nineteen minutes: three in overload, ten with the peers (and one more where runs were late and are tried again), six
-# for the cost of a request.
-bench: measure generator compare overhead ## Measure what the project claims, and write it into benches/RESULTS.md
+# Nineteen minutes: three in overload, ten with the peers in the spike (and one more where runs were late and are tried
+# again), six for the cost of a request.
+bench: measure generator compare-spike overhead ## Measure what the project claims, and write it into benches/RESULTS.md
 	$(RELEASE)/plimsoll-bench claims $(BENCH) --criterion $(TARGET)/criterion
 
 measure: build ## A shop at 0.8, 2 and 5 times what it can do
@@ -129,11 +131,30 @@ overhead: build ## What a request, a refusal and an idle connection cost, here a
 	@mkdir -p $(BENCH)
 	$(RELEASE)/plimsoll-bench overhead --peers $(PEERS) --seconds 3 --rounds 3 --json $(BENCH)/overhead.json
 
+# Half an hour: ten minutes, twelve and seven, two of each to find HAProxy's best maxconn (MAXCONN= saves them).
+compare: compare-spike compare-contest compare-capacity ## A spike, the contest, and workers that come and go, through plimsoll, HAProxy, Envoy and others
+
+# Whom the longer scenarios are run with, once each.
+RIVALS := plimsoll,haproxy,haproxy-guess,envoy-adaptive
 # A peer may take so much of this machine that the load is late twice; its row says so (2), and the others stand.
-compare: build ## The same spike through plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy
+COMPARE = $(RELEASE)/plimsoll-bench compare benches/scenarios/$(1) --peers $(PEERS) $(MAXCONN:%=--maxconn %) $(2) \
+    --json $(BENCH)/$(3).json --markdown $(BENCH)/$(3).md || [ $$? = 2 ]
+.PHONY: compare-spike compare-contest compare-capacity
+
+# Eight contestants x three repeats x 20 s.
+compare-spike: build
 	@mkdir -p $(BENCH)
-	$(RELEASE)/plimsoll-bench compare benches/scenarios/spike.yaml --peers $(PEERS) --shorten 2 \
-	    --json $(BENCH)/compare.json --markdown $(BENCH)/compare.md || [ $$? = 2 ]
+	$(call COMPARE,spike.yaml,--shorten 2,compare)
+
+# Four contestants x 150 s.
+compare-contest: build
+	@mkdir -p $(BENCH)
+	$(call COMPARE,contest.yaml,--only $(RIVALS) --repeats 1,compare-contest)
+
+# Four contestants x 75 s.
+compare-capacity: build
+	@mkdir -p $(BENCH)
+	$(call COMPARE,failure-modes/05-capacity-changes.yaml,--only $(RIVALS) --repeats 1,compare-capacity)
 
 # The ways to fail that a real proxy, with its sockets and timers, tells more about than a simulation.
 PROOFS := 01-slower-shop 02-mix-shift 03-start-under-flood 04-collapse-then-idle 05-capacity-changes \

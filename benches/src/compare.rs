@@ -40,8 +40,8 @@ use std::pin::pin;
 use std::process::ExitCode;
 use table::{Comparison, Partial};
 
-/// Runs that are tried again: two take less than a minute of the twenty that `make bench` has. Where more are late, the
-/// machine is too busy for all of them, and nobody gets another chance.
+/// Runs that are tried again: two of the spike take less than a minute of the twenty that `make bench` has. Where more
+/// are late, the machine is too busy for all of them, and nobody gets another chance.
 const SECOND_TRIES: usize = 2;
 
 /// Puts plimsoll, HAProxy, Envoy, nginx, bare Pingora and no proxy through one scenario.
@@ -172,7 +172,20 @@ fn told_seeds(seeds: &[u64]) -> String {
 mod tests {
     use super::example::entries;
     use super::*;
+    use std::path::Path;
     use std::time::Duration;
+
+    /// Load, proxy and shop share two cores; the table's columns are about checkouts and carts.
+    #[test]
+    fn scenarios_of_make_compare_are_fit_for_sockets_and_begin_with_checkouts_and_carts() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        for name in ["spike.yaml", "contest.yaml", "failure-modes/05-capacity-changes.yaml"] {
+            let scenario = Scenario::read_for_sockets(&directory.join(name)).unwrap();
+            let most = scenario.phases.iter().map(|phase| scenario.rate(phase)).fold(0.0, f64::max);
+            assert!(most <= 4_000.0, "{name}: {most} requests/s");
+            assert_eq!(scenario.classes()[..2], ["checkout", "cart"], "{name}");
+        }
+    }
 
     #[test]
     fn late_runs_have_a_second_try_unless_they_are_many() {

@@ -29,10 +29,18 @@ use std::process::ExitCode;
 const BEGIN: &str = "<!-- claims: begin -->\n";
 const END: &str = "<!-- claims: end -->\n";
 
+/// What `make compare` leaves of each scenario.
+const COMPARISONS: [(&str, &str); 3] = [
+    ("spike", "compare.md"),
+    ("contest", "compare-contest.md"),
+    ("05-capacity-changes", "compare-capacity.md"),
+];
+
 /// Writes the measured claims into a document.
 #[derive(Debug, Args)]
 pub(crate) struct ClaimsArgs {
-    /// Where `make bench` leaves measure.json, generator.json, overhead.json and compare.md, and `make prove` prove/
+    /// Where `make bench` leaves measure.json, generator.json, overhead.json and compare.md, `make compare` two more
+    /// of these, and `make prove` prove/
     directory: PathBuf,
     /// The document, which marks where claims begin and end
     #[arg(default_value = "benches/RESULTS.md")]
@@ -70,10 +78,7 @@ pub(crate) fn claims(args: &ClaimsArgs) -> anyhow::Result<ExitCode> {
         Some(proofs) => text.push_str(&format!("\nWays to fail, over sockets, by `make prove`:\n\n{proofs}")),
         None => text.push_str("\nWays to fail, over sockets (`make prove`): not measured.\n"),
     }
-    match text_of(&args.directory, "compare.md") {
-        Some(comparison) => text.push_str(&format!("\nThe peers, by `make compare`:\n\n{comparison}")),
-        None => text.push_str("\nThe peers (`make compare`): not measured.\n"),
-    }
+    text.push_str(&peers(&args.directory));
     write(&args.document, &text)?;
     terminal::line(&text);
     Ok(ExitCode::SUCCESS)
@@ -231,6 +236,17 @@ fn conditions(report: Option<&Report>, overhead: Option<&Overhead>, generator: O
     if sentences.is_empty() { String::new() } else { format!("\n{}\n", sentences.join(" ")) }
 }
 
+/// What `make compare` has left, one scenario after the other.
+fn peers(directory: &Path) -> String {
+    // A run that came to nothing leaves its file empty.
+    let left = |file: &str| text_of(directory, file).filter(|table| !table.trim().is_empty());
+    let tables = COMPARISONS.map(|(scenario, file)| match left(file) {
+        Some(table) => format!("\n{table}"),
+        None => format!("\n{scenario} (`make compare`): not measured.\n"),
+    });
+    format!("\nThe peers, by `make compare`:\n{}", tables.concat())
+}
+
 fn write(document: &Path, claims: &str) -> anyhow::Result<()> {
     let text =
         std::fs::read_to_string(document).with_context(|| format!("cannot read {}", document.display()))?;
@@ -266,6 +282,18 @@ mod tests {
         claims.extend(model::claims(Path::new("no/such/bundle"), None));
         let table = table(&claims);
         assert!(table.lines().skip(2).all(|row| row.contains("| not measured |  |")), "{table}");
+    }
+
+    #[test]
+    fn peers_are_told_of_scenario_by_scenario_as_far_as_they_were_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let leave = |file: &str, table: &str| std::fs::write(directory.path().join(file), table).unwrap();
+        leave("compare.md", "spike, seed 1\n\n| a |\n");
+        leave("compare-contest.md", "");
+        leave("compare-capacity.md", "a changing capacity, seed 0\n\n| b |\n");
+        let told = "\nThe peers, by `make compare`:\n\nspike, seed 1\n\n| a |\n\ncontest (`make compare`): not \
+                    measured.\n\na changing capacity, seed 0\n\n| b |\n";
+        assert_eq!(peers(directory.path()), told);
     }
 
     #[test]
