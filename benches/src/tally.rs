@@ -191,8 +191,8 @@ impl Tally {
         (seconds > 0.0).then(|| self.useful_cost[phase] / (capacity * seconds))
     }
 
-    /// How long after the start of a phase the last refusal for want of seats (503) came, whenever its request was sent,
-    /// and of several runs the latest; `None` if none came.
+    /// How long after the start of a phase the last refusal for want of seats (503) came, whenever its request was
+    /// sent, and of several runs the latest; `None` if none came.
     pub(crate) fn refused_last(&self, phase: usize) -> Option<Duration> {
         self.refused_last[phase].map(|time| time.saturating_sub(self.spans[phase].start))
     }
