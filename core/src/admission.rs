@@ -330,7 +330,7 @@ impl Load {
 
     /// Whether a better class leaves this one nothing but its floor.
     fn is_shut(&self, class: ClassId, now: Time) -> bool {
-        !self.open_rings(now).has_any_of(class)
+        self.is_found && !self.open_rings(now).has_any_of(class)
     }
 
     /// The wait to expect in `ring` behind those in `queue`, with `limit` seats in all: by standing

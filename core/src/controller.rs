@@ -28,7 +28,7 @@ pub use snapshot::{ClassSnapshot, Snapshot};
 use crate::admission::{Load, SeatsToExpect};
 use crate::breaker::{Breaker, Passage, Stake};
 use crate::decision::{COHORTS, Decision, Evidence, Reason, RequestId, Side, Standing};
-use crate::limit::Limit;
+use crate::limit::{Limit, Out};
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
 use crate::requests::{Phase, Request, Requests};
@@ -87,8 +87,7 @@ impl Controller {
             Event::Woken => {}
         }
         self.dispatch(now);
-        let stuck = self.seats.taken_by_any(self.limit.slow_alone().classes);
-        self.limit.set_inflight(self.seats.taken(), stuck, self.is_somebody_waiting(), now);
+        self.limit.set_out(self.out(), self.is_somebody_waiting(), now);
     }
 
     /// The next answer to give.
@@ -216,6 +215,7 @@ impl Controller {
         }
         let latency = now.since(sent);
         request.first_byte = Some(latency);
+        self.seats.answer();
         self.limit.observe(request.class.index(), latency, now);
     }
 
@@ -262,7 +262,12 @@ impl Controller {
             request.class = succession.heir(request.class);
             request.standing = restand(self.policy.class(request.class), request.standing);
             match request.phase {
-                Phase::Admitted => self.seats.take(request.class),
+                Phase::Admitted => {
+                    self.seats.take(request.class);
+                    if request.first_byte.is_some() {
+                        self.seats.answer();
+                    }
+                }
                 Phase::Waiting => {
                     self.queue.change_ring(request.id.slot, ring(request));
                     self.load.note_waiting(
@@ -356,6 +361,14 @@ impl Controller {
         SeatsToExpect { limit: self.limit.expected(), slow_alone: self.limit.slow_alone() }
     }
 
+    fn out(&self) -> Out {
+        Out {
+            seats: self.seats.taken(),
+            unanswered: self.seats.unanswered(),
+            stuck: self.seats.taken_by_any(self.limit.slow_alone().classes),
+        }
+    }
+
     fn is_somebody_waiting(&self) -> bool {
         !self.queue.occupied().is_empty()
     }
@@ -406,7 +419,7 @@ impl Controller {
     }
 
     fn give_back(&mut self, request: &Request, now: Time) {
-        self.seats.give_back(request.class);
+        self.seats.give_back(request.class, request.first_byte.is_some());
         // Nobody waits longer than that: a process that was suspended must not think that answers take
         // a minute, and admit nobody who could teach it better.
         let patience = self.policy.class(request.class).patience;

@@ -81,12 +81,24 @@ enum Phase {
     /// The first answers of a pool are its quick ones: nothing is learned until they are waited out.
     Warming,
     /// The limit doubles as long as it is full and that helps. `met` tells whether demand was below it
-    /// once: then the baselines were learned without a queue.
-    Start { met: bool },
+    /// once, `proven` whether latency stayed as it was when the limit had doubled: in either case the
+    /// baselines were learned without a queue.
+    Start { met: bool, proven: bool },
     /// The limit follows the work.
     Steady,
     /// The limit is changed to see whether throughput follows.
     Trial(Trial),
+}
+
+/// Permits that are out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Out {
+    /// In all.
+    pub seats: u32,
+    /// For requests that wait for their first byte.
+    pub unanswered: u32,
+    /// Held by classes that are slow by themselves.
+    pub stuck: u32,
 }
 
 /// The adaptive limit of one pool.
@@ -105,6 +117,8 @@ pub struct Limit {
     latency_max: Duration,
     /// A change of the limit has not reached the latencies yet.
     is_settling: bool,
+    /// How often in a row a window was found not to be settled after all.
+    settlings: u32,
     /// When seats above a lowered limit are waited for no longer.
     settled_by: Time,
     /// Windows in a row that were faster than the baselines.
@@ -141,6 +155,7 @@ impl Limit {
             measurement: Measurement::default(),
             latency_max: Duration::ZERO,
             is_settling: false,
+            settlings: 0,
             settled_by: Time::ZERO,
             fasters: 0,
             audit: None,
@@ -168,8 +183,8 @@ impl Limit {
     /// doubling. Waits are estimated with it, so that nobody is refused for an experiment.
     pub fn expected(&self) -> f64 {
         match self.phase {
-            Phase::Warming | Phase::Start { met: false } => self.limit * START_EXPECTED,
-            Phase::Start { met: true } => self.limit * 2.0,
+            Phase::Warming | Phase::Start { met: false, .. } => self.limit * START_EXPECTED,
+            Phase::Start { met: true, .. } => self.limit * 2.0,
             Phase::Steady => self.limit,
             Phase::Trial(trial) => trial.higher_limit(self.limit),
         }
@@ -205,15 +220,19 @@ impl Limit {
 
     /// The latency that the most important class wants.
     pub fn set_slo(&mut self, slo: Duration) {
-        // Twice as many may wait twice as long, and half of the rest is for the wait before the pool.
-        self.latency_max = slo / 4;
+        // The rest is for the wait before the pool.
+        self.latency_max = slo / 2;
     }
 
-    /// Permits out from now on, and those of them that classes hold which are slow by themselves; `waiting`
-    /// tells whether somebody waits for one.
-    pub fn set_inflight(&mut self, inflight: u32, stuck: u32, waiting: bool, now: Time) {
-        self.stuck = stuck;
-        self.measurement.set_inflight(inflight, waiting || inflight >= self.current(), now);
+    /// Permits out from now on; `waiting` tells whether somebody waits for one.
+    pub fn set_out(&mut self, out: Out, waiting: bool, now: Time) {
+        self.stuck = out.stuck;
+        let saturated = waiting || out.seats >= self.current();
+        if saturated && !self.measurement.is_full() && matches!(self.phase, Phase::Start { .. }) {
+            // What a full pool does is not to be mixed with what it did for fewer.
+            self.measurement.restart(0, now);
+        }
+        self.measurement.set_out(out, saturated, now);
     }
 
     /// A request of a class was let in, and so many of it are out now.
@@ -288,11 +307,17 @@ impl Limit {
             Phase::Steady => (self.error_steady(), WINDOW_MAX),
             Phase::Trial(trial) => (trial.error(), trial::LENGTH_MAX),
         };
+        let lacks_answers = self.lacks_answers(now);
         match self.measurement.maturity(error, length_max, now) {
-            Maturity::Young => return,
             Maturity::Stale => {}
-            Maturity::Full => {
-                let seen = self.measurement.result(now);
+            Maturity::Young if !lacks_answers => return,
+            Maturity::Full if !lacks_answers && self.is_behind() => {
+                self.settlings += 1;
+                self.is_settling = true;
+            }
+            Maturity::Young | Maturity::Full => {
+                self.settlings = 0;
+                let seen = self.measurement.result(lacks_answers, now);
                 self.step(seen, now);
                 self.results = 0;
                 self.failures = 0;
@@ -341,7 +366,7 @@ impl Limit {
         self.work_peak = work.max(self.work_peak * PEAK_KEPT);
         match self.phase {
             Phase::Warming => {}
-            Phase::Start { met } => self.step_start(seen, met, now),
+            Phase::Start { met, proven } => self.step_start(seen, met, proven, now),
             Phase::Steady => self.step_steady(seen, now),
             Phase::Trial(trial) => self.step_trial(seen, &trial, now),
         }
@@ -379,9 +404,9 @@ fn headroom(work: f64) -> f64 {
     (HEADROOM * work.max(0.0).sqrt()).max(HEADROOM_PART * work).max(1.0)
 }
 
-image!(enum Phase { 0 => Warming, 1 => Start { met }, 2 => Steady, 3 => Trial(trial) });
+image!(enum Phase { 0 => Warming, 1 => Start { met, proven }, 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
-    limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settled_by,
+    limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settlings, settled_by,
     fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
     outliers, stuck, lateness,
 });

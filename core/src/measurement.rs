@@ -8,6 +8,7 @@
 
 use crate::baseline::Baseline;
 use crate::image::image;
+use crate::limit::Out;
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
 use crate::time::Time;
 use std::time::Duration;
@@ -26,6 +27,8 @@ const SAMPLES_MIN: u32 = 4;
 const SPREAD_WEIGHT: f64 = 0.2;
 const SPREAD_MAX: f64 = 4.0;
 
+/// A pool that gave no answer at all may have given one a moment later.
+const PACE_MIN: f64 = 0.01;
 /// Latencies that are all alike say nothing about the next ones being so.
 const ERROR_MIN: f64 = 0.01;
 
@@ -103,6 +106,9 @@ pub(crate) struct Measurement {
     area: f64,
     saturated: bool,
     inflight: u32,
+    /// The same of permits out for requests that wait for their first byte.
+    unanswered_area: f64,
+    unanswered: u32,
     inflight_since: Time,
     /// Squared coefficient of variation of latency over baseline, smoothed.
     spread: f64,
@@ -122,6 +128,7 @@ impl Measurement {
             since: now,
             saturated: self.inflight >= limit,
             inflight: self.inflight,
+            unanswered: self.unanswered,
             inflight_since: now,
             spread: self.spread,
             round_trip: self.round_trip,
@@ -130,11 +137,18 @@ impl Measurement {
     }
 
     /// Permits out from now on, and whether that is all that may be.
-    pub(crate) fn set_inflight(&mut self, inflight: u32, saturated: bool, now: Time) {
-        self.area += f64::from(self.inflight) * now.since(self.inflight_since).as_secs_f64();
-        self.inflight_since = now;
-        self.inflight = inflight;
+    pub(crate) fn set_out(&mut self, out: Out, saturated: bool, now: Time) {
+        self.pass_time(now);
+        self.inflight = out.seats;
+        self.unanswered = out.unanswered;
         self.saturated |= saturated;
+    }
+
+    fn pass_time(&mut self, now: Time) {
+        let seconds = now.since(self.inflight_since).as_secs_f64();
+        self.area += f64::from(self.inflight) * seconds;
+        self.unanswered_area += f64::from(self.unanswered) * seconds;
+        self.inflight_since = now;
     }
 
     /// A latency came in, of a class with this baseline. A class of which nothing is known counts as
@@ -174,6 +188,22 @@ impl Measurement {
             true => Maturity::Full,
             false => Maturity::Young,
         }
+    }
+
+    /// The answers that came, of those that were to come by now if all who asked were at work: by Little's
+    /// law, one for each time that a seat was taken for as long as a healthy answer takes.
+    pub(crate) fn pace(&self) -> f64 {
+        self.finished / self.unanswered_area
+    }
+
+    /// How many answers were to come by now if they take `typical` seconds each.
+    pub(crate) fn answers_due(&self, typical: f64) -> f64 {
+        self.unanswered_area / typical
+    }
+
+    /// How many came.
+    pub(crate) fn samples(&self) -> u32 {
+        self.samples
     }
 
     /// Permits out now.
@@ -260,15 +290,16 @@ impl Measurement {
         pool.ratio()
     }
 
-    /// What a full window says.
-    pub(crate) fn result(&mut self, now: Time) -> Measured {
-        self.set_inflight(self.inflight, false, now);
+    /// What a full window says; by the answers that did not come, where that is asked for.
+    pub(crate) fn result(&mut self, by_pace: bool, now: Time) -> Measured {
+        self.pass_time(now);
         let seconds = now.since(self.since).as_secs_f64();
         let samples = f64::from(self.samples);
         self.round_trip = Duration::from_secs_f64(self.mean());
         let ratio_max = self.ratio_max();
         let slow = self.slow_alone(ratio_max, 0.0);
-        let ratio = self.ratio(slow);
+        let pace = if by_pace { self.pace().max(PACE_MIN) } else { 1.0 };
+        let ratio = self.ratio(slow).max(1.0 / pace);
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {
@@ -295,6 +326,8 @@ image!(struct Measurement {
     area,
     saturated,
     inflight,
+    unanswered_area,
+    unanswered,
     inflight_since,
     spread,
     round_trip,

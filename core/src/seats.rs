@@ -30,6 +30,8 @@ pub(crate) fn ceiling(policy: &Policy, slow_alone: SlowAlone, limit: u32, class:
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seats {
     taken: u32,
+    /// Those of them whose holders wait for their first byte.
+    unanswered: u32,
     of_class: [u32; CLASSES_MAX],
 }
 
@@ -37,6 +39,11 @@ impl Seats {
     /// Permits out.
     pub(crate) fn taken(&self) -> u32 {
         self.taken
+    }
+
+    /// Permits out for requests that wait for their first byte.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.unanswered
     }
 
     /// Permits that a class holds.
@@ -52,12 +59,19 @@ impl Seats {
     /// One more for a class.
     pub(crate) fn take(&mut self, class: ClassId) {
         self.taken += 1;
+        self.unanswered += 1;
         self.of_class[class.index()] += 1;
     }
 
+    /// The first byte for one of them is there.
+    pub(crate) fn answer(&mut self) {
+        self.unanswered -= 1;
+    }
+
     /// One of a class's is back.
-    pub(crate) fn give_back(&mut self, class: ClassId) {
+    pub(crate) fn give_back(&mut self, class: ClassId, was_answered: bool) {
         self.taken -= 1;
+        self.unanswered -= u32::from(!was_answered);
         self.of_class[class.index()] -= 1;
     }
 
@@ -84,4 +98,4 @@ pub(crate) fn observed_rings(policy: &Policy) -> RingSet {
     RingSet::of_classes(policy.ids().filter(|id| policy.mode_of(*id) == Mode::Observe))
 }
 
-image!(struct Seats { taken, of_class });
+image!(struct Seats { taken, unanswered, of_class });

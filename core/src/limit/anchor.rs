@@ -27,8 +27,6 @@ use crate::measurement::Measured;
 use crate::policy::ClassSet;
 use crate::time::Time;
 
-/// This many times the latency that nobody should wait for in the pool alone, half of the SLO, is late.
-const LATE: u32 = 2;
 /// Baselines that leave less than this part of the limit say that most of it waits.
 const MOST: f64 = 0.5;
 
@@ -47,7 +45,7 @@ impl Limit {
     /// Whether answers of the pool take most of the SLO.
     fn answers_late(&self) -> bool {
         let is_of_pool = self.outliers.classes() == ClassSet::EMPTY;
-        is_of_pool && self.measurement.round_trip() > self.latency_max * LATE
+        is_of_pool && self.measurement.round_trip() > self.latency_max
     }
 
     /// A full window has been seen. Throughput from before the pool was late, and of the very window in which

@@ -9,8 +9,9 @@ use super::anchor::Lateness;
 use super::level::Level;
 use super::trial::Step;
 use super::{FULL, Limit, Phase, seats_for};
-use crate::measurement::Measured;
+use crate::measurement::{Measured, WINDOW_MIN};
 use crate::time::Time;
+use std::time::Duration;
 
 /// A small origin is overshot by this for one window, a large one is reached in a few doublings.
 pub(super) const LIMIT_START: f64 = 32.0;
@@ -23,23 +24,60 @@ const START_FULL: f64 = 0.8;
 const START_WAITING: f64 = 0.25;
 /// ...and the latency that tells so is so many standard errors above the baselines.
 const START_ERRORS: f64 = 3.0;
+/// Answers are missing if so many were to come, within so many round trips...
+const ANSWERS_DUE: f64 = 32.0;
+const ROUND_TRIPS: u32 = 2;
+/// ...and less than this part came: half of the seats wait.
+const PACE_WAITING: f64 = 0.5;
+/// A window in which less than this part came is not settled...
+const PACE_SETTLED: f64 = 0.8;
+/// ...unless that was said so often already.
+const SETTLINGS_MAX: u32 = 2;
 /// While the limit doubles a factor of two is to be told from none.
 pub(super) const ERROR_START: f64 = 0.12;
 
 impl Limit {
     pub(super) fn warm(&mut self, now: Time) {
         if self.measurement.is_warm(now) {
-            self.phase = Phase::Start { met: false };
+            self.phase = Phase::Start { met: false, proven: false };
             self.measurement.restart(self.current(), now);
             self.baselines = Default::default();
-        } else if self.measurement.has_lasted(self.latency_max, now) && self.measurement.is_full() {
-            // A flood before a small pool, perhaps: with half as many their answers may come in time.
+        } else if self.is_flooded(now) {
+            // With half as many their answers may come in time.
             self.move_to((self.limit / 2.0).max(LIMIT_FLOODED), now);
             self.measurement.restart(self.current(), now);
         }
     }
 
-    pub(super) fn step_start(&mut self, seen: Measured, met: bool, now: Time) {
+    /// Whether half of the seats were not even answered once in good time: by a small pool in a flood, perhaps.
+    fn is_flooded(&self, now: Time) -> bool {
+        let is_full = self.measurement.has_lasted(self.latency_max, now) && self.measurement.is_full();
+        is_full && self.limit > LIMIT_FLOODED && f64::from(self.measurement.samples()) < self.limit / 2.0
+    }
+
+    /// Whether so few answers came that most of the seats must wait in the pool. To wait for those that are
+    /// missing, to see that they are late, takes a small pool that is flooded as long as the flood itself.
+    pub(super) fn lacks_answers(&self, now: Time) -> bool {
+        let round_trips = Duration::from_secs_f64(self.typical) * ROUND_TRIPS;
+        self.compares_answers()
+            && self.measurement.is_full()
+            && self.measurement.has_lasted(round_trips.max(WINDOW_MIN), now)
+            && self.measurement.answers_due(self.typical) >= ANSWERS_DUE
+            && self.measurement.pace() < PACE_WAITING
+    }
+
+    /// Whether the window does not show yet what becomes of all that were let in: first come the answers that
+    /// are quick, or were asked for before.
+    pub(super) fn is_behind(&self) -> bool {
+        self.compares_answers() && self.settlings < SETTLINGS_MAX && self.measurement.pace() < PACE_SETTLED
+    }
+
+    /// Only a start has to be quick; later the limit is nearly right.
+    fn compares_answers(&self) -> bool {
+        matches!(self.phase, Phase::Start { .. }) && self.typical > 0.0
+    }
+
+    pub(super) fn step_start(&mut self, seen: Measured, met: bool, proven: bool, now: Time) {
         let is_full = seen.inflight >= self.limit * FULL;
         let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
@@ -47,14 +85,18 @@ impl Limit {
         let is_late = is_full && self.measurement.round_trip() > self.latency_max;
         // Without a baseline there is nothing to compare with yet.
         if (is_sure || is_late) && self.typical > 0.0 {
-            return self.end_start(seen, met, now);
+            return self.end_start(seen, met || proven, now);
         }
         if !is_waiting {
             // Throughput has followed the seats so far: what was seen is healthy.
             self.learn_baselines(true, now);
             self.precision += seen.error.powi(-2);
         }
-        self.phase = Phase::Start { met: met || !seen.saturated };
+        let proven = proven || is_full && !is_waiting && self.typical > 0.0;
+        self.phase = Phase::Start { met: met || !seen.saturated, proven };
+        if !seen.saturated {
+            self.limit = self.limit.min(self.limit_unproven());
+        }
         // Classes that wait for something else would fill any limit.
         let at_work = seen.inflight - f64::from(self.stuck);
         let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
@@ -64,13 +106,20 @@ impl Limit {
         }
     }
 
+    /// The limit before anybody needed it: twice what was at work at once lately, or as many as one worker
+    /// answers in good time. More would all be late the moment that a small pool is flooded.
+    fn limit_unproven(&self) -> f64 {
+        let one_after_the_other = self.latency_max.as_secs_f64() / self.typical;
+        (2.0 * seats_for(self.work_peak)).max(one_after_the_other).max(LIMIT_FLOODED)
+    }
+
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
-    fn end_start(&mut self, seen: Measured, met: bool, now: Time) {
+    fn end_start(&mut self, seen: Measured, is_healthy: bool, now: Time) {
         let before = (self.limit, Level::of(seen));
         self.schedule.begin(now);
         self.move_to(seats_for(seen.work), now);
-        if met {
+        if is_healthy {
             self.phase = Phase::Steady;
             // A shop that has become slower looks as one that is full: throughput will tell.
             self.audit = Some(before);

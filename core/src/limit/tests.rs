@@ -18,7 +18,7 @@ impl Pool {
         let end = self.now.after(span);
         while self.now < end {
             let seats = self.limit.current();
-            self.limit.set_inflight(seats, 0, true, self.now);
+            self.limit.set_out(out(seats), true, self.now);
             self.now = self.now.after(latency / seats);
             self.limit.observe(0, latency, self.now);
         }
@@ -32,6 +32,10 @@ impl Pool {
             self.saturate(Duration::from_millis(40).mul_f64(waiting.max(1.0)), WINDOW_MIN / 10);
         }
     }
+}
+
+fn out(seats: u32) -> Out {
+    Out { seats, unanswered: seats, stuck: 0 }
 }
 
 const SLO: Duration = Duration::from_secs(1);
@@ -51,7 +55,7 @@ fn does_not_grow_while_seats_are_free() {
     let mut pool = Pool::new();
     for step in 1..500 {
         let now = Time::from_millis(step * 10);
-        pool.limit.set_inflight(31, 0, false, now);
+        pool.limit.set_out(out(31), false, now);
         pool.limit.observe(0, LATENCY, now);
     }
     assert_eq!(pool.limit.current(), 32);
