@@ -26,7 +26,7 @@ use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
 use crate::seats::ceiling;
 use crate::succession::Succession;
 use crate::time::Time;
-use excess::Excess;
+use excess::{Excess, LEFT_OVER};
 use std::time::Duration;
 
 /// Rates are measured again every [`REFRESH`], or as soon as this many times as many ask as did in such a time
@@ -219,7 +219,7 @@ impl Load {
         for id in policy.ids() {
             let load = &mut self.classes[id.index()];
             let asks = load.demand.per_second() * load.hold_steady;
-            let floor = f64::from(policy.class(id).floor.seats(seats.limit as u32));
+            let floor = policy.class(id).floor.mean_seats(seats.limit as u32);
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
             let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
             // Seats are whole: a ceiling of all of them is none.
@@ -235,7 +235,7 @@ impl Load {
                 load.excess.judge(asked_for, variance.sqrt(), seats.limit - load.lent_back);
             } else {
                 load.demand.draw_no_line();
-                load.excess.set(true);
+                load.excess.presume();
             }
         }
         self.note_who_may_shut();
@@ -266,7 +266,7 @@ impl Load {
         let mut kept = 0.0;
         for (load, class) in self.classes.iter_mut().zip(policy.classes()).rev() {
             load.lent_back = kept;
-            kept += load.busy().min(class.floor.seats(limit as u32).into());
+            kept += load.busy().min(class.floor.mean_seats(limit as u32));
         }
     }
 
@@ -348,13 +348,16 @@ impl Load {
         let class = policy.class(id);
         let own = RingSet::of_class(id);
         let load = &self.classes[id.index()];
-        let floor = f64::from(class.floor.seats(limit as u32));
+        let floor = class.floor.mean_seats(limit as u32);
         let in_floor = wait_for(self.work_ahead(queue, ring, own) + load.hold, floor);
         if self.is_shut(id, now) {
             return in_floor;
         }
         let ceiling = f64::from(ceiling(policy, slow_alone, limit as u32, id));
-        let of_class = limit - load.better[0] - load.lent_back;
+        // Where there is enough for all, those above it leave the class something, whatever a moment's count of
+        // them says: of two a second it says nothing.
+        let least = if load.excess.is_there() { 0.0 } else { limit * LEFT_OVER };
+        let of_class = (limit - load.better[0] - load.lent_back).max(least);
         // Better cohorts of the class itself leave it a seat: they are its own requests of a moment
         // ago as often as not, and no queue of theirs stands. Where the class has enough they leave it
         // half: how many seats they keep busy is the measurement of a moment, and a cart that fits is
@@ -398,6 +401,11 @@ impl Load {
     fn work_ahead(&self, queue: &Queue, ring: Ring, among: RingSet) -> f64 {
         let ahead = queue.occupied().and(among).take_while(|other| *other <= ring);
         ahead.map(|ring| f64::from(queue.ring_length(ring)) * self.classes[ring.class().index()].hold).sum()
+    }
+
+    /*DBG*/ pub(crate) fn debug(&self, class: ClassId, now: Time) -> String {
+        let l = &self.classes[class.index()];
+        format!("found {} excess {} capped {} short {} standing {} asks {:.1} hold {:.3} shut {}", self.is_found, l.excess.is_there(), l.is_capped, self.is_short(class, now), self.has_standing_queue(class, now), l.demand.per_second() * l.hold_steady, l.hold, self.is_shut(class, now))
     }
 
     fn of(&mut self, class: ClassId) -> &mut ClassLoad {

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// A class's baseline moves by batches of this many samples, so that a window's few do not move it...
 const BATCH: u32 = 64;
 /// ...but the first batch, without which nothing can be compared, is smaller.
-const BATCH_FIRST: u32 = 16;
+const BATCH_FIRST: u32 = 8;
 /// Samples that a baseline averages over: even a heavy tail leaves their mean within a few percent.
 const SAMPLES: u32 = 64 * BATCH;
 /// No answer takes less than a microsecond, and none that takes an hour says anything about health:

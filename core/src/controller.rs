@@ -310,7 +310,7 @@ impl Controller {
         }
         let limit = self.limit.current();
         let open = waiting.and(self.seats.below_ceiling(&self.policy, self.limit.slow_alone(), limit));
-        let owed = open.and(self.seats.below_floor(&self.policy, limit));
+        let owed = open.and(self.seats.below_floor(&self.policy, limit, now));
         let may_have_more = || self.open_rings(now).or(self.load.rings_in_grace(now));
         owed.first().or_else(|| open.and(may_have_more()).first())
     }
@@ -318,9 +318,9 @@ impl Controller {
     /// Whether a request may have a free seat. What is below the line at which the seats are used up
     /// may not: a moment later somebody better would be refused for it.
     fn may_take_a_seat(&self, class: ClassId, now: Time) -> bool {
-        let floor = self.policy.class(class).floor.seats(self.limit.current());
+        let floor = self.policy.class(class).floor;
         let is_open = || self.open_rings(now).has_any_of(class);
-        self.seats.taken_by(class) < floor || !self.is_at_ceiling(class) && is_open()
+        self.seats.is_below_floor(class, floor, self.limit.current(), now) || !self.is_at_ceiling(class) && is_open()
     }
 
     /// The rings that may have more than their floors. While the limit is looked for nobody knows what fits.
@@ -422,8 +422,10 @@ impl Controller {
         self.seats.give_back(request.class, request.first_byte.is_some());
         // Nobody waits longer than that: a process that was suspended must not think that answers take
         // a minute, and admit nobody who could teach it better.
-        let patience = self.policy.class(request.class).patience;
-        self.load.release(request.class, now.since(request.since).min(patience));
+        let class = self.policy.class(request.class);
+        let held = now.since(request.since).min(class.patience);
+        self.load.release(request.class, held);
+        self.seats.rest(request.class, class.floor, self.limit.current(), held, now);
     }
 
     fn return_probe(&mut self, request: &Request) {
@@ -453,6 +455,9 @@ impl Controller {
             wait,
             wait_allowed: request.wait_allowed,
         };
+        /*DBG*/ if matches!(decision, Decision::Shed(_)) && std::env::var("K_DEBUG").is_ok() {
+            eprintln!("shed {:.3} class {} {:?} side {:?} lim {} exp {:.0} infl {} ahead {} wait {:.0} allowed {:.0} {}", now.as_nanos() as f64 / 1e9, request.class.index(), decision, request.side, self.limit.current(), self.limit.expected(), self.seats.taken(), evidence.queued_ahead, wait.as_secs_f64()*1e3, request.wait_allowed.as_secs_f64()*1e3, self.load.debug(request.class, now));
+        }
         self.effects.push_back(Effect { request: request.id, decision, evidence });
     }
 }

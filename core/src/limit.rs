@@ -64,6 +64,8 @@ const HEADROOM_PART: f64 = 0.06;
 /// become faster. A single window of heavy-tailed latencies falls as low every few minutes.
 const FASTER: f64 = 0.75;
 const FASTER_WINDOWS: u32 = 2;
+/// Nor is it any proof in windows of a few answers, unless it is so many standard errors away.
+const FASTER_ERRORS: f64 = 3.0;
 /// Weight of a window in which the shop was faster: half, in case it was noise after all.
 const FASTER_WEIGHT: f64 = 0.5;
 /// A limit is in use if this part of it is out in the mean.
@@ -79,7 +81,8 @@ const FAILURES_MIN: u32 = 3;
 #[derive(Clone, Copy, Debug)]
 enum Phase {
     /// The first answers of a pool are its quick ones: nothing is learned until they are waited out.
-    Warming,
+    /// `was_cut` tells whether they came so late that the limit was lowered.
+    Warming { was_cut: bool },
     /// The limit doubles as long as it is full and that helps. `met` tells whether demand was below it
     /// once, `proven` whether latency stayed as it was when the limit had doubled: in either case the
     /// baselines were learned without a queue.
@@ -139,6 +142,8 @@ pub struct Limit {
     /// Permits out for these.
     stuck: u32,
     lateness: Lateness,
+    /// What the pool did before it was cut for its lateness.
+    cut_from: Level,
 }
 
 impl Limit {
@@ -147,7 +152,7 @@ impl Limit {
     pub fn new(slo: Duration) -> Limit {
         let mut limit = Limit {
             limit: LIMIT_START,
-            phase: Phase::Warming,
+            phase: Phase::Warming { was_cut: false },
             schedule: Schedule::default(),
             baselines: Default::default(),
             typical: 0.0,
@@ -169,6 +174,7 @@ impl Limit {
             outliers: Outliers::default(),
             stuck: 0,
             lateness: Lateness::default(),
+            cut_from: Level::default(),
         };
         limit.set_slo(slo);
         limit
@@ -183,7 +189,7 @@ impl Limit {
     /// doubling. Waits are estimated with it, so that nobody is refused for an experiment.
     pub fn expected(&self) -> f64 {
         match self.phase {
-            Phase::Warming | Phase::Start { met: false, .. } => self.limit * START_EXPECTED,
+            Phase::Warming { .. } | Phase::Start { met: false, .. } => self.limit * START_EXPECTED,
             Phase::Start { met: true, .. } => self.limit * 2.0,
             Phase::Steady => self.limit,
             Phase::Trial(trial) => trial.higher_limit(self.limit),
@@ -256,6 +262,7 @@ impl Limit {
     pub fn observe(&mut self, class: usize, latency: Duration, now: Time) {
         let seconds = latency.as_secs_f64().clamp(SECONDS_MIN, SECONDS_MAX);
         self.baselines[class].add(seconds);
+        self.measurement.note_lateness(latency > self.latency_max);
         self.measurement.add(class, seconds, &self.baselines[class], self.typical);
         self.note_latency(class, seconds, now);
     }
@@ -300,7 +307,7 @@ impl Limit {
 
     fn close_window(&mut self, now: Time) {
         let (error, length_max) = match self.phase {
-            Phase::Warming => return self.warm(now),
+            Phase::Warming { was_cut } => return self.warm(was_cut, now),
             _ if self.is_settling => return self.settle(now),
             Phase::Start { .. } => (ERROR_START, WINDOW_MAX),
             Phase::Steady if self.is_in_question(now) => (trial::ERROR_CHOKED, WINDOW_MAX),
@@ -354,7 +361,8 @@ impl Limit {
     }
 
     fn step(&mut self, seen: Measured, now: Time) {
-        self.fasters = if seen.ratio < FASTER { self.fasters + 1 } else { 0 };
+        let is_faster = seen.ratio < FASTER && 1.0 - seen.ratio > FASTER_ERRORS * seen.error;
+        self.fasters = if is_faster { self.fasters + 1 } else { 0 };
         if self.fasters >= FASTER_WINDOWS {
             self.adopt_baselines(seen.ratio, FASTER_WEIGHT);
         }
@@ -364,8 +372,9 @@ impl Limit {
         // Seats of those who wait for something else are not at work.
         let work = if self.outliers.classes() == ClassSet::EMPTY { seen.work } else { 0.0 };
         self.work_peak = work.max(self.work_peak * PEAK_KEPT);
+        /*DBG*/ if std::env::var("K_LDEBUG").is_ok() { eprintln!("lim {:.3} {} limit {:.1} inflight {:.1} ratio {:.3} err {:.3} work {:.1} done {:.1} sat {} late {:?}", now.as_nanos() as f64/1e9, match self.phase { Phase::Warming {..} => "warm".into(), Phase::Start{met, proven} => format!("start {met}{proven}"), Phase::Steady => "steady 0".to_string(), Phase::Trial(t) => format!("trial {:?}", t.step) }, self.limit, seen.inflight, seen.ratio, seen.error, seen.work, seen.done, seen.saturated, self.lateness); }
         match self.phase {
-            Phase::Warming => {}
+            Phase::Warming { .. } => {}
             Phase::Start { met, proven } => self.step_start(seen, met, proven, now),
             Phase::Steady => self.step_steady(seen, now),
             Phase::Trial(trial) => self.step_trial(seen, &trial, now),
@@ -404,11 +413,11 @@ fn headroom(work: f64) -> f64 {
     (HEADROOM * work.max(0.0).sqrt()).max(HEADROOM_PART * work).max(1.0)
 }
 
-image!(enum Phase { 0 => Warming, 1 => Start { met, proven }, 2 => Steady, 3 => Trial(trial) });
+image!(enum Phase { 0 => Warming { was_cut }, 1 => Start { met, proven }, 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
     limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settlings, settled_by,
     fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
-    outliers, stuck, lateness,
+    outliers, stuck, lateness, cut_from,
 });
 
 #[cfg(test)]

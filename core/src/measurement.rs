@@ -27,6 +27,9 @@ const SAMPLES_MIN: u32 = 4;
 const SPREAD_WEIGHT: f64 = 0.2;
 const SPREAD_MAX: f64 = 4.0;
 
+/// Answers are late if so many were, and this part of them.
+const LATE_MIN: u32 = 4;
+const LATE_PART: f64 = 0.25;
 /// A pool that gave no answer at all may have given one a moment later.
 const PACE_MIN: f64 = 0.01;
 /// Latencies that are all alike say nothing about the next ones being so.
@@ -96,6 +99,7 @@ impl Sum {
 pub(crate) struct Measurement {
     since: Time,
     samples: u32,
+    late: u32,
     observed: f64,
     classes: [Sum; CLASSES_MAX],
     /// Work finished, in seconds of a seat.
@@ -120,6 +124,21 @@ impl Measurement {
     /// Mean latency of the last window: how long a change takes to show.
     pub(crate) fn round_trip(&self) -> Duration {
         self.round_trip
+    }
+
+    /// An answer came, and perhaps later than anybody should wait for it.
+    pub(crate) fn note_lateness(&mut self, is_late: bool) {
+        self.late += u32::from(is_late);
+    }
+
+    /// Whether that is no exception.
+    pub(crate) fn answers_late(&self) -> bool {
+        self.late >= LATE_MIN && f64::from(self.late) >= LATE_PART * f64::from(self.samples)
+    }
+
+    /// How many answers came in such a time.
+    pub(crate) fn answers_within(&self, span: Duration, now: Time) -> f64 {
+        f64::from(self.samples) * span.div_duration_f64(now.since(self.since))
     }
 
     /// Begins a window; `limit` tells whether it begins full.
@@ -199,11 +218,6 @@ impl Measurement {
     /// How many answers were to come by now if they take `typical` seconds each.
     pub(crate) fn answers_due(&self, typical: f64) -> f64 {
         self.unanswered_area / typical
-    }
-
-    /// How many came.
-    pub(crate) fn samples(&self) -> u32 {
-        self.samples
     }
 
     /// Permits out now.
@@ -298,8 +312,8 @@ impl Measurement {
         self.round_trip = Duration::from_secs_f64(self.mean());
         let ratio_max = self.ratio_max();
         let slow = self.slow_alone(ratio_max, 0.0);
-        let pace = if by_pace { self.pace().max(PACE_MIN) } else { 1.0 };
-        let ratio = self.ratio(slow).max(1.0 / pace);
+        let seen = self.ratio(slow);
+        let ratio = if by_pace { seen.max(1.0 / self.pace().max(PACE_MIN)) } else { seen };
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {
@@ -319,6 +333,7 @@ image!(struct Sum { samples, observed, expected });
 image!(struct Measurement {
     since,
     samples,
+    late,
     observed,
     classes,
     finished,

@@ -122,6 +122,17 @@ impl Share {
         let seats = (u64::from(self.0) * u64::from(limit) + 500_000) / 1_000_000;
         u32::try_from(seats).unwrap_or(u32::MAX).max(u32::from(self.0 > 0))
     }
+
+    /// How many of these seats it has in the mean: a share of less than one seat has one for a part of the time.
+    pub fn mean_seats(self, limit: u32) -> f64 {
+        self.part_of_a_seat(limit).unwrap_or_else(|| self.seats(limit).into())
+    }
+
+    /// The part of the time that it has a seat, if that is not all of it: after each holder the seat rests.
+    pub fn part_of_a_seat(self, limit: u32) -> Option<f64> {
+        let millionths = u64::from(self.0) * u64::from(limit);
+        (1..1_000_000).contains(&millionths).then(|| millionths as f64 / 1e6)
+    }
 }
 
 /// In which order a class serves those who wait with the same standing.

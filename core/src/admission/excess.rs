@@ -16,30 +16,42 @@
 
 use crate::image::image;
 
-/// So many standard deviations are no chance: one measurement in forty is further off on one side.
+/// So many standard deviations are hardly chance: one measurement in forty is further off on one side. Then
+/// less important classes are kept out...
 const DEVIATIONS: f64 = 2.0;
+/// ...and so many are none: one in seven hundred. Then the class's own requests are refused for it.
+const DEVIATIONS_SURE: f64 = 3.0;
 /// Before a few workers, chance is as wide as all there is: it ends at this part of the seats, or a class would
 /// be refused at four fifths of what the shop can do for having been refused in a flood.
-const LEFT_OVER: f64 = 0.1;
+pub(super) const LEFT_OVER: f64 = 0.1;
 
 /// The verdict on a class and those above it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Excess {
     is_there: bool,
-    was_there: bool,
+    may_be_there: bool,
+    might_have_been: bool,
 }
 
 impl Excess {
     /// Compares the seats that are asked for, which have this standard deviation, with those there are.
     pub(super) fn judge(&mut self, asked_for: f64, deviation: f64, seats: f64) {
-        let chance = DEVIATIONS * deviation;
-        let bound = if self.is_there { seats - chance.min(LEFT_OVER * seats) } else { seats + chance };
-        self.set(asked_for > bound);
+        let is_over = |was_over: bool, deviations: f64| {
+            let chance = deviations * deviation;
+            asked_for > if was_over { seats - chance.min(LEFT_OVER * seats) } else { seats + chance }
+        };
+        let is_there = is_over(self.is_there, DEVIATIONS_SURE);
+        self.set(is_there, is_there || is_over(self.may_be_there, DEVIATIONS));
     }
 
     /// Sets the verdict where nobody knows how many seats there are.
-    pub(super) fn set(&mut self, is_there: bool) {
-        self.was_there = self.is_there;
+    pub(super) fn presume(&mut self) {
+        self.set(true, true);
+    }
+
+    fn set(&mut self, is_there: bool, may_be_there: bool) {
+        self.might_have_been = self.may_be_there;
+        self.may_be_there = may_be_there;
         self.is_there = is_there;
     }
 
@@ -48,44 +60,55 @@ impl Excess {
         self.is_there
     }
 
-    /// Whether it was so at one of the last two measurements. Who is less important is let in that much later, or
-    /// he would pass those who were refused for the excess a moment ago.
+    /// Whether it may have been so at one of the last two measurements. Who is less important is let in that much
+    /// later, or he would pass those who were refused for the excess a moment ago.
     pub(super) fn is_hardly_over(self) -> bool {
-        self.is_there || self.was_there
+        self.may_be_there || self.might_have_been
     }
 }
 
-image!(struct Excess { is_there, was_there });
+image!(struct Excess { is_there, may_be_there, might_have_been });
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The verdicts on a row of demands for twenty seats, each with a deviation of one.
-    fn verdicts(demands: &[f64]) -> Vec<bool> {
+    /// The verdicts on a row of demands for twenty seats, each with a deviation of one: whether more is asked for
+    /// than there is, and whether less important classes are to be kept out.
+    fn verdicts(demands: &[f64]) -> Vec<(bool, bool)> {
         let mut excess = Excess::default();
         let judge = |demand: &f64| {
             excess.judge(*demand, 1.0, 20.0);
-            excess.is_there()
+            (excess.is_there(), excess.is_hardly_over())
         };
         demands.iter().map(judge).collect()
     }
 
+    const ENOUGH: (bool, bool) = (false, false);
+    const PERHAPS: (bool, bool) = (false, true);
+    const TOO_MUCH: (bool, bool) = (true, true);
+
     #[test]
     fn what_may_be_chance_changes_no_verdict() {
-        assert_eq!(verdicts(&[19.0, 21.9, 20.5]), [false, false, false]);
-        assert_eq!(verdicts(&[22.1, 19.0, 18.1]), [true, true, true]);
+        assert_eq!(verdicts(&[19.0, 21.9, 20.5]), [ENOUGH; 3]);
+        assert_eq!(verdicts(&[23.1, 19.0, 18.1]), [TOO_MUCH; 3]);
     }
 
     #[test]
-    fn what_is_more_than_chance_changes_it_at_once() {
-        assert_eq!(verdicts(&[22.1, 17.9, 21.0]), [true, false, false]);
+    fn others_are_kept_out_before_the_class_itself_is_refused() {
+        assert_eq!(verdicts(&[22.1, 22.9, 23.1]), [PERHAPS, PERHAPS, TOO_MUCH]);
+    }
+
+    #[test]
+    fn what_is_more_than_chance_changes_it_at_once_and_others_come_in_a_measurement_later() {
+        assert_eq!(verdicts(&[23.1, 17.9, 17.9]), [TOO_MUCH, PERHAPS, ENOUGH]);
     }
 
     #[test]
     fn a_tenth_of_the_seats_is_free_again_however_wide_chance_is() {
         let mut excess = Excess::default();
-        excess.judge(20.0, 5.0, 4.0);
+        excess.presume();
+        excess.judge(3.7, 5.0, 4.0);
         assert!(excess.is_there());
         excess.judge(3.5, 5.0, 4.0);
         assert!(!excess.is_there());

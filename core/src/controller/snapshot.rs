@@ -19,6 +19,8 @@ pub struct ClassSnapshot {
     pub ceiling: u32,
     /// Whether it may have more than its floor: no better class is short of seats.
     pub open: bool,
+    /// Whether it has had its part of a floor that is less than a seat, and is owed none for a while.
+    pub rests: bool,
     /// Its breaker, if it has one.
     pub breaker: Option<BreakerState>,
     /// What somebody has forced it to be.
@@ -47,6 +49,7 @@ impl Controller {
             queued: self.queue.class_length(id),
             ceiling: ceiling(&self.policy, self.limit.slow_alone(), self.limit.current(), id),
             open: open.has_any_of(id),
+            rests: self.seats.rests(id, self.policy.class(id).floor, self.limit.current(), now),
             breaker: self.breakers[id.index()].state_under(self.policy.class(id).breaker.as_ref(), now),
             forced: self.breakers[id.index()].forced(),
             baseline: self.limit.baseline(id.index()),

@@ -20,6 +20,7 @@
 //! It says when and which way; the trial is the limit's.
 
 use super::level::Level;
+use super::steady::SETTLED;
 use super::trial::Step;
 use super::{Limit, seats_for};
 use crate::image::image;
@@ -29,6 +30,8 @@ use crate::time::Time;
 
 /// Baselines that leave less than this part of the limit say that most of it waits.
 const MOST: f64 = 0.5;
+/// After a cut of the seats that leaves the throughput above this part of itself, they must have waited.
+const AS_MUCH: f64 = 0.8;
 
 /// Whether a full pool answers so late that it has to be asked why.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +70,7 @@ impl Limit {
         let target = seats_for(seen.work);
         if self.is_in_question(now) && target < self.limit * MOST {
             self.lateness = Lateness::Cut;
+            self.cut_from = Level::of(seen);
             self.move_to(target, now);
             self.begin_settling(now);
         }
@@ -75,6 +79,15 @@ impl Limit {
     /// Whether it is to be asked if the pool is late because it has too many seats, or by nature.
     pub(super) fn is_in_question(&self, now: Time) -> bool {
         self.lateness != Lateness::OnTime && self.schedule.may_ask_slow_pool(now)
+    }
+
+    /// Whether the baselines tell why the pool is late: they leave less than there is, or what they left after
+    /// a cut does as much as all did. (That less does less says nothing: the pool may have lost workers.)
+    pub(super) fn is_explained(&self, target: f64, seen: Measured) -> bool {
+        match self.lateness {
+            Lateness::Cut => seen.done >= self.cut_from.done * AS_MUCH,
+            Lateness::OnTime | Lateness::Late => target < self.limit * SETTLED,
+        }
     }
 
     /// Asks, once there is something to compare with.

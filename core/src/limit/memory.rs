@@ -33,7 +33,7 @@ impl Limit {
     /// Is `seats` from now on, until an answer moves it.
     pub(crate) fn hold(&mut self, seats: u32, is_found: bool) {
         self.limit = f64::from(seats.clamp(1, LIMIT_MAX));
-        self.phase = if is_found { Phase::Steady } else { Phase::Warming };
+        self.phase = if is_found { Phase::Steady } else { Phase::Warming { was_cut: false } };
     }
 }
 

@@ -9,6 +9,7 @@ use super::anchor::Lateness;
 use super::level::Level;
 use super::trial::Step;
 use super::{FULL, Limit, Phase, seats_for};
+use crate::baseline::Baseline;
 use crate::measurement::{Measured, WINDOW_MIN};
 use crate::time::Time;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use std::time::Duration;
 /// A small origin is overshot by this for one window, a large one is reached in a few doublings.
 pub(super) const LIMIT_START: f64 = 32.0;
 /// Where a start under flood begins at the least: a few slow workers would be choked by less.
-const LIMIT_FLOODED: f64 = 8.0;
+const LIMIT_FLOODED: f64 = 4.0;
 
 /// The limit doubles if this part of it is out in the mean: a burst alone does not ask for more.
 const START_FULL: f64 = 0.8;
@@ -37,22 +38,19 @@ const SETTLINGS_MAX: u32 = 2;
 pub(super) const ERROR_START: f64 = 0.12;
 
 impl Limit {
-    pub(super) fn warm(&mut self, now: Time) {
-        if self.measurement.is_warm(now) {
+    pub(super) fn warm(&mut self, was_cut: bool, now: Time) {
+        if !was_cut && self.measurement.is_full() && self.measurement.answers_late() {
+            // A flood before a small pool, perhaps: as many as it has answered in good time, it can again. Once
+            // only, for one that is slow by nature would be cut again and again.
+            self.phase = Phase::Warming { was_cut: true };
+            let in_time = self.measurement.answers_within(self.latency_max, now);
+            self.move_to(in_time.clamp(LIMIT_FLOODED, self.limit), now);
+            self.measurement.restart(self.current(), now);
+        } else if self.measurement.is_warm(now) {
             self.phase = Phase::Start { met: false, proven: false };
             self.measurement.restart(self.current(), now);
             self.baselines = Default::default();
-        } else if self.is_flooded(now) {
-            // With half as many their answers may come in time.
-            self.move_to((self.limit / 2.0).max(LIMIT_FLOODED), now);
-            self.measurement.restart(self.current(), now);
         }
-    }
-
-    /// Whether half of the seats were not even answered once in good time: by a small pool in a flood, perhaps.
-    fn is_flooded(&self, now: Time) -> bool {
-        let is_full = self.measurement.has_lasted(self.latency_max, now) && self.measurement.is_full();
-        is_full && self.limit > LIMIT_FLOODED && f64::from(self.measurement.samples()) < self.limit / 2.0
     }
 
     /// Whether so few answers came that most of the seats must wait in the pool. To wait for those that are
@@ -82,7 +80,8 @@ impl Limit {
         let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
         let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
-        let is_late = is_full && self.measurement.round_trip() > self.latency_max;
+        let is_late = is_full && !proven && self.measurement.round_trip() > self.latency_max / 2;
+        if std::env::var("K_LDEBUG").is_ok() { eprintln!("lim   step_start full {is_full} waiting {is_waiting} error {error:.3} precision {:.1} sure {is_sure} late {is_late} typical {:.3} rt {:?}", self.precision, self.typical, self.measurement.round_trip()); }
         // Without a baseline there is nothing to compare with yet.
         if (is_sure || is_late) && self.typical > 0.0 {
             return self.end_start(seen, met || proven, now);
@@ -100,7 +99,8 @@ impl Limit {
         // Classes that wait for something else would fill any limit.
         let at_work = seen.inflight - f64::from(self.stuck);
         let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
-        if wants_more && !is_late && seen.error <= ERROR_START * 1.5 {
+        let has_baseline = self.baselines.iter().any(Baseline::is_learned);
+        if wants_more && has_baseline && !is_late && seen.error <= ERROR_START * 1.5 {
             self.move_to(self.limit * 2.0, now);
             self.begin_settling(now);
         }
@@ -124,6 +124,7 @@ impl Limit {
             // A shop that has become slower looks as one that is full: throughput will tell.
             self.audit = Some(before);
             self.lateness = Lateness::Cut;
+            self.cut_from = before.1;
             self.begin_settling(now);
         } else {
             self.level = before.1;

@@ -22,9 +22,12 @@ const GROWTH_DOUBLINGS_MAX: u32 = 6;
 /// A limit is in use as well while no more than so many of its square roots are free.
 const SLACK: f64 = 0.5;
 /// A limit that is further above its target than this is on its way there, and tried when it has come.
-const SETTLED: f64 = 0.85;
+pub(super) const SETTLED: f64 = 0.85;
 /// A run of shrinking that has brought the limit to this part of where it began is a trial, too.
 const AUDIT_AT: f64 = 0.7;
+/// Throughput that fell by more than this many times what the seats did fell for another reason: the pool has
+/// lost workers, or is slower. That is known of the next run of shrinking.
+const ELASTICITY_MAX: f64 = 1.3;
 
 impl Limit {
     pub(super) fn step_steady(&mut self, seen: Measured, now: Time) {
@@ -37,7 +40,7 @@ impl Limit {
             let target = seats_for(seen.work);
             let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
             match self.schedule.due(now).filter(|_| self.level.is_known()) {
-                _ if self.is_in_question(now) => self.ask_slow_pool(now),
+                _ if self.is_in_question(now) && !self.is_explained(target, seen) => self.ask_slow_pool(now),
                 Some(step) if is_there || step == Step::Down => self.begin_trial(step, now),
                 _ if target < self.limit => self.shrink_towards(target, seen, now),
                 _ => self.grow_towards(target, seen, now),
@@ -71,8 +74,8 @@ impl Limit {
         let (before, level) = *self.audit.get_or_insert((self.limit, self.level));
         if self.limit <= before * AUDIT_AT {
             self.audit = None;
-            let follows = trial::follows(level.elasticity(self.level));
-            if follows && self.lateness == Lateness::OnTime {
+            let elasticity = level.elasticity(self.level);
+            if trial::follows(elasticity) && elasticity < ELASTICITY_MAX && self.lateness == Lateness::OnTime {
                 // Throughput fell with the limit, so the shop itself is slower: take that for healthy.
                 self.adopt_baselines(seen.ratio, 1.0);
                 return self.move_to(before, now);

@@ -52,7 +52,9 @@ impl Limit {
             Step::Double => self.begin_trial(Step::Double, now),
             // By the latency that is healthy now, this is the work that went on before.
             Step::Choked => self.move_to(self.limit.min(seats_for(self.level.done)), now),
-            Step::Up | Step::Down | Step::Deep => {}
+            // Nothing waits with as many as there are, so more may be at work yet.
+            Step::Deep => self.phase = Phase::Start { met: false, proven: true },
+            Step::Up | Step::Down => {}
         }
     }
 

@@ -65,7 +65,7 @@ impl Shadow {
             self.check_threshold(admitted, effect);
         }
         let after = self.controller.snapshot(self.now);
-        let was_owed = self.is_below_floor(admitted.class, limit);
+        let was_owed = self.is_owed(admitted.class, limit, &after);
         for other in self.live.values().filter(|live| live.stage == Stage::Queued && !live.leaving) {
             let is_same_class = other.class == admitted.class;
             let is_better = match is_same_class {
@@ -75,7 +75,7 @@ impl Shadow {
             // What it may have can change within one event.
             let is_eligible =
                 [&self.before, &after].iter().all(|shown| self.may_have_more(other.class, shown));
-            let is_owed = !was_owed && self.is_below_floor(other.class, limit);
+            let is_owed = !was_owed && self.is_owed(other.class, limit, &after);
             let was_passed_by = is_eligible && (is_better || is_owed || admitted.stage == Stage::Asked);
             assert!(!was_passed_by, "{other:?} was passed by: {effect:?}");
         }
@@ -130,13 +130,15 @@ impl Shadow {
     fn may_have_more(&self, id: ClassId, shown: &Snapshot) -> bool {
         let held = self.count(id, Stage::Admitted);
         let may_have_one = |class: &ClassSnapshot| {
-            held < class.ceiling && (class.open || self.is_below_floor(id, shown.limit))
+            held < class.ceiling && (class.open || self.is_owed(id, shown.limit, shown))
         };
         shown.classes.get(id.index()).is_some_and(may_have_one)
     }
 
-    fn is_below_floor(&self, id: ClassId, limit: u32) -> bool {
-        self.count(id, Stage::Admitted) < self.policy.class(id).floor.seats(limit)
+    /// Whether the floor of a class owes it one of `limit` seats, unless it rests as a snapshot shows it.
+    fn is_owed(&self, id: ClassId, limit: u32, shown: &Snapshot) -> bool {
+        let rests = shown.classes.get(id.index()).is_some_and(|class| class.rests);
+        self.count(id, Stage::Admitted) < self.policy.class(id).floor.seats(limit) && !rests
     }
 }
 

@@ -94,12 +94,15 @@ impl Shadow {
 
     /// Ends every request that is left: nothing may remain.
     pub(crate) fn close(mut self) -> Seen {
-        while let Some(request) = self.first_admitted() {
-            self.finish_with(request, Outcome::Success);
-        }
-        while let Some(wakeup) = self.controller.next_wakeup() {
-            self.now = self.now.max(wakeup);
-            self.tell(Event::Woken);
+        loop {
+            if let Some(request) = self.first_admitted() {
+                self.finish_with(request, Outcome::Success);
+            } else if let Some(wakeup) = self.controller.next_wakeup() {
+                self.now = self.now.max(wakeup);
+                self.tell(Event::Woken);
+            } else {
+                break;
+            }
         }
         assert_eq!(self.controller.snapshot(self.now).inflight, 0, "a permit leaked");
         assert!(self.live.is_empty(), "never answered: {:?}", self.live);
