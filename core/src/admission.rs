@@ -85,6 +85,12 @@ struct ClassLoad {
     hold: f64,
     /// The same, smoothed over a second: a trial of the limit does not last as long.
     hold_steady: f64,
+    /// Mean seconds to a first byte, and its healthy latency; zero while unknown.
+    latency: f64,
+    baseline: f64,
+    /// What of the hold time requests spend waiting inside the pool, smoothed like that: less of it in the pool
+    /// does not make them ask for less.
+    inside_steady: f64,
     /// How many of it wait, and since when somebody does.
     waiting: u32,
     queue_since: Option<Time>,
@@ -100,6 +106,13 @@ struct ClassLoad {
 }
 
 impl ClassLoad {
+    /// Mean seconds that are spent waiting inside the pool, beyond what they are where its latency is
+    /// `full_ratio` times the healthy one.
+    fn waits_inside(&self, full_ratio: f64) -> f64 {
+        let full = self.baseline * full_ratio;
+        if full == 0.0 { 0.0 } else { (self.latency - full).clamp(0.0, self.hold) }
+    }
+
     fn busy(&self) -> f64 {
         self.rates.iter().sum::<f64>() * self.hold
     }
@@ -110,6 +123,8 @@ impl ClassLoad {
 pub struct SeatsToExpect {
     /// In all.
     pub limit: f64,
+    /// Latency over the healthy one while they are all taken, for a few more are than workers.
+    pub full_ratio: f64,
     /// The classes that may have no more than a part of them.
     pub slow_alone: SlowAlone,
 }
@@ -142,11 +157,14 @@ impl Load {
         self.of(ring.class()).accepted[ring.group()] += 1;
     }
 
-    /// A permit of the class came back after `held`.
-    pub fn release(&mut self, class: ClassId, held: Duration) {
-        let mean = &mut self.of(class).hold;
-        let weight = if *mean == 0.0 { 1.0 } else { HOLD_WEIGHT };
-        *mean += (held.as_secs_f64() - *mean) * weight;
+    /// A permit of the class came back after `held`, its first byte after `latency` where `baseline` is healthy.
+    pub fn release(&mut self, class: ClassId, held: Duration, latency: Duration, baseline: Duration) {
+        let load = self.of(class);
+        load.baseline = baseline.as_secs_f64();
+        for (mean, seen) in [(&mut load.hold, held), (&mut load.latency, latency)] {
+            let weight = if *mean == 0.0 { 1.0 } else { HOLD_WEIGHT };
+            *mean += (seen.as_secs_f64() - *mean) * weight;
+        }
     }
 
     /// So many of a class wait.
@@ -185,6 +203,7 @@ impl Load {
             class.demand.measure(age.as_secs_f64());
             let weight = if class.hold_steady == 0.0 { 1.0 } else { STEADY_WEIGHT };
             class.hold_steady += (class.hold - class.hold_steady) * weight;
+            class.inside_steady += (class.waits_inside(seats.full_ratio) - class.inside_steady) * weight;
             for (rate, accepted) in class.rates.iter_mut().zip(&mut class.accepted) {
                 let measured = f64::from(std::mem::take(accepted)) / age.as_secs_f64();
                 *rate += (measured - *rate) * RATE_WEIGHT;
@@ -218,7 +237,10 @@ impl Load {
         let (mut asked_for, mut variance) = (0.0, 0.0);
         for id in policy.ids() {
             let load = &mut self.classes[id.index()];
-            let asks = load.demand.per_second() * load.hold_steady;
+            // What waits for something else takes its seats with it.
+            let is_slow_alone = seats.slow_alone.classes.contains(id);
+            let hold = load.hold_steady - if is_slow_alone { 0.0 } else { load.inside_steady };
+            let asks = load.demand.per_second() * hold;
             let floor = policy.class(id).floor.mean_seats(seats.limit as u32);
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
             let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
@@ -228,10 +250,10 @@ impl Load {
                 asked_for += ceiling;
             } else {
                 asked_for += asks;
-                variance += load.demand.variance() * load.hold_steady.powi(2);
+                variance += load.demand.variance() * hold.powi(2);
             }
             if self.is_found {
-                load.demand.draw_line(left, load.hold_steady);
+                load.demand.draw_line(left, hold);
                 load.excess.judge(asked_for, variance.sqrt(), seats.limit - load.lent_back);
             } else {
                 load.demand.draw_no_line();
@@ -268,6 +290,11 @@ impl Load {
             load.lent_back = kept;
             kept += load.busy().min(class.floor.mean_seats(limit as u32));
         }
+    }
+
+    /// Whether the limit had been found when lines were drawn last: before, they are drawn for nobody.
+    pub fn knows_seats(&self) -> bool {
+        self.is_found
     }
 
     /// Whether somebody of the class was refused so lately that the class still counts as congested.
@@ -343,7 +370,7 @@ impl Load {
         seats: SeatsToExpect,
         now: Time,
     ) -> Duration {
-        let SeatsToExpect { limit, slow_alone } = seats;
+        let SeatsToExpect { limit, slow_alone, .. } = seats;
         let id = ring.class();
         let class = policy.class(id);
         let own = RingSet::of_class(id);
@@ -403,11 +430,6 @@ impl Load {
         ahead.map(|ring| f64::from(queue.ring_length(ring)) * self.classes[ring.class().index()].hold).sum()
     }
 
-    /*DBG*/ pub(crate) fn debug(&self, class: ClassId, now: Time) -> String {
-        let l = &self.classes[class.index()];
-        format!("found {} excess {} capped {} short {} standing {} asks {:.1} hold {:.3} shut {}", self.is_found, l.excess.is_there(), l.is_capped, self.is_short(class, now), self.has_standing_queue(class, now), l.demand.per_second() * l.hold_steady, l.hold, self.is_shut(class, now))
-    }
-
     fn of(&mut self, class: ClassId) -> &mut ClassLoad {
         &mut self.classes[class.index()]
     }
@@ -429,6 +451,9 @@ image!(struct ClassLoad {
     lent_back,
     hold,
     hold_steady,
+    latency,
+    baseline,
+    inside_steady,
     waiting,
     queue_since,
     congested_until,

@@ -12,7 +12,10 @@ use std::time::Duration;
 /// A class's baseline moves by batches of this many samples, so that a window's few do not move it...
 const BATCH: u32 = 64;
 /// ...but the first batch, without which nothing can be compared, is smaller.
-const BATCH_FIRST: u32 = 8;
+const BATCH_FIRST: u32 = 12;
+/// With so many of its own samples a class moves half by them and half with the pool: these are noise, and the
+/// pool's classes may have been mistaken by different factors.
+const OWN_SAMPLES: u32 = 16;
 /// Samples that a baseline averages over: even a heavy tail leaves their mean within a few percent.
 const SAMPLES: u32 = 64 * BATCH;
 /// No answer takes less than a microsecond, and none that takes an hour says anything about health:
@@ -84,11 +87,12 @@ impl Baseline {
         }
     }
 
-    /// Moves to what was seen; a class too rare to have been seen moves with the pool.
+    /// Moves to what was seen; a class of which little was seen moves with the pool.
     pub(crate) fn adopt(&mut self, pool_ratio: f64, weight: f64) {
         if self.is_learned() {
-            let was_seen = self.batch.samples >= BATCH;
-            let seen = if was_seen { self.batch.mean() } else { self.seconds * pool_ratio };
+            let with_pool = self.seconds * pool_ratio;
+            let own = f64::from(self.batch.samples) / f64::from(self.batch.samples + OWN_SAMPLES);
+            let seen = with_pool + (self.batch.mean() - with_pool) * own;
             self.seconds = (self.seconds + (seen - self.seconds) * weight).min(SECONDS_MAX);
             self.batch = Batch::default();
         }

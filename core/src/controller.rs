@@ -75,6 +75,8 @@ impl Controller {
         self.load.refresh(&self.policy, self.seats_to_expect(), self.limit.is_found(), now);
         self.expire(now);
         self.limit.pass_time(now);
+        // The line may have moved, and floors have rested enough: who waits for that comes before who comes now.
+        self.dispatch(now);
         match event {
             Event::Arrived(arrival) => self.arrive(arrival, now),
             Event::FirstByte { request, sent } => self.first_byte(request, sent, now),
@@ -325,12 +327,12 @@ impl Controller {
 
     /// The rings that may have more than their floors. While the limit is looked for nobody knows what fits.
     fn open_rings(&self, now: Time) -> RingSet {
-        if self.limit.is_found() { self.load.open_rings(now) } else { RingSet::ALL }
+        if self.load.knows_seats() { self.load.open_rings(now) } else { RingSet::ALL }
     }
 
     /// The worst standing that may have more than floors, as `class` meets it: see [`Evidence::threshold`].
     fn threshold(&self, class: ClassId, now: Time) -> Option<Standing> {
-        if !self.limit.is_found() {
+        if !self.load.knows_seats() {
             return None;
         }
         // A free seat asks nobody on which side of a line he is.
@@ -358,7 +360,11 @@ impl Controller {
     }
 
     fn seats_to_expect(&self) -> SeatsToExpect {
-        SeatsToExpect { limit: self.limit.expected(), slow_alone: self.limit.slow_alone() }
+        SeatsToExpect {
+            limit: self.limit.expected(),
+            full_ratio: self.limit.full_ratio(),
+            slow_alone: self.limit.slow_alone(),
+        }
     }
 
     fn out(&self) -> Out {
@@ -424,7 +430,8 @@ impl Controller {
         // a minute, and admit nobody who could teach it better.
         let class = self.policy.class(request.class);
         let held = now.since(request.since).min(class.patience);
-        self.load.release(request.class, held);
+        let latency = request.first_byte.unwrap_or(held);
+        self.load.release(request.class, held, latency, self.limit.baseline(request.class.index()));
         self.seats.rest(request.class, class.floor, self.limit.current(), held, now);
     }
 
@@ -455,9 +462,6 @@ impl Controller {
             wait,
             wait_allowed: request.wait_allowed,
         };
-        /*DBG*/ if matches!(decision, Decision::Shed(_)) && std::env::var("K_DEBUG").is_ok() {
-            eprintln!("shed {:.3} class {} {:?} side {:?} lim {} exp {:.0} infl {} ahead {} wait {:.0} allowed {:.0} {}", now.as_nanos() as f64 / 1e9, request.class.index(), decision, request.side, self.limit.current(), self.limit.expected(), self.seats.taken(), evidence.queued_ahead, wait.as_secs_f64()*1e3, request.wait_allowed.as_secs_f64()*1e3, self.load.debug(request.class, now));
-        }
         self.effects.push_back(Effect { request: request.id, decision, evidence });
     }
 }

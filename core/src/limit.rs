@@ -68,6 +68,8 @@ const FASTER_WINDOWS: u32 = 2;
 const FASTER_ERRORS: f64 = 3.0;
 /// Weight of a window in which the shop was faster: half, in case it was noise after all.
 const FASTER_WEIGHT: f64 = 0.5;
+/// The most that a full pool's latency is over the healthy one: before one worker a few seats wait for each other.
+const FULL_RATIO_MAX: f64 = 3.0;
 /// A limit is in use if this part of it is out in the mean.
 const FULL: f64 = 0.9;
 /// The peak of work fades by this factor per window: half of it is forgotten after some 70.
@@ -84,9 +86,9 @@ enum Phase {
     /// `was_cut` tells whether they came so late that the limit was lowered.
     Warming { was_cut: bool },
     /// The limit doubles as long as it is full and that helps. `met` tells whether demand was below it
-    /// once, `proven` whether latency stayed as it was when the limit had doubled: in either case the
-    /// baselines were learned without a queue.
-    Start { met: bool, proven: bool },
+    /// once: then the baselines were learned without a queue. `proven` is the limit at which latency was still
+    /// as it was with half as many, zero if there is none: then they were, too, and there are as many workers.
+    Start { met: bool, proven: f64 },
     /// The limit follows the work.
     Steady,
     /// The limit is changed to see whether throughput follows.
@@ -194,6 +196,11 @@ impl Limit {
             Phase::Steady => self.limit,
             Phase::Trial(trial) => trial.higher_limit(self.limit),
         }
+    }
+
+    /// Latency over the healthy one while all of its seats are taken.
+    pub fn full_ratio(&self) -> f64 {
+        self.limit / (self.limit - headroom(self.limit)).max(self.limit / FULL_RATIO_MAX)
     }
 
     /// Whether it has been found: before that a seat that stays free would keep it from growing.
@@ -372,7 +379,6 @@ impl Limit {
         // Seats of those who wait for something else are not at work.
         let work = if self.outliers.classes() == ClassSet::EMPTY { seen.work } else { 0.0 };
         self.work_peak = work.max(self.work_peak * PEAK_KEPT);
-        /*DBG*/ if std::env::var("K_LDEBUG").is_ok() { eprintln!("lim {:.3} {} limit {:.1} inflight {:.1} ratio {:.3} err {:.3} work {:.1} done {:.1} sat {} late {:?}", now.as_nanos() as f64/1e9, match self.phase { Phase::Warming {..} => "warm".into(), Phase::Start{met, proven} => format!("start {met}{proven}"), Phase::Steady => "steady 0".to_string(), Phase::Trial(t) => format!("trial {:?}", t.step) }, self.limit, seen.inflight, seen.ratio, seen.error, seen.work, seen.done, seen.saturated, self.lateness); }
         match self.phase {
             Phase::Warming { .. } => {}
             Phase::Start { met, proven } => self.step_start(seen, met, proven, now),
@@ -415,8 +421,8 @@ fn headroom(work: f64) -> f64 {
 
 image!(enum Phase { 0 => Warming { was_cut }, 1 => Start { met, proven }, 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
-    limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settlings, settled_by,
-    fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
+    limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settlings,
+    settled_by, fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
     outliers, stuck, lateness, cut_from,
 });
 

@@ -60,7 +60,11 @@ fn keeps_its_promises_through_spikes(workers: usize) {
 /// handful of workers for longer than the least important class waits.
 fn assert_few_refusals_when_calm(workers: usize, calm: &Tally) {
     let offered: u64 = calm.offered.iter().sum();
-    let part = if workers < 16 { 0.03 } else { 0.002 };
+    let part = match workers {
+        0..4 => 0.05,
+        4..16 => 0.03,
+        _ => 0.002,
+    };
     assert!(calm.refused_settled as f64 <= offered as f64 * part, "{calm}");
 }
 
@@ -94,12 +98,48 @@ fn a_hundred_workers_keep_checkout_through_spikes() {
     keeps_its_promises_through_spikes(100);
 }
 
+/// Pages that take a good part of the SLO are slow by nature, and no flood.
+#[test]
+fn slow_pages_are_served_from_a_cold_start() {
+    for (workers, millis) in [(16, 90), (64, 150), (200, 150), (64, 300)] {
+        let calm = Phase { service: Duration::from_millis(millis), ..phase(0.8) };
+        let tallies = run(&format!("{millis} ms"), workers, Service::Uniform, &[calm, calm]);
+        assert!(tallies[0].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[0]);
+        assert!(tallies[0].useful_ratio() >= 0.70, "{}", tallies[0]);
+        assert_few_refusals_when_calm(workers, &tallies[1]);
+    }
+}
+
+/// On a quiet day a few workers never need the seats that a start may have; in a flood all of these would be late.
+#[test]
+fn a_few_workers_keep_checkout_in_the_flood_after_a_quiet_day() {
+    for (workers, millis) in [(2, 40), (2, 100), (5, 100)] {
+        let of = |load| Phase { service: Duration::from_millis(millis), ..phase(load) };
+        let tallies = run(&format!("quiet, {millis} ms"), workers, Service::Uniform, &[of(0.5), of(2.0)]);
+        assert!(tallies[1].good_ratio(CHECKOUT) >= 0.93, "{}", tallies[1]);
+        assert!(tallies[1].useful_ratio() >= 0.85, "{}", tallies[1]);
+    }
+}
+
+/// Of four seats a floor of 5 % is a fifth of one, not a quarter of all.
+#[test]
+fn floors_of_a_part_of_a_seat_leave_the_rest_to_the_important() {
+    let tallies = run("floors", 3, Service::Uniform, &[0.5, 10.0].map(phase));
+    assert!(tallies[1].good_ratio(CHECKOUT) >= 0.96, "{}", tallies[1]);
+    assert!(tallies[1].good_ratio(BROWSE) > 0.0, "{}", tallies[1]);
+}
+
+/// Two workers answer fifty a second, of which all take too long as long as nobody knows that they are two.
+fn least_in_flood(workers: usize) -> f64 {
+    if workers < 4 { 0.80 } else { 0.93 }
+}
+
 #[test]
 fn start_under_flood_protects_checkout_and_leaves_nothing_behind() {
     for workers in SIZES {
         let tallies = run("cold start", workers, Service::Uniform, &[5.0, 0.8].map(phase));
         assert!(tallies[0].good_ratio(CHECKOUT) >= 0.98, "{}", tallies[0]);
-        assert!(tallies[0].useful_ratio() >= 0.93, "{}", tallies[0]);
+        assert!(tallies[0].useful_ratio() >= least_in_flood(workers), "{}", tallies[0]);
         assert_few_refusals_when_calm(workers, &tallies[1]);
     }
 }
@@ -108,8 +148,8 @@ fn start_under_flood_protects_checkout_and_leaves_nothing_behind() {
 fn origin_that_slows_by_half_in_overload_keeps_its_new_capacity() {
     let slow = Phase { service: SERVICE * 2, ..phase(5.0) };
     for workers in SIZES {
-        let phases = [phase(5.0), slow, phase(5.0), phase(0.8)];
-        let tallies = run("slower origin", workers, Service::Uniform, &phases);
+        let phases = [phase(0.8), phase(5.0), slow, phase(5.0)];
+        let tallies = &run("slower origin", workers, Service::Uniform, &phases)[1..];
         assert!(tallies[1].good_ratio(CHECKOUT) >= 0.98, "{}", tallies[1]);
         assert!(tallies[1].useful_ratio() >= 0.90, "{}", tallies[1]);
         assert!(tallies[2].useful_ratio() >= 0.85, "{}", tallies[2]);
@@ -120,7 +160,7 @@ fn origin_that_slows_by_half_in_overload_keeps_its_new_capacity() {
 fn rush_on_checkout_itself_leaves_no_worker_idle() {
     for workers in SIZES {
         let tallies = run("rush", workers, Service::Uniform, &[Phase { mix: RUSH, ..phase(5.0) }]);
-        assert!(tallies[0].useful_ratio() >= 0.94, "{}", tallies[0]);
+        assert!(tallies[0].useful_ratio() >= least_in_flood(workers), "{}", tallies[0]);
     }
 }
 
@@ -130,8 +170,9 @@ fn keeps_its_promises_whatever_the_spread(service: Service) {
     for workers in SIZES {
         let phases = [0.8, 2.0, 0.8, 5.0].map(phase);
         let tallies = run(&format!("{service:?}"), workers, service, &phases);
-        // From a cold start one in three is tried lower for a second, on windows that were all short.
-        assert!(tallies[0].refused_settled * 30 <= tallies[0].offered.iter().sum(), "{}", tallies[0]);
+        // A burst before a handful of workers ends the start, on windows of a few answers that were all short.
+        let part = if workers < 7 { 15 } else { 30 };
+        assert!(tallies[0].refused_settled * part <= tallies[0].offered.iter().sum(), "{}", tallies[0]);
         assert_few_refusals_when_calm(workers, &tallies[2]);
         // One answer that takes seconds holds half of a shop of two workers.
         let least = if workers < 4 { 0.90 } else { 0.96 };
@@ -173,6 +214,15 @@ fn shop_that_loses_most_of_its_workers_and_gets_them_back_is_found_again() {
         assert!(tally.useful_ratio() >= 0.9, "{tally}");
     }
     assert!(tallies[3].useful_ratio() >= 0.7, "{}", tallies[3]);
+}
+
+/// The latency that half of the workers have is not taken for that of a slower shop.
+#[test]
+fn large_shop_that_loses_half_of_its_workers_has_no_more_seats_than_it_needs() {
+    let of = |workers| Phase { workers: Some(workers), ..phase(2.0) };
+    let tallies = run("half", 100, Service::Uniform, &[of(100), of(50), of(50)]);
+    assert!(tallies[2].useful_ratio() >= 0.93, "{}", tallies[2]);
+    assert!(tallies[2].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[2]);
 }
 
 /// Ten times slower by nature, not by its queue: it needs the seats it had. To find that out takes some of the

@@ -19,7 +19,7 @@ const POOR: Standing = Standing(127);
 const GAP: u8 = 11;
 
 const TEN: SeatsToExpect =
-    SeatsToExpect { limit: 10.0, slow_alone: SlowAlone { classes: ClassSet::EMPTY, seats: 10 } };
+    SeatsToExpect { limit: 10.0, full_ratio: 1.5, slow_alone: SlowAlone { classes: ClassSet::EMPTY, seats: 10 } };
 
 fn id(index: usize) -> ClassId {
     ClassId::new(index).unwrap()
@@ -29,10 +29,15 @@ fn at(millis: u64) -> Time {
     Time::from_millis(millis)
 }
 
+/// A permit came back after `held`, which is what its class takes when the pool is well.
+fn release(load: &mut Load, class: ClassId, held: Duration) {
+    load.release(class, held, held, held);
+}
+
 /// From 100 ms on a class asks for a hundred times as much as ten seats can do.
 fn flooded(index: usize, slow_alone: ClassSet) -> Load {
     let mut load = Load::default();
-    load.release(id(index), Duration::from_millis(100));
+    release(&mut load, id(index), Duration::from_millis(100));
     (0..1_000).for_each(|_| load.ask(id(index), POOR));
     load.refresh(
         &policy(),
@@ -133,7 +138,7 @@ fn class_that_asks_for_no_more_than_there_is_may_wait_in_spite_of_a_refusal() {
 #[test]
 fn wait_leaves_time_to_answer_before_the_deadline() {
     let mut load = Load::default();
-    load.release(id(0), Duration::from_millis(100));
+    release(&mut load, id(0), Duration::from_millis(100));
     let wait = |deadline| load.wait_allowed(id(0), policy().class(id(0)), Side::AboveLine, deadline, at(0));
     assert_eq!(wait(at(300)), Duration::from_millis(200));
     assert_eq!(wait(at(100)), Duration::ZERO);
@@ -143,7 +148,7 @@ fn wait_leaves_time_to_answer_before_the_deadline() {
 #[test]
 fn wait_is_the_work_ahead_over_the_seats() {
     let mut load = Load::default();
-    load.release(id(0), Duration::from_millis(100));
+    release(&mut load, id(0), Duration::from_millis(100));
     let ring = Ring::new(id(0), 0);
     let mut queue = Queue::default();
     queue.join(0, ring, at(500));
@@ -157,7 +162,7 @@ fn wait_is_the_work_ahead_over_the_seats() {
 #[test]
 fn congested_better_class_leaves_the_others_their_floor() {
     let mut load = flooded(0, ClassSet::EMPTY);
-    load.release(id(1), Duration::from_millis(100));
+    release(&mut load, id(1), Duration::from_millis(100));
     let wait = |load: &Load, now| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), TEN, now);
     assert_eq!(wait(&load, at(100)), Duration::from_millis(10));
     load.refused(id(0), at(100));
@@ -180,8 +185,8 @@ fn class_that_is_slow_by_itself_shuts_nobody_out() {
 #[test]
 fn seats_that_better_rings_keep_busy_are_not_counted_on() {
     let mut load = Load::default();
-    load.release(id(0), Duration::from_millis(100));
-    load.release(id(1), Duration::from_millis(100));
+    release(&mut load, id(0), Duration::from_millis(100));
+    release(&mut load, id(1), Duration::from_millis(100));
     let wait = |load: &Load| load.wait(&policy(), &Queue::default(), Ring::new(id(1), 0), TEN, at(100));
     let before = wait(&load);
     for _ in 0..10 {
@@ -206,4 +211,19 @@ fn new_policy_finds_the_load_of_a_class_by_its_name() {
     assert_eq!(load.hold(id(0)), Duration::ZERO);
     assert_eq!(allowed(&load, 1, at(101)), Duration::from_millis(50), "it is still congested");
     assert_eq!(allowed(&load, 0, at(101)), Duration::from_millis(800));
+}
+
+#[test]
+fn what_waits_in_a_pool_that_is_too_full_asks_for_no_more_than_before() {
+    // Of ten seats those who ask for six, 60 a second, wait in the pool for three times what is healthy: by how
+    // long they hold their seats they would ask for 24.
+    let mut load = Load::default();
+    for tenth in 1..=50_u64 {
+        (0..6).for_each(|_| load.ask(id(0), POOR));
+        load.release(id(0), Duration::from_millis(400), Duration::from_millis(400), Duration::from_millis(100));
+        load.refused(id(0), at(tenth * 100));
+        load.refresh(&policy(), TEN, true, at(tenth * 100));
+    }
+    assert!(!load.is_shut(id(1), at(5_000)));
+    assert_eq!(load.side(id(0), POOR, 255, at(5_000)), Side::AboveLine);
 }

@@ -1,9 +1,13 @@
 //! The start of a limit: from knowing nothing of the pool to a number of seats.
 //!
 //! The first answers are waited out, for a pool gives its quick ones first. Then the
-//! limit doubles as long as it is full and that helps. What ends it looks like a
-//! full pool, and may be one that has become slower: what follows is checked, by a
-//! trial or an audit.
+//! limit doubles as long as it is full and that helps: latency stays, and as many
+//! answers come as Little's law has it of seats that all work. What ends it looks like
+//! a full pool, and may be one that has become slower: what follows is checked, by a
+//! trial or an audit. Where the trial finds that nothing waits, doubling goes on.
+//!
+//! While there is no demand nothing is known of the pool but that it carries what it
+//! did, and the limit waits at twice that.
 
 use super::anchor::Lateness;
 use super::level::Level;
@@ -47,7 +51,7 @@ impl Limit {
             self.move_to(in_time.clamp(LIMIT_FLOODED, self.limit), now);
             self.measurement.restart(self.current(), now);
         } else if self.measurement.is_warm(now) {
-            self.phase = Phase::Start { met: false, proven: false };
+            self.phase = Phase::Start { met: false, proven: 0.0 };
             self.measurement.restart(self.current(), now);
             self.baselines = Default::default();
         }
@@ -75,23 +79,24 @@ impl Limit {
         matches!(self.phase, Phase::Start { .. }) && self.typical > 0.0
     }
 
-    pub(super) fn step_start(&mut self, seen: Measured, met: bool, proven: bool, now: Time) {
+    pub(super) fn step_start(&mut self, seen: Measured, met: bool, proven: f64, now: Time) {
         let is_full = seen.inflight >= self.limit * FULL;
         let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
-        let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
-        let is_late = is_full && !proven && self.measurement.round_trip() > self.latency_max / 2;
-        if std::env::var("K_LDEBUG").is_ok() { eprintln!("lim   step_start full {is_full} waiting {is_waiting} error {error:.3} precision {:.1} sure {is_sure} late {is_late} typical {:.3} rt {:?}", self.precision, self.typical, self.measurement.round_trip()); }
+        let is_certain = self.lacks_answers(now) || seen.ratio - 1.0 > START_ERRORS * error;
+        let is_sure = is_waiting && is_certain;
+        let is_late = is_full && proven == 0.0 && self.measurement.round_trip() > self.latency_max / 2;
         // Without a baseline there is nothing to compare with yet.
         if (is_sure || is_late) && self.typical > 0.0 {
-            return self.end_start(seen, met || proven, now);
+            return self.end_start(seen, met, proven, now);
         }
         if !is_waiting {
             // Throughput has followed the seats so far: what was seen is healthy.
             self.learn_baselines(true, now);
             self.precision += seen.error.powi(-2);
         }
-        let proven = proven || is_full && !is_waiting && self.typical > 0.0;
+        let is_proof = is_full && !is_waiting && self.typical > 0.0;
+        let proven = if is_proof { self.limit } else { proven };
         self.phase = Phase::Start { met: met || !seen.saturated, proven };
         if !seen.saturated {
             self.limit = self.limit.min(self.limit_unproven());
@@ -115,11 +120,11 @@ impl Limit {
 
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
-    fn end_start(&mut self, seen: Measured, is_healthy: bool, now: Time) {
+    fn end_start(&mut self, seen: Measured, met: bool, proven: f64, now: Time) {
         let before = (self.limit, Level::of(seen));
         self.schedule.begin(now);
-        self.move_to(seats_for(seen.work), now);
-        if is_healthy {
+        self.move_to(seats_for(seen.work).max(proven.min(self.limit)), now);
+        if met || proven > 0.0 {
             self.phase = Phase::Steady;
             // A shop that has become slower looks as one that is full: throughput will tell.
             self.audit = Some(before);

@@ -25,9 +25,6 @@ const SLACK: f64 = 0.5;
 pub(super) const SETTLED: f64 = 0.85;
 /// A run of shrinking that has brought the limit to this part of where it began is a trial, too.
 const AUDIT_AT: f64 = 0.7;
-/// Throughput that fell by more than this many times what the seats did fell for another reason: the pool has
-/// lost workers, or is slower. That is known of the next run of shrinking.
-const ELASTICITY_MAX: f64 = 1.3;
 
 impl Limit {
     pub(super) fn step_steady(&mut self, seen: Measured, now: Time) {
@@ -74,10 +71,13 @@ impl Limit {
         let (before, level) = *self.audit.get_or_insert((self.limit, self.level));
         if self.limit <= before * AUDIT_AT {
             self.audit = None;
-            let elasticity = level.elasticity(self.level);
-            if trial::follows(elasticity) && elasticity < ELASTICITY_MAX && self.lateness == Lateness::OnTime {
-                // Throughput fell with the limit, so the shop itself is slower: take that for healthy.
+            let follows = trial::follows(level.elasticity(self.level));
+            if follows && self.lateness == Lateness::OnTime {
+                // Throughput fell with the limit, so the shop itself is slower: take that for healthy. Or it has
+                // lost workers at that moment, and the seats will be found too many.
                 self.adopt_baselines(seen.ratio, 1.0);
+                self.level = Level::default();
+                self.schedule.doubt(now);
                 return self.move_to(before, now);
             }
         }

@@ -182,6 +182,12 @@ impl Schedule {
         *self = Schedule { next: now, trials: TRIALS_AT_START, ..Schedule::default() };
     }
 
+    /// The limit is perhaps too high: it is tried downwards at once.
+    pub(super) fn doubt(&mut self, now: Time) {
+        self.next = now;
+        self.trials = 0;
+    }
+
     /// The trial that is due, if one is.
     pub(super) fn due(&self, now: Time) -> Option<Step> {
         let is_down = self.trials.is_multiple_of(TRIALS_PER_DOWN);

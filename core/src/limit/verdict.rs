@@ -47,13 +47,14 @@ impl Limit {
     fn keep_what_works(&mut self, seen: Measured, trial: &Trial, now: Time) {
         self.level = trial.level_if_follows(seen);
         self.adopt_baselines(seen.ratio, trial.weight());
-        self.limit = trial.higher_limit(self.limit);
+        let tried = self.limit;
+        self.limit = trial.higher_limit(tried);
         match trial.step {
             Step::Double => self.begin_trial(Step::Double, now),
             // By the latency that is healthy now, this is the work that went on before.
             Step::Choked => self.move_to(self.limit.min(seats_for(self.level.done)), now),
             // Nothing waits with as many as there are, so more may be at work yet.
-            Step::Deep => self.phase = Phase::Start { met: false, proven: true },
+            Step::Deep => self.phase = Phase::Start { met: false, proven: tried },
             Step::Up | Step::Down => {}
         }
     }
