@@ -157,12 +157,13 @@ compare-capacity: build
 	$(call COMPARE,failure-modes/05-capacity-changes.yaml,--only $(RIVALS) --repeats 1,compare-capacity)
 
 # The ways to fail that a real proxy, with its sockets and timers, tells more about than a simulation.
-PROOFS := 01-slower-shop 02-mix-shift 03-start-under-flood 04-collapse-then-idle 05-capacity-changes \
-    06-retry-storm 07-one-class-explodes 08-abusive-session funnel-under-rush slow-payment
+PROOFS := $(addprefix failure-modes/,01-slower-shop 02-mix-shift 03-start-under-flood 04-collapse-then-idle \
+    05-capacity-changes 06-retry-storm 07-one-class-explodes 08-abusive-session funnel-under-rush slow-payment) \
+    slow-clients
 
-# Eleven minutes.
-prove: build ## Ten ways to fail, over sockets: hold plimsoll to what each scenario calls good
-	$(RELEASE)/plimsoll-bench prove $(PROOFS:%=benches/scenarios/failure-modes/%.yaml) \
+# Fourteen minutes.
+prove: build ## Eleven ways to fail, over sockets: hold plimsoll to what each scenario calls good
+	$(RELEASE)/plimsoll-bench prove $(PROOFS:%=benches/scenarios/%.yaml) \
 	    --plimsoll $(RELEASE)/plimsoll --json $(BENCH)/prove
 
 # Ten minutes.

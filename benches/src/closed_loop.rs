@@ -7,6 +7,7 @@
 
 use crate::client::{Client, ClientError};
 use crate::clock;
+use crate::delivery::Delivery;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -95,12 +96,12 @@ async fn repeat(target: SocketAddr, drill: Drill, end: Instant) -> Result<(u64, 
 }
 
 /// What a shopper sends to `target` for `path`.
-pub(crate) fn request(target: SocketAddr, path: &str) -> Request<Full<Bytes>> {
+pub(crate) fn request(target: SocketAddr, path: &str) -> Request<Delivery> {
     Request::get(path)
         .header(header::HOST, target.to_string())
         .header(header::USER_AGENT, "Mozilla/5.0 (X11; Linux x86_64) plimsoll-bench")
         .header(header::COOKIE, "session=5b1f0d2c9a7e4386")
-        .body(Full::default())
+        .body(Delivery::default())
         .expect("the path of a drill is checked when it is given")
 }
 

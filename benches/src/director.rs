@@ -6,13 +6,13 @@
 
 use crate::client::{Answer, Client, ClientError};
 use crate::clock::Clock;
+use crate::delivery::Delivery;
 use crate::origin::Stats;
 use crate::origin::settings::Settings;
 use crate::scenario::Scenario;
 use crate::scenario::phase::Phase;
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::Full;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -99,7 +99,7 @@ impl Director {
         let body = serde_json::to_vec(settings)?;
         let request = Request::put("/settings")
             .header(header::HOST, address.to_string())
-            .body(Full::new(Bytes::from(body)))
+            .body(Delivery::whole(Bytes::from(body)))
             .expect("the path is one of ours");
         let client = Client::new(address);
         let answer = self.told(client.exchange(request)).await?;

@@ -17,6 +17,7 @@ mod begins;
 mod funnels;
 mod crowd;
 mod cookies;
+mod delivery;
 mod client;
 mod target;
 mod latencies;

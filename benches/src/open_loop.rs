@@ -133,7 +133,7 @@ impl Run {
         let lag = self.clock.elapsed().saturating_sub(shot.at);
         self.counts().offer(shot.account, Departure { due: shot.at, lag });
         let deadline = self.clock.instant(shot.at + shot.patience);
-        let end = tokio::time::timeout_at(deadline, self.client.exchange(shot.request)).await;
+        let end = tokio::time::timeout_at(deadline, self.client.exchange_over(shot.line, shot.request)).await;
         let time = self.clock.elapsed();
         let outcome = match end {
             Ok(Ok(answer)) => {

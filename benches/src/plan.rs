@@ -4,11 +4,11 @@
 //! A plan that does not care, as a replayed log, is any iterator.
 
 use crate::arrivals::ShopperId;
+use crate::client::Line;
 use crate::crowd::Wish;
+use crate::delivery::Delivery;
 use crate::tally::{Account, Verdict};
-use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
 use std::iter::Peekable;
 use std::time::Duration;
 
@@ -22,7 +22,9 @@ pub(crate) struct Shot {
     /// How long the client waits.
     pub(crate) patience: Duration,
     /// What is sent.
-    pub(crate) request: Request<Full<Bytes>>,
+    pub(crate) request: Request<Delivery>,
+    /// How fast it goes out, and the answer comes in.
+    pub(crate) line: Line,
     /// Whose session the answer may start.
     pub(crate) shopper: Option<ShopperId>,
     /// What the plan is told when it is over.
@@ -76,7 +78,8 @@ mod tests {
 
     fn shot(at: Duration) -> Shot {
         let account = Account { phase: 0, class: 0, cost: 1.0, slo: SECOND };
-        Shot { at, account, patience: SECOND, request: Request::default(), shopper: None, wish: None }
+        let (request, line) = (Request::default(), Line::default());
+        Shot { at, account, patience: SECOND, request, line, shopper: None, wish: None }
     }
 
     #[test]

@@ -12,9 +12,11 @@
 //! much that does not exist.
 
 use crate::classes::Classifier;
+use crate::client::Line;
 use crate::cookies::CookieJar;
 use crate::copies::{Scaling, Sending, sendings};
 use crate::crowd::Survival;
+use crate::delivery::Delivery;
 use crate::ending::before_its_time;
 use crate::findings::Findings;
 use crate::gauges::Gauges;
@@ -31,10 +33,8 @@ use crate::tally::{Account, Expectation, Tally};
 use crate::target::{Target, TargetArgs};
 use crate::terminal;
 use anyhow::Context;
-use bytes::Bytes;
 use clap::Args;
 use http::{Request, header};
-use http_body_util::Full;
 use plimsoll::access_log::{AccessLog, BadLines};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -175,7 +175,7 @@ async fn run(
 fn shot(
     args: &ReplayArgs,
     at: Duration,
-    request: Request<Full<Bytes>>,
+    request: Request<Delivery>,
     class: usize,
     sending: &Sending<'_>,
 ) -> Shot {
@@ -184,13 +184,14 @@ fn shot(
         account: Account { phase: 0, class, cost: 1.0, slo: args.slo },
         patience: args.patience,
         request,
+        line: Line::default(),
         shopper: Some(sending.shopper),
         wish: None,
     }
 }
 
 /// What is sent for a line of the log.
-fn request(target: &Target, sending: &Sending<'_>, cookies: &CookieJar) -> Request<Full<Bytes>> {
+fn request(target: &Target, sending: &Sending<'_>, cookies: &CookieJar) -> Request<Delivery> {
     let entry = sending.entry;
     let mut request = Request::builder()
         .method(entry.method.clone())
@@ -208,7 +209,7 @@ fn request(target: &Target, sending: &Sending<'_>, cookies: &CookieJar) -> Reque
     if let Some(client) = target.client_of(sending.shopper) {
         request = request.header("x-forwarded-for", client);
     }
-    request.body(Full::default()).expect("the parts of a log entry are valid")
+    request.body(Delivery::default()).expect("the parts of a log entry are valid")
 }
 
 fn complaint(bad: &BadLines) -> String {

@@ -10,8 +10,10 @@
 
 use crate::arrivals::Schedule;
 use crate::begins::Begins;
+use crate::client::Line;
 use crate::cookies::CookieJar;
 use crate::crowd::{Crowd, Move, Survival, Wish};
+use crate::delivery::Delivery;
 use crate::funnels::Passage;
 use crate::plan::{Plan, Shot};
 use crate::scenario::Scenario;
@@ -21,7 +23,6 @@ use crate::tally::{Account, Verdict};
 use crate::target::Target;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
-use http_body_util::Full;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::iter::Peekable;
@@ -79,6 +80,7 @@ struct Kind {
     patience: Duration,
     headers: HeaderMap,
     body: Bytes,
+    line: Line,
     /// Of each path that has no number in it.
     targets: Vec<Option<Uri>>,
 }
@@ -175,6 +177,7 @@ impl<'a> Shoppers<'a> {
             account: Account { phase, class: kind.class, cost: template.cost, slo: kind.slo },
             patience: kind.patience,
             request,
+            line: kind.line,
             shopper,
             wish: Some(wish),
         }
@@ -219,12 +222,14 @@ impl Kind {
             patience: template.patience.unwrap_or(scenario.patience),
             headers,
             body: Bytes::copy_from_slice(template.body.as_bytes()),
+            line: line(template),
             targets: fixed.map(|path| path.map(target)).collect(),
         }
     }
 
-    fn request(&self, template: &Template, wish: Wish) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
+    fn request(&self, template: &Template, wish: Wish) -> Request<Delivery> {
+        let body = Delivery::whole(self.body.clone()).padded_to(template.upload_bytes.unwrap_or_default());
+        let mut request = Request::new(body);
         *request.method_mut() = template.method.clone();
         *request.uri_mut() = match &self.targets[wish.pattern] {
             Some(uri) => uri.clone(),
@@ -232,6 +237,15 @@ impl Kind {
         };
         *request.headers_mut() = self.headers.clone();
         request
+    }
+}
+
+/// The line over which a transfer takes the time it is given.
+fn line(template: &Template) -> Line {
+    let pace = |bytes: Option<usize>, time: Option<Duration>| Some(bytes? as f64 / time?.as_secs_f64());
+    Line {
+        up: pace(template.upload_bytes, template.upload),
+        down: pace(template.download_bytes, template.download),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use http::Method;
+use hyper::body::Body;
 use std::collections::HashSet;
 use std::path::Path;
 use std::time::SystemTime;
@@ -125,6 +126,22 @@ fn seed_decides_the_plan() {
     };
     assert_eq!(sent(1), sent(1));
     assert_ne!(sent(1), sent(2));
+}
+
+#[test]
+fn transfers_have_the_length_and_the_time_that_the_scenario_gives_them() {
+    let order = "paths: [/checkout], body: card, upload: 2s, upload_bytes: 1000, download_bytes: 500,";
+    let text = SCENARIO.replace("paths: [/checkout],", order);
+    let (sent, _) = play(&text, |_| Verdict::Good);
+    for shot in &sent {
+        let length = shot.request.body().size_hint().exact();
+        let (up, down) = (shot.line.up, shot.line.down);
+        match shot.request.uri().path() {
+            "/checkout" => assert_eq!((length, up, down), (Some(1_000), Some(500.0), None)),
+            _ => assert_eq!((length, up, down), (Some(0), None, None)),
+        }
+    }
+    assert!(count(&sent, "/checkout") > 10);
 }
 
 #[test]

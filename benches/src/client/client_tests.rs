@@ -2,6 +2,7 @@
 
 use super::tls::Trust;
 use super::*;
+use http_body_util::Full;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -86,6 +87,29 @@ async fn broken_answer_is_an_error() {
     };
     let (_, answer) = tokio::join!(serve, client.get("/"));
     assert!(matches!(answer, Err(ClientError::Exchange { .. })), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_line_takes_its_time_both_ways() {
+    let (listener, client) = server().await;
+    let begin = clock::now();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_request(&mut stream).await;
+        stream.read_exact(&mut [0; 4_000]).await.unwrap();
+        let taken = clock::now();
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n").await.unwrap();
+        stream.write_all(&[b'.'; 3_000]).await.unwrap();
+        taken
+    };
+    let ask = async {
+        let body = Delivery::default().padded_to(4_000);
+        let request = Request::post("/").header(header::HOST, "shop").body(body).unwrap();
+        let line = Line { up: Some(1_000.0), down: Some(500.0) };
+        (client.exchange_over(line, request).await.unwrap().status, clock::now())
+    };
+    let (taken, (status, read)) = tokio::join!(serve, ask);
+    assert_eq!((status, (taken - begin).as_secs(), (read - taken).as_secs()), (StatusCode::OK, 4, 6));
 }
 
 /// A server that answers every request with its version and path, over HTTP/2 if `is_http2`.

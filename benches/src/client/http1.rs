@@ -5,10 +5,9 @@
 //! one task instead of two.
 
 use super::stream::{Connector, Stream};
-use super::{Answer, ClientError, read_answer};
-use bytes::Bytes;
+use super::{Answer, ClientError, Line, read_answer};
+use crate::delivery::Delivery;
 use http::Request;
-use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
@@ -43,24 +42,29 @@ impl Pool {
         self.connector.accepted()
     }
 
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+    pub(super) async fn exchange(
+        &self,
+        line: Line,
+        request: Request<Delivery>,
+    ) -> Result<Answer, ClientError> {
         let request = match self.idle_connection() {
-            Some(connection) => match self.exchange_on(connection, request).await {
+            Some(connection) => match self.exchange_on(connection, line, request).await {
                 Err(Failure { unsent: Some(request), .. }) => request,
                 settled => return settled.map_err(|failure| self.exchange_error(failure)),
             },
             None => request,
         };
         let connection = Connection::on(self.connector.connect().await?, self.address()).await?;
-        self.exchange_on(connection, request).await.map_err(|failure| self.exchange_error(failure))
+        self.exchange_on(connection, line, request).await.map_err(|failure| self.exchange_error(failure))
     }
 
     async fn exchange_on(
         &self,
         mut connection: Connection,
-        request: Request<Full<Bytes>>,
+        line: Line,
+        request: Request<Delivery>,
     ) -> Result<Answer, Failure> {
-        let answer = connection.exchange(request).await?;
+        let answer = connection.exchange(line, request).await?;
         if connection.is_reusable().await {
             self.idle_list().push(connection);
         }
@@ -86,11 +90,11 @@ impl Pool {
     }
 }
 
-type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<Stream>, Delivery>;
 
 #[derive(Debug)]
 struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<Delivery>,
     /// Gone when it has finished: only its drop tells those who wait for it.
     driver: Option<Driver>,
 }
@@ -98,7 +102,7 @@ struct Connection {
 /// A failed exchange, with the request if it was never sent.
 struct Failure {
     source: hyper::Error,
-    unsent: Option<Request<Full<Bytes>>>,
+    unsent: Option<Request<Delivery>>,
 }
 
 impl From<hyper::Error> for Failure {
@@ -115,13 +119,13 @@ impl Connection {
         Ok(Connection { sender, driver: Some(driver) })
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+    async fn exchange(&mut self, line: Line, request: Request<Delivery>) -> Result<Answer, Failure> {
         let reply = self.sender.try_send_request(request);
         let read = async {
             let response = reply
                 .await
                 .map_err(|mut error| Failure { unsent: error.take_message(), source: error.into_error() })?;
-            Ok(read_answer(response).await?)
+            Ok(read_answer(line, response).await?)
         };
         drive(&mut self.driver, read).await
     }

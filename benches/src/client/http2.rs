@@ -1,11 +1,10 @@
 //! HTTP/2: requests share connections, as many on each as servers usually allow.
 
 use super::stream::{Connector, Stream};
-use super::{Answer, ClientError, read_answer};
-use bytes::Bytes;
+use super::{Answer, ClientError, Line, read_answer};
+use crate::delivery::Delivery;
 use http::uri::{Authority, Scheme};
 use http::{Request, Uri, header};
-use http_body_util::Full;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::net::SocketAddr;
@@ -30,7 +29,7 @@ pub(crate) struct Pool {
 #[derive(Debug, Default)]
 struct Lane {
     streams: AtomicUsize,
-    sender: OnceCell<SendRequest<Full<Bytes>>>,
+    sender: OnceCell<SendRequest<Delivery>>,
 }
 
 /// A place on a connection, given back when dropped.
@@ -45,7 +44,7 @@ impl Drop for Place {
 /// A failed exchange, with the request if it was never sent.
 struct Failure {
     error: ClientError,
-    unsent: Option<Request<Full<Bytes>>>,
+    unsent: Option<Request<Delivery>>,
 }
 
 impl From<ClientError> for Failure {
@@ -75,28 +74,37 @@ impl Pool {
         self.connector.accepted()
     }
 
-    pub(super) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+    pub(super) async fn exchange(
+        &self,
+        line: Line,
+        request: Request<Delivery>,
+    ) -> Result<Answer, ClientError> {
         let mut request = self.addressed(request);
         let known = self.lanes().len();
         // A connection that the server retires goes on with what it has and takes nothing more. That is found out by
         // trying, once for each; the last try is on a new one.
         for _ in 0..known {
-            match self.exchange_on(self.place(), request).await {
+            match self.exchange_on(self.place(), line, request).await {
                 Err(Failure { unsent: Some(unsent), .. }) => request = unsent,
                 settled => return settled.map_err(|failure| failure.error),
             }
         }
-        self.exchange_on(self.place(), request).await.map_err(|failure| failure.error)
+        self.exchange_on(self.place(), line, request).await.map_err(|failure| failure.error)
     }
 
-    async fn exchange_on(&self, place: Place, request: Request<Full<Bytes>>) -> Result<Answer, Failure> {
+    async fn exchange_on(
+        &self,
+        place: Place,
+        line: Line,
+        request: Request<Delivery>,
+    ) -> Result<Answer, Failure> {
         let opened = place.0.sender.get_or_try_init(|| self.open()).await;
         let sender = opened.inspect_err(|_| self.forget(&place.0))?;
         let response = sender.clone().try_send_request(request).await.map_err(|mut error| Failure {
             unsent: error.take_message(),
             error: self.exchange_error(error.into_error()),
         })?;
-        read_answer(response).await.map_err(|source| self.exchange_error(source).into())
+        read_answer(line, response).await.map_err(|source| self.exchange_error(source).into())
     }
 
     fn exchange_error(&self, source: hyper::Error) -> ClientError {
@@ -104,7 +112,7 @@ impl Pool {
     }
 
     /// HTTP/2 has the host in the address.
-    fn addressed(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
+    fn addressed(&self, mut request: Request<Delivery>) -> Request<Delivery> {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
         (parts.scheme, parts.authority) = (Some(self.scheme.clone()), Some(self.authority.clone()));
         *request.uri_mut() = Uri::from_parts(parts).expect("a path and an authority make an address");
@@ -112,7 +120,7 @@ impl Pool {
         request
     }
 
-    async fn open(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+    async fn open(&self) -> Result<SendRequest<Delivery>, ClientError> {
         shake_hands(&self.connector, self.connector.connect().await?).await
     }
 
@@ -137,7 +145,7 @@ impl Pool {
     }
 }
 
-async fn shake_hands(connector: &Connector, stream: Stream) -> Result<SendRequest<Full<Bytes>>, ClientError> {
+async fn shake_hands(connector: &Connector, stream: Stream) -> Result<SendRequest<Delivery>, ClientError> {
     let exchange_error = |source| ClientError::Exchange { address: connector.address, source };
     let (sender, connection) =
         Builder::new(TokioExecutor::new()).handshake(TokioIo::new(stream)).await.map_err(exchange_error)?;

@@ -6,6 +6,7 @@
 //! does, really ends the request: HTTP/1.1 closes the socket, HTTP/2 resets the stream.
 //!
 //! It follows no redirects, keeps no cookies and sets no time limits, but for the first connection.
+//! A client may have a slow [`Line`], which whoever serves it feels once the buffers between are full.
 
 pub(crate) mod failure;
 pub(crate) mod tls;
@@ -13,10 +14,12 @@ mod stream;
 mod http1;
 mod http2;
 
+use crate::clock;
+use crate::delivery::Delivery;
 use bytes::Bytes;
 use failure::Failure;
 use http::{HeaderMap, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -30,7 +33,7 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// The response headers.
     pub(crate) headers: HeaderMap,
-    /// The whole body.
+    /// The whole body, unless it came over a slow line.
     pub(crate) body: Bytes,
 }
 
@@ -65,6 +68,15 @@ impl ClientError {
             ClientError::Tls { .. } | ClientError::NoHandshake { .. } => Failure::Tls,
         }
     }
+}
+
+/// How many bytes a second a client's line takes; as many as this machine can where nothing is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line {
+    /// Of what the client sends.
+    pub(crate) up: Option<f64>,
+    /// Of what it is sent.
+    pub(crate) down: Option<f64>,
 }
 
 /// The versions of HTTP.
@@ -117,17 +129,30 @@ impl Client {
     ///
     /// A request that an idle connection turns out to be too dead to take is
     /// sent on a new one; one that may have reached the server is not repeated.
-    pub(crate) async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
+    pub(crate) async fn exchange(&self, request: Request<Delivery>) -> Result<Answer, ClientError> {
+        self.exchange_over(Line::default(), request).await
+    }
+
+    /// The same over a line.
+    pub(crate) async fn exchange_over(
+        &self,
+        line: Line,
+        request: Request<Delivery>,
+    ) -> Result<Answer, ClientError> {
+        let request = match line.up {
+            Some(bytes_per_s) => request.map(|body| body.at_pace(bytes_per_s)),
+            None => request,
+        };
         match self {
-            Client::Http1(pool) => pool.exchange(request).await,
-            Client::Http2(pool) => pool.exchange(request).await,
+            Client::Http1(pool) => pool.exchange(line, request).await,
+            Client::Http2(pool) => pool.exchange(line, request).await,
         }
     }
 
     /// Asks for `path`.
     pub(crate) async fn get(&self, path: &str) -> Result<Answer, ClientError> {
         let request = Request::get(path).header(header::HOST, self.address().to_string());
-        self.exchange(request.body(Full::default()).expect("the path is one of ours")).await
+        self.exchange(request.body(Delivery::default()).expect("the path is one of ours")).await
     }
 
     /// How many connections the server has accepted so far.
@@ -146,10 +171,25 @@ impl Client {
     }
 }
 
-async fn read_answer(response: Response<Incoming>) -> Result<Answer, hyper::Error> {
+async fn read_answer(line: Line, response: Response<Incoming>) -> Result<Answer, hyper::Error> {
     let (head, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let body = match line.down {
+        Some(bytes_per_s) => read_at_pace(bytes_per_s, body).await?,
+        None => body.collect().await?.to_bytes(),
+    };
     Ok(Answer { status: head.status, headers: head.headers, body })
+}
+
+/// Reads a body no faster than its line, and keeps nothing of it: hundreds of large ones would be too much.
+async fn read_at_pace(bytes_per_s: f64, mut body: Incoming) -> Result<Bytes, hyper::Error> {
+    let begin = clock::now();
+    let mut read = 0;
+    while let Some(frame) = body.frame().await {
+        read += frame?.data_ref().map_or(0, Bytes::len);
+        // What is not asked for is not taken from the socket, so that the sender has to wait.
+        tokio::time::sleep_until(begin + Duration::from_secs_f64(read as f64 / bytes_per_s)).await;
+    }
+    Ok(Bytes::new())
 }
 
 #[cfg(test)]

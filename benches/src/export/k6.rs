@@ -171,9 +171,14 @@ fn counts(phase: &Phase) -> &'static str {
 
 /// What the script cannot do.
 fn left_out(scenario: &Scenario) -> Vec<String> {
+    let is_long = |template: &Template| template.upload_bytes.or(template.download_bytes).is_some();
     let is_of_abusers = |template: &Template| template.shopper == ShopperKind::Abuser;
     let keys = [
         ("`bursts`: the load is steady", scenario.bursts.is_some()),
+        (
+            "`upload_bytes` and `download_bytes`: bodies are short, and lines fast",
+            scenario.mix.iter().any(is_long),
+        ),
         ("`shopper: abuser`: several sessions send its requests", scenario.mix.iter().any(is_of_abusers)),
         ("what phases do to the shop: do it to the real one", scenario.phases.iter().any(changes_the_shop)),
     ];

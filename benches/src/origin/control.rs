@@ -4,9 +4,10 @@
 //! of its own, so that it answers while the shop is overloaded, and so that a proxy in
 //! front of the shop does not pass it on.
 
+use super::STATS_PATH;
 use super::settings::Settings;
 use super::shop::Shop;
-use super::{STATS_PATH, delivery::Delivery};
+use crate::delivery::Delivery;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};

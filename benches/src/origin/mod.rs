@@ -13,16 +13,15 @@
 pub(crate) mod pages;
 pub(crate) mod settings;
 mod workers;
-mod delivery;
 mod control;
 mod shop;
 
 use crate::client::failure::Failure;
+use crate::delivery::Delivery;
 use crate::open_files;
 use crate::service_time::Distribution;
 use crate::terminal;
 use clap::Args;
-use delivery::Delivery;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;

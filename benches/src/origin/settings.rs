@@ -59,6 +59,8 @@ pub(crate) struct Page {
     pub(crate) distribution: Option<Distribution>,
     /// The dependency its worker calls.
     pub(crate) needs: Option<String>,
+    /// How long its answer is at least, in bytes.
+    pub(crate) bytes: Option<usize>,
 }
 
 /// A service that workers call and wait for.
@@ -130,6 +132,7 @@ impl Settings {
             let page = routes.entry(Route::of(&template.method, &path)).or_default();
             page.cost = Some(template.cost);
             page.needs = template.needs.clone().or(page.needs.take());
+            page.bytes = template.download_bytes.or(page.bytes);
         }
         let dependencies = origin.dependencies.iter().map(|(name, dependency)| {
             let service = Service::of(&dependency.service);

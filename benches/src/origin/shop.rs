@@ -4,11 +4,11 @@
 //! does: so a slow payment provider takes the workers of those who only browse.
 
 use super::control::typed;
-use super::delivery::Delivery;
 use super::pages::{self, Asset, Route};
 use super::settings::{Page, Settings};
 use super::workers::{Job, Pace, Seat, Workers};
 use super::{STATS_PATH, Stats};
+use crate::delivery::Delivery;
 use crate::scenario::fault::{Fault, Kind};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
@@ -133,7 +133,7 @@ impl Shop {
         let present = self.present();
         let Present { settings, dependencies } = &*present;
         let page = settings.routes.get(&route).cloned().unwrap_or_default();
-        let Page { cost, distribution, needs } = page;
+        let Page { cost, distribution, needs, .. } = page;
         let mut pace = Pace::of(&settings.service, settings.thrash);
         pace.distribution = distribution.unwrap_or(pace.distribution);
         let job = Job { cost: cost.unwrap_or(route.cost()), pace };
@@ -178,6 +178,10 @@ impl Shop {
             }
             _ => typed(StatusCode::OK, "text/html; charset=utf-8", pages::html(route, path).into()),
         };
+        // What has no content cannot be long.
+        if let Some(bytes) = self.page_of(route).bytes.filter(|_| route != Route::Collect) {
+            response = response.map(|body| body.padded_to(bytes));
+        }
         if !pages::has_session(headers) {
             response.headers_mut().insert(header::SET_COOKIE, self.new_session());
         }
@@ -186,7 +190,7 @@ impl Shop {
     }
 
     fn count(&self, route: Route, response: &mut Response<Delivery>) {
-        let cost = self.present().settings.routes.get(&route).and_then(|page| page.cost);
+        let cost = self.page_of(route).cost;
         let mut ledger = self.ledger();
         *ledger.stats.served.entry(route.name().into()).or_default() += 1;
         ledger.stats.cost_served += cost.unwrap_or(route.cost());
@@ -196,6 +200,11 @@ impl Shop {
             ledger.stats.order_value += value;
             response.headers_mut().insert("x-order-value", HeaderValue::from(value));
         }
+    }
+
+    /// What is particular to the pages of a route.
+    fn page_of(&self, route: Route) -> Page {
+        self.present().settings.routes.get(&route).cloned().unwrap_or_default()
     }
 
     fn new_session(&self) -> HeaderValue {

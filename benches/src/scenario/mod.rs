@@ -147,12 +147,19 @@ impl Scenario {
     /// The keys in use that only a simulation understands.
     pub(crate) fn simulated_keys(&self) -> Vec<&'static str> {
         let phase = |used: fn(&Phase) -> bool| self.phases.iter().any(used);
+        let mix = |used: fn(&Template) -> bool| self.mix.iter().any(used);
         let keys = [
             ("origin.endpoints", self.origin.endpoints > 1),
             ("wire", self.wire.client + self.wire.origin > Duration::ZERO),
             ("proxies", !self.proxies.is_empty()),
-            ("mix[].upload", self.mix.iter().any(|template| template.upload.is_some())),
-            ("mix[].download", self.mix.iter().any(|template| template.download.is_some())),
+            (
+                "mix[].upload without upload_bytes",
+                mix(|request| request.upload.is_some() && request.upload_bytes.is_none()),
+            ),
+            (
+                "mix[].download without download_bytes",
+                mix(|request| request.download.is_some() && request.download_bytes.is_none()),
+            ),
             ("phases[].misjudged", phase(|phase| phase.misjudged > 0.0)),
             ("phases[].reload", phase(|phase| phase.reload)),
             ("phases[].clock_jump", phase(|phase| phase.clock_jump.is_some())),

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// How a path is written.
 const PATH: Kind<PathPattern> = Kind { pattern: "^/", read: PathPattern::parse };
+/// The longest body: what plimsoll takes unless it is told otherwise.
+const BYTES_MAX: usize = 1 << 30;
 /// Words that thresholds have for something else.
 const NO_CLASSES: [&str; 3] = ["all", "shed", "sessions"];
 /// What browsers say they are.
@@ -49,10 +51,14 @@ pub(crate) struct Template {
     pub(crate) loads: Vec<usize>,
     /// What its answer in time is worth to the shop, in simulation.
     worth: Option<f64>,
-    /// How long its client takes to send it to the origin once it is let in, in simulation.
+    /// How long its client takes to send it; in simulation, once it is let in.
     pub(crate) upload: Option<Duration>,
-    /// How long its answer takes from the first byte to the last, in simulation.
+    /// How long its body is at least, over sockets.
+    pub(crate) upload_bytes: Option<usize>,
+    /// How long its answer takes from the first byte to the last.
     pub(crate) download: Option<Duration>,
+    /// How long that answer is, over sockets.
+    pub(crate) download_bytes: Option<usize>,
     /// The dependency its worker calls before it can answer.
     pub(crate) needs: Option<String>,
 }
@@ -81,6 +87,8 @@ impl Template {
         let shopper = shopper.unwrap_or_default();
         let (slo, patience) = (duration("slo"), duration("patience"));
         let (upload, download, worth) = (duration("upload"), duration("download"), number("worth"));
+        let bytes = |key| template.get(key).and_then(|field| field.number(1..=BYTES_MAX));
+        let (upload_bytes, download_bytes) = (bytes("upload_bytes"), bytes("download_bytes"));
         let needs = template.get("needs").and_then(|field| field.parsed(|name| dependency(name, origin)));
         // Read again when all names are known: see `read_mix`.
         template.get("loads");
@@ -100,7 +108,9 @@ impl Template {
             loads: Vec::new(),
             worth,
             upload,
+            upload_bytes,
             download,
+            download_bytes,
             needs,
         })
     }

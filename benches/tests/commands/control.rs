@@ -67,6 +67,18 @@ fn faults_befall_the_pages_they_are_meant_for() {
 }
 
 #[test]
+fn answer_is_as_long_as_it_is_told_to_be() {
+    let (origin, control) = controlled(&["--service-ms=1"]);
+    change(control, r#"{"routes": {"product": {"bytes": 100000}, "collect": {"bytes": 100000}}}"#);
+    let long = ask(origin.address, "GET /product/7", "");
+    let body = long.split("\r\n\r\n").nth(1).unwrap();
+    assert!(long.to_lowercase().contains("content-length: 100000"), "{}", &long[..200]);
+    assert!(body.len() == 100_000 && body.trim_end().ends_with("</html>"), "{}", body.len());
+    assert!(ask(origin.address, "GET /category/1", "").len() < 5_000);
+    assert!(ask(origin.address, "POST /collect", "").starts_with("HTTP/1.1 204"));
+}
+
+#[test]
 fn hanging_page_keeps_its_worker_until_its_client_leaves() {
     let (origin, control) = controlled(&["--service-ms=1", "--workers=1"]);
     change(control, r#"{"faults": [{"fault": "hang"}]}"#);
