@@ -71,6 +71,11 @@ pub(crate) struct Harvest {
 /// Runs the command.
 pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::read_for_sockets(&args.scenario)?;
+    anyhow::ensure!(
+        !scenario.compares_with_direct(),
+        "{}: a threshold is of a run without a proxy: use `plimsoll-bench prove`, which has one",
+        args.scenario.display()
+    );
     let target = Target::of(&args.target)?;
     let director = Director::of(&scenario, args.origin_control)?;
     args.recording.check()?;
@@ -79,7 +84,7 @@ pub(crate) async fn load(args: LoadArgs) -> anyhow::Result<ExitCode> {
     let (started, gauges) = (timestamp(), args.recording.gauges());
     let conduct = conduct(&scenario, seed, &target, director.as_ref(), &gauges, interruptions(1));
     let harvest = conduct.await?;
-    let findings = findings(&scenario, target.to_string(), seed, &harvest);
+    let findings = findings(&scenario, target.to_string(), seed, &harvest, None);
     findings.print();
     let course = Course::new(Remains {
         started,
@@ -157,10 +162,17 @@ async fn direct(director: Option<&Director>, scenario: &Scenario, run: &Run) -> 
     std::future::pending().await
 }
 
-/// What a run of `scenario` against `target` found.
-pub(crate) fn findings(scenario: &Scenario, target: String, seed: u64, harvest: &Harvest) -> Findings {
-    let report = report(scenario, target, vec![seed], &harvest.tally);
-    let measured = Measured { tally: &harvest.tally, survival: &harvest.survival };
+/// What a run of `scenario` against `target` found, and what lies between it and the same without a proxy.
+pub(crate) fn findings(
+    scenario: &Scenario,
+    target: String,
+    seed: u64,
+    harvest: &Harvest,
+    direct: Option<&Tally>,
+) -> Findings {
+    let mut report = report(scenario, target, vec![seed], &harvest.tally);
+    report.valid &= direct.is_none_or(|direct| direct.is_valid(scenario.told_phases()));
+    let measured = Measured { tally: &harvest.tally, survival: &harvest.survival, direct };
     let verdicts = verdict::verdicts(scenario, &measured);
     let length = scenario.phases.iter().map(|phase| phase.duration).sum();
     let began = harvest.survival.iter().zip(&scenario.phases).filter(|(_, phase)| !phase.warm_up);

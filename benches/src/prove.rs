@@ -4,7 +4,8 @@
 //! plimsoll before it. A simulation of the same files is quicker and repeatable; this
 //! is the real proxy, with its connections, timers and threads.
 //!
-//! A scenario without thresholds calls nothing good, and is refused.
+//! A scenario without thresholds calls nothing good, and is refused. One that compares itself
+//! with no proxy (`all.p99 <= 1.05x direct`) is run once more, with its seed, straight at the shop.
 
 use crate::contestant::Contestant;
 use crate::findings::{Findings, INVALID_RUN};
@@ -13,6 +14,7 @@ use crate::play::play;
 use crate::results::write_json;
 use crate::scenario::Scenario;
 use crate::stage::ProxyArgs;
+use crate::tally::Tally;
 use crate::terminal;
 use anyhow::{Context, bail};
 use clap::Args;
@@ -46,7 +48,9 @@ pub(crate) async fn prove(args: ProveArgs) -> anyhow::Result<ExitCode> {
     for (path, scenario) in scenarios {
         terminal::line(&format!("\n{}: {}", scenario.name, scenario.description));
         let harvest = play(&scenario, scenario.seed, &plimsoll).await?;
-        let findings = load::findings(&scenario, plimsoll.to_string(), scenario.seed, &harvest);
+        let direct = direct(&scenario).await?;
+        let target = plimsoll.to_string();
+        let findings = load::findings(&scenario, target, scenario.seed, &harvest, direct.as_ref());
         findings.print();
         if let Some(directory) = &args.json {
             keep(directory, path, &findings)?;
@@ -65,6 +69,15 @@ fn readied(path: &Path, shorten: u32) -> anyhow::Result<Scenario> {
     }
     scenario.shorten(shorten);
     Ok(scenario)
+}
+
+/// The counts of the same run without a proxy, if a threshold asks for it.
+async fn direct(scenario: &Scenario) -> anyhow::Result<Option<Tally>> {
+    if !scenario.compares_with_direct() {
+        return Ok(None);
+    }
+    terminal::line("the same without a proxy");
+    Ok(Some(play(scenario, scenario.seed, &Contestant::Direct).await?.tally))
 }
 
 fn keep(directory: &Path, scenario: &Path, findings: &Findings) -> anyhow::Result<()> {

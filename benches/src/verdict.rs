@@ -23,7 +23,7 @@ const MISSED: u8 = 1;
 pub(crate) struct Verdict {
     /// The threshold, as the scenario has it.
     pub(crate) threshold: String,
-    /// A share from 0 to 1, or milliseconds; absent where there was nothing to measure.
+    /// A share from 0 to 1, one of what it is without a proxy, or milliseconds; absent where nothing was measured.
     pub(crate) measured: Option<f64>,
     /// Whether it is held.
     pub(crate) held: bool,
@@ -37,6 +37,8 @@ pub(crate) struct Measured<'a> {
     pub(crate) tally: &'a Tally,
     /// The sessions that began in each phase.
     pub(crate) survival: &'a [Survival],
+    /// The counts of the same run without a proxy, if there was one.
+    pub(crate) direct: Option<&'a Tally>,
 }
 
 /// The verdicts on all thresholds of `scenario`.
@@ -47,7 +49,7 @@ pub(crate) fn verdicts(scenario: &Scenario, measured: &Measured<'_>) -> Vec<Verd
             threshold: threshold.text.clone(),
             measured: value,
             held: value.is_some_and(|value| threshold.comparison.holds(value, threshold.bound)),
-            is_time: threshold.measure.is_time(),
+            is_time: threshold.measure.is_time() && !threshold.is_of_direct,
         }
     };
     scenario.thresholds.iter().map(verdict).collect()
@@ -97,14 +99,23 @@ fn measure(scenario: &Scenario, measured: &Measured<'_>, threshold: &Threshold) 
         }
         Measure::Share(ending) => share(&cell(measured.tally, &phases, threshold.subject), ending),
         Measure::Quantile(at) => {
-            let cell = cell(measured.tally, &phases, threshold.subject);
-            let waited_us = match threshold.subject {
-                Subject::Shed => cell.refused_us,
-                _ => cell.waited_us(),
-            };
-            quantile(&waited_us, at).map(millis)
+            let subject = threshold.subject;
+            let of = |tally| latency(cell(tally, &phases, subject), subject, at);
+            match threshold.is_of_direct {
+                true => Some(of(measured.tally)? / of(measured.direct?)?),
+                false => of(measured.tally),
+            }
         }
     }
+}
+
+/// In milliseconds.
+fn latency(cell: Cell, subject: Subject, at: f64) -> Option<f64> {
+    let waited_us = match subject {
+        Subject::Shed => cell.refused_us,
+        _ => cell.waited_us(),
+    };
+    quantile(&waited_us, at).map(millis)
 }
 
 fn cell(tally: &Tally, phases: &[usize], subject: Subject) -> Cell {

@@ -27,21 +27,34 @@ const OK: Outcome = Outcome::Answered(StatusCode::OK);
 const ERROR: Outcome = Outcome::Answered(StatusCode::INTERNAL_SERVER_ERROR);
 const REFUSED: Outcome = Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
 
-/// The verdicts on `thresholds` after these ends: phase, class, outcome, latency in milliseconds.
-fn verdicts_on(thresholds: &[&str], ends: &[(usize, usize, Outcome, u64)]) -> Vec<Verdict> {
+/// How a request ended: phase, class, outcome, latency in milliseconds.
+type End = (usize, usize, Outcome, u64);
+
+/// The verdicts on `thresholds` after these ends.
+fn verdicts_on(thresholds: &[&str], ends: &[End]) -> Vec<Verdict> {
+    verdicts_beside(thresholds, ends, None)
+}
+
+/// The same, if a run without a proxy ended so.
+fn verdicts_beside(thresholds: &[&str], ends: &[End], direct: Option<&[End]>) -> Vec<Verdict> {
     let lines: Vec<String> = thresholds.iter().map(|line| format!("  - {line}\n")).collect();
     let scenario = Scenario::parse(Path::new("s.yaml"), &format!("{SCENARIO}{}", lines.concat())).unwrap();
+    let (tally, direct) = (tally_of(&scenario, ends), direct.map(|ends| tally_of(&scenario, ends)));
+    let survival = [Survival { begun: 9, admitted: 9, completed: 9, lost: 0 }, Survival::default()];
+    verdicts(&scenario, &Measured { tally: &tally, survival: &survival, direct: direct.as_ref() })
+}
+
+fn tally_of(scenario: &Scenario, ends: &[End]) -> Tally {
     let mut tally = Tally::new(scenario.spans(), 2, Expectation::Success);
     for (phase, class, outcome, millis) in ends {
         let account = Account { phase: *phase, class: *class, cost: 1.0, slo: Duration::from_secs(1) };
         tally.offer(account, Departure::default());
         tally.settle(account, *outcome, Duration::from_millis(*millis), Duration::from_secs(15));
     }
-    let survival = [Survival { begun: 9, admitted: 9, completed: 9, lost: 0 }, Survival::default()];
-    verdicts(&scenario, &Measured { tally: &tally, survival: &survival })
+    tally
 }
 
-fn held(thresholds: &[&str], ends: &[(usize, usize, Outcome, u64)]) -> Vec<bool> {
+fn held(thresholds: &[&str], ends: &[End]) -> Vec<bool> {
     verdicts_on(thresholds, ends).iter().map(|verdict| verdict.held).collect()
 }
 
@@ -79,6 +92,19 @@ fn clients_who_left_have_waited_as_long_as_their_patience() {
     // How soon a connection breaks or a shop fails says nothing of how long an answer takes.
     let ends = [(1, 0, OK, 900), (1, 0, Outcome::Failed(Failure::Reset), 1), (1, 0, ERROR, 1)];
     assert_eq!(held(&["checkout.p50 > 500ms"], &ends), [true]);
+}
+
+#[test]
+fn latency_is_held_against_that_without_a_proxy() {
+    let thresholds = ["all.p99 <= 1.05x direct", "all.p99 <= 1.01x direct in hot", "browse.p50 < 2x direct"];
+    let (ends, direct) = ([(0, 0, OK, 900), (1, 0, OK, 208)], [(0, 0, OK, 1), (1, 0, OK, 200)]);
+    let verdicts = verdicts_beside(&thresholds, &ends, Some(&direct));
+    assert_eq!(verdicts.iter().map(|verdict| verdict.held).collect::<Vec<_>>(), [true, false, false]);
+    let ratio = verdicts[0].measured.unwrap();
+    assert!((ratio - 1.04).abs() < 0.005, "{ratio}");
+    assert!(verdicts[0].value().starts_with("10") && verdicts[0].value().ends_with(" %"), "{verdicts:?}");
+    assert_eq!(verdicts[2].measured, None, "nobody browsed");
+    assert_eq!(held(&thresholds, &ends), [false; 3], "there was no such run");
 }
 
 #[test]

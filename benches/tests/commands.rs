@@ -378,6 +378,18 @@ fn simulation_prints_counts_and_writes_results_and_picture() {
 }
 
 #[test]
+fn run_without_a_proxy_is_simulated_for_its_latency_and_a_load_that_has_none_says_so() {
+    let directory = TempDir::new().unwrap();
+    let text = SCENARIO.to_owned() + "thresholds: [all.p99 <= 1.05x direct]\n";
+    let scenario = file(&directory, "brief.yaml", text);
+    let output = bench(&["simulate", &scenario]);
+    assert!(output.status.success() && stdout(&output).contains("100.000 %  held"), "{}", stdout(&output));
+    let output = bench(&["load", &scenario, "--target", "http://127.0.0.1:9"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("`plimsoll-bench prove`"), "{}", stderr(&output));
+}
+
+#[test]
 fn simulation_tells_every_mistake_of_a_policy() {
     let directory = TempDir::new().unwrap();
     let scenario = file(&directory, "brief.yaml", SCENARIO);

@@ -167,6 +167,11 @@ impl Scenario {
         keys.into_iter().filter(|(_, used)| *used).map(|(key, _)| key).collect()
     }
 
+    /// Whether a threshold is of a run without a proxy.
+    pub(crate) fn compares_with_direct(&self) -> bool {
+        self.thresholds.iter().any(|threshold| threshold.is_of_direct)
+    }
+
     /// The classes of the mix, in order of first mention.
     pub(crate) fn classes(&self) -> Vec<&str> {
         let mut classes = Vec::new();

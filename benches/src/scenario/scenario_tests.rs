@@ -196,12 +196,16 @@ fn threshold_is_read_from_its_line() {
     assert!(!shed.comparison.holds(5.0, shed.bound) && shed.comparison.holds(4.9, shed.bound));
     assert_eq!(parse("all.p99.9 <= 2s").unwrap().measure, Measure::Quantile(0.999));
     assert!(parse("all.max >= 1m").is_ok(), "it can be missed");
+    let beside = parse("all.p99 <= 1.05x direct in only").unwrap();
+    assert_eq!((beside.bound, beside.is_of_direct, shed.is_of_direct), (1.05, true, false));
     for (text, expected) in [
         ("browse.good", "`browse.good` is not a threshold (write it like"),
         ("brows.good >= 1%", "unknown subject `brows` (did you mean `browse`?)"),
         ("browse.goo >= 1%", "unknown measure `goo` (did you mean `good`?)"),
         ("browse.good >= 1ms", "`1ms` is not a percentage"),
         ("browse.p99 < 5", "`5` is not a duration"),
+        ("browse.p99 < 105% direct", "`105%` is not a multiple"),
+        ("browse.good >= 1x direct", "`1x direct` is not a percentage"),
         ("browse.p99 < 2001ms", "it cannot be missed: nobody waits longer than 2s"),
         ("all.max <= 1m", "it cannot be missed"),
         ("shed.p99 < 1m", "it cannot be missed"),

@@ -2,7 +2,8 @@
 //!
 //! A threshold stands in the scenario, beside the load it is about, so that a
 //! continuous integration needs no more than an exit code. It is one line of text,
-//! `SUBJECT.MEASURE COMPARISON BOUND`, and ` in PHASE` if it is about one phase.
+//! `SUBJECT.MEASURE COMPARISON BOUND`, and ` in PHASE` if it is about one phase. A latency may
+//! also be held against that of a run without a proxy: `all.p99 <= 1.05x direct`.
 //!
 //! It holds no measurements against anything: see `verdict`.
 
@@ -22,8 +23,10 @@ pub(crate) struct Threshold {
     pub(crate) measure: Measure,
     /// How what was measured compares with the bound.
     pub(crate) comparison: Comparison,
-    /// A share from 0 to 1, or milliseconds.
+    /// A share from 0 to 1, milliseconds, or a multiple of what it is without a proxy.
     pub(crate) bound: f64,
+    /// Whether it is such a multiple.
+    pub(crate) is_of_direct: bool,
     /// The one phase it is about; all that are no warm-up otherwise.
     pub(crate) phase: Option<usize>,
 }
@@ -73,6 +76,9 @@ pub(crate) enum Comparison {
     Above,
     Below,
 }
+
+/// What a bound ends with that is a multiple of a latency without a proxy.
+const DIRECT: &str = " direct";
 
 /// Longer ones first: `>=` begins with `>`.
 const COMPARISONS: [(&str, Comparison); 4] = [
@@ -159,12 +165,14 @@ impl Threshold {
         let (subject, measure) = left.split_once('.').ok_or_else(not_one)?;
         let (subject, measure) = (subject_named(subject, scenario)?, Measure::named(measure)?);
         measure.suits(subject, phase.is_some())?;
-        let bound = if measure.is_time() {
-            units::duration(right)?.as_secs_f64() * 1_000.0
-        } else {
-            exact(units::fraction(right)?)
+        let of_direct = right.strip_suffix(DIRECT).filter(|_| measure.is_time());
+        let bound = match of_direct {
+            Some(multiple) => (units::TIMES.read)(multiple.trim_end())?.0,
+            None if measure.is_time() => units::duration(right)?.as_secs_f64() * 1_000.0,
+            None => exact(units::fraction(right)?),
         };
-        let threshold = Threshold { text: text.to_owned(), subject, measure, comparison, bound, phase };
+        let (text, is_of_direct) = (text.to_owned(), of_direct.is_some());
+        let threshold = Threshold { text, subject, measure, comparison, bound, is_of_direct, phase };
         threshold.can_be_missed(scenario)?;
         Ok(threshold)
     }
@@ -172,7 +180,8 @@ impl Threshold {
     /// Who has waited for as long as the patience leaves, so that latencies above it do not occur.
     fn can_be_missed(&self, scenario: &Scenario) -> Result<(), Mistake> {
         let is_below = matches!(self.comparison, Comparison::AtMost | Comparison::Below);
-        let patience = self.patience(scenario).filter(|_| is_below && self.measure.is_time());
+        let is_time = self.measure.is_time() && !self.is_of_direct;
+        let patience = self.patience(scenario).filter(|_| is_below && is_time);
         match patience {
             Some(patience) if patience.as_secs_f64() * 1_000.0 < self.bound => {
                 let patience = humantime::format_duration(patience);

@@ -106,7 +106,13 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
     let ledger = contest::pooled(&scenario, &judge, Contestant::Plimsoll, &seeds);
     let report = report(&scenario, seeds, &ledger);
     tell(&scenario, &report, &ledger);
-    let measured = Measured { tally: &ledger.tally, survival: &ledger.survival };
+    let direct = scenario.compares_with_direct();
+    let direct = direct.then(|| contest::pooled(&scenario, &judge, Contestant::NoControl, &report.seeds));
+    let measured = Measured {
+        tally: &ledger.tally,
+        survival: &ledger.survival,
+        direct: direct.as_ref().map(|direct| &direct.tally),
+    };
     let thresholds = verdict::verdicts(&scenario, &measured);
     terminal::line(&verdict::table(&thresholds));
     if let Some(path) = &args.svg {

@@ -29,7 +29,7 @@ fn missed(name: &str, contestant: Contestant) -> Vec<String> {
     assert!(!scenario.thresholds.is_empty(), "{name}");
     let judge = Judge::new(policy::storefront(), &scenario).unwrap();
     let ledger = run(&scenario, &judge, contestant, scenario.seed);
-    let measured = Measured { tally: &ledger.tally, survival: &ledger.survival };
+    let measured = Measured { tally: &ledger.tally, survival: &ledger.survival, direct: None };
     let missed = verdicts(&scenario, &measured).into_iter().filter(|verdict| !verdict.held);
     missed.map(|verdict| format!("{name}: {}: {:?}", verdict.threshold, verdict.measured)).collect()
 }

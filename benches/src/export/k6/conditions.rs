@@ -26,7 +26,9 @@ pub(super) fn conditions(scenario: &Scenario) -> BTreeMap<String, Vec<String>> {
 
 /// The condition of a threshold, and that there was something to measure.
 fn both(scenario: &Scenario, threshold: &Threshold) -> [Option<(String, String)>; 2] {
-    [condition(scenario, threshold), evidence(scenario, threshold)]
+    let condition = condition(scenario, threshold);
+    let evidence = condition.is_some().then(|| evidence(scenario, threshold)).flatten();
+    [condition, evidence]
 }
 
 /// The thresholds without a condition.
@@ -39,6 +41,7 @@ fn condition(scenario: &Scenario, threshold: &Threshold) -> Option<(String, Stri
     let (metric, measure) = match threshold.measure {
         Measure::Share(ending) => (metric(ending), "rate".to_owned()),
         Measure::Survived => ("survived", "rate".to_owned()),
+        Measure::Quantile(_) if threshold.is_of_direct => return None,
         Measure::Quantile(1.0) => (latency(threshold.subject), "max".to_owned()),
         Measure::Quantile(at) => (latency(threshold.subject), format!("p({})", at * 100.0)),
         Measure::UsefulWork => return None,
