@@ -142,6 +142,23 @@ fn what_can_only_be_simulated_is_refused_over_sockets() {
 }
 
 #[test]
+fn slow_clients_are_two_hundred_of_either_kind_in_every_phase() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios/slow-clients.yaml");
+    let scenario = Scenario::read_for_sockets(&path).unwrap();
+    for phase in &scenario.phases {
+        let weights = scenario.weights(phase);
+        let per_weight = scenario.rate(phase) / weights.iter().sum::<f64>();
+        let slow = scenario.mix.iter().zip(&weights).filter_map(|(template, weight)| {
+            let time = template.upload.or(template.download)?;
+            Some(per_weight * weight * time.as_secs_f64())
+        });
+        let at_once: Vec<f64> = slow.collect();
+        assert!(at_once.iter().all(|number| (number - 200.0).abs() < 0.1), "{}: {at_once:?}", phase.name);
+        assert_eq!(at_once.len(), 2);
+    }
+}
+
+#[test]
 fn faults_cannot_be_simulated() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("s.yaml");
