@@ -11,8 +11,10 @@ use std::time::Duration;
 
 /// A class's baseline moves by batches of this many samples, so that a window's few do not move it...
 const BATCH: u32 = 64;
-/// ...but the first batch, without which nothing can be compared, is smaller.
+/// ...but the first ones, without which nothing can be compared, are smaller.
 const BATCH_FIRST: u32 = 12;
+/// Samples from which on a baseline is more than a guess.
+const SURE: u32 = 32;
 /// With so many of its own samples a class moves half by them and half with the pool: these are noise, and the
 /// pool's classes may have been mistaken by different factors.
 const OWN_SAMPLES: u32 = 16;
@@ -67,6 +69,11 @@ impl Baseline {
         self.samples > 0
     }
 
+    /// Whether it stands on enough to blame the class for what is above it.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.samples >= SURE
+    }
+
     /// Adds a sample.
     pub(crate) fn add(&mut self, seconds: f64) {
         self.batch.seconds += seconds;
@@ -76,7 +83,7 @@ impl Baseline {
     /// Learns from what a window saw if it was healthy, and forgets it if it may have been load. A
     /// class of which nothing is known yet learns all the same.
     pub(crate) fn learn(&mut self, healthy: bool) {
-        let enough = if self.is_learned() { BATCH } else { BATCH_FIRST };
+        let enough = if self.samples < BATCH { BATCH_FIRST } else { BATCH };
         if !healthy && self.is_learned() {
             self.batch = Batch::default();
         } else if self.batch.samples >= enough {
@@ -94,6 +101,7 @@ impl Baseline {
             let own = f64::from(self.batch.samples) / f64::from(self.batch.samples + OWN_SAMPLES);
             let seen = with_pool + (self.batch.mean() - with_pool) * own;
             self.seconds = (self.seconds + (seen - self.seconds) * weight).min(SECONDS_MAX);
+            self.samples = self.samples.max(self.batch.samples.min(SAMPLES));
             self.batch = Batch::default();
         }
     }

