@@ -18,11 +18,6 @@ use crate::image::image;
 use crate::policy::BreakerPolicy;
 use crate::time::Time;
 use crate::window::{Health, Window};
-use std::time::Duration;
-
-/// An opening that follows a failed probe lasts twice as long as the one before, at most eight times
-/// `open_for`: a provider that is down for an hour is asked every 40 s at the default of 5 s.
-const BACKOFF_DOUBLINGS_MAX: u32 = 3;
 
 /// What somebody has set a breaker to, whatever it sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,9 +196,8 @@ impl Breaker {
     }
 
     fn open(&mut self, policy: &BreakerPolicy, now: Time) {
-        let doublings = self.openings.min(BACKOFF_DOUBLINGS_MAX);
-        let open_for: Duration = policy.open_for.saturating_mul(1 << doublings);
-        self.state = State::Open { until: now.after(open_for) };
+        // For as long each time: a provider that is well again is to be asked soon, and one probe costs it nothing.
+        self.state = State::Open { until: now.after(policy.open_for) };
         self.openings = self.openings.saturating_add(1);
         self.window.clear();
     }
@@ -227,6 +221,7 @@ image!(struct Breaker { state, window, openings, repeatable_at, forced });
 mod tests {
     use super::*;
     use crate::policy::Share;
+    use std::time::Duration;
 
     const GOOD: Health = Health { failed: false, slow: false };
     const FAILED: Health = Health { failed: true, slow: false };
@@ -298,12 +293,12 @@ mod tests {
     }
 
     #[test]
-    fn failed_probe_opens_it_for_twice_as_long() {
+    fn failed_probe_opens_it_again() {
         let mut breaker = breaker_after(&[FAILED; 4]);
         assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
         breaker.record(&policy(), Passage::Probe, FAILED, at(5_000));
-        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(14_999)), Passage::Refuse);
-        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(15_000)), Passage::Probe);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(9_999)), Passage::Refuse);
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(10_000)), Passage::Probe);
     }
 
     #[test]
@@ -347,19 +342,19 @@ mod tests {
         let mut breaker = breaker_after(&[FAILED; 4]);
         assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(5_000)), Passage::Probe);
         breaker.record(&policy(), Passage::Probe, FAILED, at(5_000));
-        // It is asked for again and again, and the breaker is open for ten seconds now.
-        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(14_999)), Passage::Refuse);
+        // It is asked for again and again, and the breaker is open again.
+        assert_eq!(breaker.ask(&policy(), Stake::Repeatable, at(9_999)), Passage::Refuse);
         let mut in_vain = breaker.clone();
-        for millis in [15_000, 15_100] {
+        for millis in [10_000, 10_100] {
             assert_eq!(breaker.ask(&policy(), Stake::Unrepeatable, at(millis)), Passage::Probe);
             breaker.record(&policy(), Passage::Probe, GOOD, at(millis));
         }
-        assert_eq!(breaker.state(at(15_100)), BreakerState::Closed);
+        assert_eq!(breaker.state(at(10_100)), BreakerState::Closed);
         // The third time pages go first again.
-        assert_eq!(in_vain.ask(&policy(), Stake::Unrepeatable, at(15_000)), Passage::Probe);
-        in_vain.record(&policy(), Passage::Probe, FAILED, at(15_000));
-        assert_eq!(in_vain.ask(&policy(), Stake::Repeatable, at(34_999)), Passage::Refuse);
-        assert_eq!(in_vain.ask(&policy(), Stake::Unrepeatable, at(35_000)), Passage::Refuse);
+        assert_eq!(in_vain.ask(&policy(), Stake::Unrepeatable, at(10_000)), Passage::Probe);
+        in_vain.record(&policy(), Passage::Probe, FAILED, at(10_000));
+        assert_eq!(in_vain.ask(&policy(), Stake::Repeatable, at(14_999)), Passage::Refuse);
+        assert_eq!(in_vain.ask(&policy(), Stake::Unrepeatable, at(15_000)), Passage::Refuse);
     }
 
     #[test]

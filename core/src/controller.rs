@@ -18,6 +18,7 @@
 mod capacity;
 pub mod memory;
 mod messages;
+mod results;
 mod snapshot;
 mod state;
 
@@ -27,7 +28,7 @@ pub use snapshot::{ClassSnapshot, Snapshot};
 
 use crate::admission::{Load, SeatsToExpect};
 use crate::breaker::{Breaker, Passage, Stake};
-use crate::decision::{COHORTS, Decision, Evidence, Reason, RequestId, Side, Standing};
+use crate::decision::{COHORTS, Decision, Evidence, Reason, Side, Standing};
 use crate::limit::{Limit, Out};
 use crate::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use crate::queue::{Queue, Ring, RingSet};
@@ -36,7 +37,6 @@ use crate::seats::{Seats, ceiling, observed_rings};
 use crate::standing::{restand, ring_of, standing, worst_of};
 use crate::succession::Succession;
 use crate::time::Time;
-use crate::window::Health;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -208,44 +208,6 @@ impl Controller {
     fn longest_wait(&self, request: &Request, now: Time) -> Duration {
         let in_time = request.deadline.since(now).saturating_sub(self.load.hold(request.class));
         self.policy.class(request.class).queue.wait_max.min(in_time)
-    }
-
-    fn first_byte(&mut self, id: RequestId, sent: Time, now: Time) {
-        let Some(request) = self.requests.find(id) else { return };
-        if request.phase != Phase::Admitted || request.first_byte.is_some() {
-            return;
-        }
-        let latency = now.since(sent);
-        request.first_byte = Some(latency);
-        self.seats.answer();
-        self.limit.observe(request.class.index(), latency, now);
-    }
-
-    fn finish(&mut self, id: RequestId, outcome: Outcome, now: Time) {
-        let Some(request) = self.requests.take_if(id, Phase::Admitted) else { return };
-        self.give_back(&request, now);
-        self.limit.result(outcome == Outcome::Overloaded, now);
-        let Some(policy) = self.policy.class(request.class).breaker else {
-            return self.return_probe(&request);
-        };
-        let latency = request.first_byte.unwrap_or_else(|| now.since(request.since));
-        let slow = latency > policy.slow_call && !self.limit.shrinking(now);
-        let health = Health { failed: outcome != Outcome::Success, slow };
-        self.breakers[request.class.index()].record(&policy, request.passage, health, now);
-    }
-
-    fn abandon(&mut self, id: RequestId, now: Time) {
-        if let Some(request) = self.requests.take_if(id, Phase::Admitted) {
-            self.give_back(&request, now);
-            self.return_probe(&request);
-            if request.first_byte.is_none() {
-                self.limit.give_up(request.class.index(), now.since(request.since), now);
-            }
-        } else if let Some(request) = self.requests.take_if(id, Phase::Waiting) {
-            self.queue.leave(id.slot);
-            self.note_waiting(request.class, now);
-            self.return_probe(&request);
-        }
     }
 
     fn change_policy(&mut self, policy: Arc<Policy>) {
@@ -423,23 +385,6 @@ impl Controller {
         self.seats.take(request.class);
         self.limit.seated(request.class, self.seats.taken_by(request.class), now);
         self.requests.keep(Request { phase: Phase::Admitted, since: now, ..request });
-    }
-
-    fn give_back(&mut self, request: &Request, now: Time) {
-        self.seats.give_back(request.class, request.first_byte.is_some());
-        // Nobody waits longer than that: a process that was suspended must not think that answers take
-        // a minute, and admit nobody who could teach it better.
-        let class = self.policy.class(request.class);
-        let held = now.since(request.since).min(class.patience);
-        let latency = request.first_byte.unwrap_or(held);
-        self.load.release(request.class, held, latency, self.limit.baseline(request.class.index()));
-        self.seats.rest(request.class, class.floor, self.limit.current(), held, now);
-    }
-
-    fn return_probe(&mut self, request: &Request) {
-        if request.passage == Passage::Probe {
-            self.breakers[request.class.index()].return_probe();
-        }
     }
 
     fn note_waiting(&mut self, class: ClassId, now: Time) {

@@ -124,3 +124,13 @@ fn probe_out_while_its_breaker_is_dropped_does_not_block_the_next_one() {
     let next = pool.ask(CHECKOUT, at(5_004));
     assert_eq!(pool.last(next), Decision::Admit);
 }
+
+#[test]
+fn provider_that_answers_nobody_opens_the_breaker_once_its_clients_have_waited_for_a_slow_call() {
+    for (millis, state) in [(999, BreakerState::Closed), (1_000, BreakerState::Open)] {
+        let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0))]);
+        let asked: Vec<u32> = (0..20).map(|_| pool.ask(CHECKOUT, at(0))).collect();
+        asked.into_iter().for_each(|slot| pool.abandon(slot, at(millis)));
+        assert_eq!(pool.breaker(CHECKOUT, at(millis)), Some(state));
+    }
+}
