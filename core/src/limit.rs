@@ -245,7 +245,7 @@ impl Limit {
             // What a full pool does is not to be mixed with what it did for fewer.
             self.measurement.restart(0, now);
         }
-        self.measurement.set_out(out, saturated, now);
+        self.measurement.set_out(out.seats, out.unanswered, saturated, now);
     }
 
     /// A request of a class was let in, and so many of it are out now.

@@ -8,7 +8,6 @@
 
 use crate::baseline::Baseline;
 use crate::image::image;
-use crate::limit::Out;
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
 use crate::time::Time;
 use std::time::Duration;
@@ -157,11 +156,11 @@ impl Measurement {
         };
     }
 
-    /// Permits out from now on, and whether that is all that may be.
-    pub(crate) fn set_out(&mut self, out: Out, saturated: bool, now: Time) {
+    /// Permits out from now on, those of them for requests without a first byte, and whether that is all that may be.
+    pub(crate) fn set_out(&mut self, inflight: u32, unanswered: u32, saturated: bool, now: Time) {
         self.pass_time(now);
-        self.inflight = out.seats;
-        self.unanswered = out.unanswered;
+        self.inflight = inflight;
+        self.unanswered = unanswered;
         self.saturated |= saturated;
     }
 
@@ -216,6 +215,11 @@ impl Measurement {
     /// law, one for each time that a seat was taken for as long as a healthy answer takes.
     pub(crate) fn pace(&self) -> f64 {
         self.finished / self.unanswered_area
+    }
+
+    /// Latency over baseline of the answers so far.
+    pub(crate) fn ratio_so_far(&self) -> f64 {
+        self.ratio(ClassSet::EMPTY)
     }
 
     /// How many answers were to come by now if they take `typical` seconds each.

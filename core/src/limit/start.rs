@@ -34,6 +34,9 @@ const ANSWERS_DUE: f64 = 32.0;
 const ROUND_TRIPS: u32 = 2;
 /// ...and less than this part came: half of the seats wait.
 const PACE_WAITING: f64 = 0.5;
+/// ...and those that came are slower than healthy by more than this: or it is one endpoint of many that is slow,
+/// or uploads hold seats, and fewer seats would leave the others idle.
+const RATIO_WAITING: f64 = 1.15;
 /// A window in which less than this part came is not settled...
 const PACE_SETTLED: f64 = 0.8;
 /// ...unless that was said so often already.
@@ -66,6 +69,7 @@ impl Limit {
             && self.measurement.has_lasted(round_trips.max(WINDOW_MIN), now)
             && self.measurement.answers_due(self.typical) >= ANSWERS_DUE
             && self.measurement.pace() < PACE_WAITING
+            && self.measurement.ratio_so_far() > RATIO_WAITING
     }
 
     /// Whether the window does not show yet what becomes of all that were let in: first come the answers that

@@ -391,7 +391,7 @@ fn a_file_ends_at_its_last_whole_frame_and_one_that_is_none_is_refused() {
     for (bytes, says) in [
         (Vec::new(), "ends within its header"),
         (bytes[..30].to_vec(), "ends within its header"),
-        ([b"PLJRNL3\n", &bytes[8..]].concat(), "another format"),
+        ([b"PLJRNL4\n", &bytes[8..]].concat(), "another format"),
         (begin(&Header { version: "0.0.1".to_owned(), ..file.header }), "version 0.0.1"),
     ] {
         std::fs::write(&file.path, bytes).unwrap();
