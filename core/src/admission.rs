@@ -26,7 +26,7 @@ use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
 use crate::seats::ceiling;
 use crate::succession::Succession;
 use crate::time::Time;
-use excess::{Excess, LEFT_OVER};
+use excess::Excess;
 use std::time::Duration;
 
 /// Rates are measured again every [`REFRESH`], or as soon as this many times as many ask as did in such a time
@@ -68,6 +68,10 @@ const ABOVE_DIVISOR: u32 = 4;
 const TARGET_DIVISOR: u32 = 20;
 /// The least of these: below it the proxy's own scheduling would be refused.
 const WAIT_MIN: Duration = Duration::from_millis(5);
+
+/// The part of the seats that those above a class leave it where there is enough for all: at 90 % of what there is
+/// the next measurement may tell of an excess.
+const LEAST_LEFT: f64 = 0.1;
 
 /// The measured load of one class.
 #[derive(Clone, Debug, Default)]
@@ -239,7 +243,8 @@ impl Load {
             let load = &mut self.classes[id.index()];
             // What waits for something else takes its seats with it.
             let is_slow_alone = seats.slow_alone.classes.contains(id);
-            let hold = load.hold_steady - if is_slow_alone { 0.0 } else { load.inside_steady };
+            let inside = if is_slow_alone { 0.0 } else { load.inside_steady };
+            let hold = (load.hold_steady - inside).max(0.0);
             let asks = load.demand.per_second() * hold;
             let floor = policy.class(id).floor.mean_seats(seats.limit as u32);
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
@@ -383,7 +388,7 @@ impl Load {
         let ceiling = f64::from(ceiling(policy, slow_alone, limit as u32, id));
         // Where there is enough for all, those above it leave the class something, whatever a moment's count of
         // them says: of two a second it says nothing.
-        let least = if load.excess.is_there() { 0.0 } else { limit * LEFT_OVER };
+        let least = if load.excess.is_there() { 0.0 } else { limit * LEAST_LEFT };
         let of_class = (limit - load.better[0] - load.lent_back).max(least);
         // Better cohorts of the class itself leave it a seat: they are its own requests of a moment
         // ago as often as not, and no queue of theirs stands. Where the class has enough they leave it

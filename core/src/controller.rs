@@ -217,7 +217,7 @@ impl Controller {
         self.limit.succeed(&succession);
         self.limit.set_slo(slo_of(&self.policy));
         self.breakers = succession.carry(std::mem::take(&mut self.breakers));
-        self.seats = Seats::default();
+        self.seats = self.seats.succeed(&succession);
         for request in self.requests.iter_mut() {
             if succession.namesake(request.class).is_none() {
                 // The result of a probe concerns the breaker that sent it, which is gone.

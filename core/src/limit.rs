@@ -41,7 +41,7 @@ use crate::time::Time;
 use anchor::Lateness;
 use level::Level;
 use outliers::Outliers;
-use start::{ERROR_START, LIMIT_START};
+use start::{ERROR_START, LIMIT_START, Start};
 use std::time::Duration;
 use trial::{Schedule, Trial};
 
@@ -85,10 +85,8 @@ enum Phase {
     /// The first answers of a pool are its quick ones: nothing is learned until they are waited out.
     /// `was_cut` tells whether they came so late that the limit was lowered.
     Warming { was_cut: bool },
-    /// The limit doubles as long as it is full and that helps. `met` tells whether demand was below it
-    /// once: then the baselines were learned without a queue. `proven` is the limit at which latency was still
-    /// as it was with half as many, zero if there is none: then they were, too, and there are as many workers.
-    Start { met: bool, proven: f64 },
+    /// The limit doubles as long as it is full and that helps.
+    Start(Start),
     /// The limit follows the work.
     Steady,
     /// The limit is changed to see whether throughput follows.
@@ -118,7 +116,7 @@ pub struct Limit {
     /// The inverse square of the standard error of the baselines learned at the start.
     precision: f64,
     measurement: Measurement,
-    /// A latency that nobody should wait for in the pool alone: no start doubles beyond it.
+    /// A latency that nobody should wait for in the pool alone; a start of which nothing is proven ends at half.
     latency_max: Duration,
     /// A change of the limit has not reached the latencies yet.
     is_settling: bool,
@@ -144,8 +142,8 @@ pub struct Limit {
     /// Permits out for these.
     stuck: u32,
     lateness: Lateness,
-    /// What the pool did before it was cut for its lateness.
-    cut_from: Level,
+    /// What the pool did before it was cut for its lateness, in seats of work per second.
+    done_before_cut: f64,
 }
 
 impl Limit {
@@ -176,7 +174,7 @@ impl Limit {
             outliers: Outliers::default(),
             stuck: 0,
             lateness: Lateness::default(),
-            cut_from: Level::default(),
+            done_before_cut: 0.0,
         };
         limit.set_slo(slo);
         limit
@@ -191,16 +189,21 @@ impl Limit {
     /// doubling. Waits are estimated with it, so that nobody is refused for an experiment.
     pub fn expected(&self) -> f64 {
         match self.phase {
-            Phase::Warming { .. } | Phase::Start { met: false, .. } => self.limit * START_EXPECTED,
-            Phase::Start { met: true, .. } => self.limit * 2.0,
-            Phase::Steady => self.limit,
-            Phase::Trial(trial) => trial.higher_limit(self.limit),
+            Phase::Warming { .. } | Phase::Start(Start { met: false, .. }) => self.limit * START_EXPECTED,
+            Phase::Start(_) => self.limit * 2.0,
+            Phase::Steady | Phase::Trial(_) => self.around_trial(),
         }
+    }
+
+    /// The permits that may be out but for an experiment.
+    pub fn around_trial(&self) -> f64 {
+        if let Phase::Trial(trial) = self.phase { trial.higher_limit(self.limit) } else { self.limit }
     }
 
     /// Latency over the healthy one while all of its seats are taken.
     pub fn full_ratio(&self) -> f64 {
-        self.limit / (self.limit - headroom(self.limit)).max(self.limit / FULL_RATIO_MAX)
+        let limit = self.around_trial();
+        limit / (limit - headroom(limit)).max(limit / FULL_RATIO_MAX)
     }
 
     /// Whether it has been found: before that a seat that stays free would keep it from growing.
@@ -241,9 +244,9 @@ impl Limit {
     pub fn set_out(&mut self, out: Out, waiting: bool, now: Time) {
         self.stuck = out.stuck;
         let saturated = waiting || out.seats >= self.current();
-        if saturated && !self.measurement.is_full() && matches!(self.phase, Phase::Start { .. }) {
+        if saturated && !self.measurement.is_full() && matches!(self.phase, Phase::Start(_)) {
             // What a full pool does is not to be mixed with what it did for fewer.
-            self.measurement.restart(0, now);
+            self.measurement.restart(true, now);
         }
         self.measurement.set_out(out.seats, out.unanswered, saturated, now);
     }
@@ -251,7 +254,7 @@ impl Limit {
     /// A request of a class was let in, and so many of it are out now.
     pub fn seated(&mut self, class: ClassId, out: u32, now: Time) {
         let baseline = &self.baselines[class.index()];
-        let healthy = baseline.is_learned().then(|| baseline.duration());
+        let healthy = baseline.is_sure().then(|| baseline.duration());
         self.outliers.seated(class, out, healthy, now);
     }
 
@@ -279,6 +282,7 @@ impl Limit {
     pub fn give_up(&mut self, class: usize, age: Duration, now: Time) {
         let seconds = age.as_secs_f64().min(SECONDS_MAX);
         if seconds > self.baselines[class].seconds() {
+            self.measurement.note_lateness(age > self.latency_max);
             self.measurement.add_unfinished(class, seconds, &self.baselines[class]);
             self.note_latency(class, seconds, now);
         }
@@ -310,27 +314,27 @@ impl Limit {
         }
     }
 
+    fn is_full(&self) -> bool {
+        self.measurement.inflight() >= self.current()
+    }
+
     // Windows.
 
     fn close_window(&mut self, now: Time) {
         let (error, length_max) = match self.phase {
             Phase::Warming { was_cut } => return self.warm(was_cut, now),
             _ if self.is_settling => return self.settle(now),
-            Phase::Start { .. } => (ERROR_START, WINDOW_MAX),
+            Phase::Start(_) => (ERROR_START, WINDOW_MAX),
             Phase::Steady if self.is_in_question(now) => (trial::ERROR_CHOKED, WINDOW_MAX),
             Phase::Steady => (self.error_steady(), WINDOW_MAX),
             Phase::Trial(trial) => (trial.error(), trial::LENGTH_MAX),
         };
+        self.measurement.pass_time(now);
         let lacks_answers = self.lacks_answers(now);
         match self.measurement.maturity(error, length_max, now) {
             Maturity::Stale => {}
             Maturity::Young if !lacks_answers => return,
-            Maturity::Full if !lacks_answers && self.is_behind() => {
-                self.settlings += 1;
-                self.is_settling = true;
-            }
             Maturity::Young | Maturity::Full => {
-                self.settlings = 0;
                 let seen = self.measurement.result(lacks_answers, now);
                 self.step(seen, now);
                 self.results = 0;
@@ -341,7 +345,7 @@ impl Limit {
     }
 
     fn restart(&mut self, now: Time) {
-        self.measurement.restart(self.current(), now);
+        self.measurement.restart(self.is_full(), now);
         let learned = || self.baselines.iter().filter(|baseline| baseline.is_learned());
         self.typical = learned().map(Baseline::seconds).sum::<f64>() / learned().count().max(1) as f64;
     }
@@ -359,7 +363,7 @@ impl Limit {
         self.is_settling = is_draining || !self.measurement.is_settled(now);
         if is_draining || !self.is_settling {
             self.learn_baselines(false, now);
-            self.measurement.restart(self.current(), now);
+            self.measurement.restart(self.is_full(), now);
         }
     }
 
@@ -381,7 +385,7 @@ impl Limit {
         self.work_peak = work.max(self.work_peak * PEAK_KEPT);
         match self.phase {
             Phase::Warming { .. } => {}
-            Phase::Start { met, proven } => self.step_start(seen, met, proven, now),
+            Phase::Start(start) => self.step_start(seen, start, now),
             Phase::Steady => self.step_steady(seen, now),
             Phase::Trial(trial) => self.step_trial(seen, &trial, now),
         }
@@ -399,7 +403,12 @@ impl Limit {
     /// Takes what the window saw for the healthy latencies.
     fn adopt_baselines(&mut self, ratio: f64, weight: f64) {
         self.baselines.iter_mut().for_each(|baseline| baseline.adopt(ratio, weight));
-        self.level.rescale(1.0 + (ratio - 1.0) * weight);
+        let factor = 1.0 + (ratio - 1.0) * weight;
+        self.level.rescale(factor);
+        self.done_before_cut *= factor;
+        if let Some((_, level)) = &mut self.audit {
+            level.rescale(factor);
+        }
     }
 
     fn move_to(&mut self, limit: f64, now: Time) {
@@ -419,11 +428,11 @@ fn headroom(work: f64) -> f64 {
     (HEADROOM * work.max(0.0).sqrt()).max(HEADROOM_PART * work).max(1.0)
 }
 
-image!(enum Phase { 0 => Warming { was_cut }, 1 => Start { met, proven }, 2 => Steady, 3 => Trial(trial) });
+image!(enum Phase { 0 => Warming { was_cut }, 1 => Start(start), 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
     limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settlings,
     settled_by, fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
-    outliers, stuck, lateness, cut_from,
+    outliers, stuck, lateness, done_before_cut,
 });
 
 #[cfg(test)]

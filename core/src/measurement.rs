@@ -26,6 +26,8 @@ const SAMPLES_MIN: u32 = 4;
 const SPREAD_WEIGHT: f64 = 0.2;
 const SPREAD_MAX: f64 = 4.0;
 
+/// An answer this many times the baseline is slow: of exponential times one in five is.
+const SLOW_ANSWER: f64 = 1.5;
 /// Answers are late if so many were, and this part of them.
 const LATE_MIN: u32 = 4;
 const LATE_PART: f64 = 0.25;
@@ -49,6 +51,8 @@ pub(crate) struct Measured {
     pub(crate) error: f64,
     /// Whether the limit was full at any moment.
     pub(crate) saturated: bool,
+    /// Whether the ratio is that of the answers that did not come.
+    pub(crate) by_pace: bool,
     /// The classes that are certainly slow by themselves.
     pub(crate) slow_alone: ClassSet,
     /// Those of which the window does not say that they are not.
@@ -101,6 +105,7 @@ pub(crate) struct Measurement {
     since: Time,
     samples: u32,
     late: u32,
+    slow: u32,
     observed: f64,
     classes: [Sum; CLASSES_MAX],
     /// Work finished, in seconds of a seat.
@@ -142,11 +147,11 @@ impl Measurement {
         f64::from(self.samples) * span.div_duration_f64(now.since(self.since))
     }
 
-    /// Begins a window; `limit` tells whether it begins full.
-    pub(crate) fn restart(&mut self, limit: u32, now: Time) {
+    /// Begins a window, perhaps with all permits out.
+    pub(crate) fn restart(&mut self, saturated: bool, now: Time) {
         *self = Measurement {
             since: now,
-            saturated: self.inflight >= limit,
+            saturated,
             inflight: self.inflight,
             unanswered: self.unanswered,
             inflight_since: now,
@@ -164,7 +169,8 @@ impl Measurement {
         self.saturated |= saturated;
     }
 
-    fn pass_time(&mut self, now: Time) {
+    /// Permits have been out until now.
+    pub(crate) fn pass_time(&mut self, now: Time) {
         let seconds = now.since(self.inflight_since).as_secs_f64();
         self.area += f64::from(self.inflight) * seconds;
         self.unanswered_area += f64::from(self.unanswered) * seconds;
@@ -189,6 +195,7 @@ impl Measurement {
         sum.expected += if baseline.is_learned() { baseline.seconds() } else { seconds };
         sum.is_sure = baseline.is_sure();
         let ratio = seconds / baseline.seconds();
+        self.slow += u32::from(ratio > SLOW_ANSWER);
         self.squares += ratio * ratio;
     }
 
@@ -217,9 +224,9 @@ impl Measurement {
         self.finished / self.unanswered_area
     }
 
-    /// Latency over baseline of the answers so far.
-    pub(crate) fn ratio_so_far(&self) -> f64 {
-        self.ratio(ClassSet::EMPTY)
+    /// Whether half of the answers took longer than those of a pool that is well do.
+    pub(crate) fn are_most_slow(&self) -> bool {
+        self.slow * 2 >= self.samples
     }
 
     /// How many answers were to come by now if they take `typical` seconds each.
@@ -331,6 +338,7 @@ impl Measurement {
             done: self.finished / seconds,
             error: (self.spread.max(self.spread_now()) / samples).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
+            by_pace,
             slow_alone: self.slow_alone(ratio_max, SLOW_ALONE_ERRORS),
             may_be_slow_alone: slow.or(self.unseen()),
         }
@@ -342,6 +350,7 @@ image!(struct Measurement {
     since,
     samples,
     late,
+    slow,
     observed,
     classes,
     finished,

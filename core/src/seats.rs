@@ -11,6 +11,7 @@
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet, Mode, Policy, Share, SlowAlone};
 use crate::queue::RingSet;
+use crate::succession::Succession;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// the shop is left to the others.
 const SLOW_ALONE: Share = Share::from_percent(25).expect("a quarter is a share");
 
-/// The most that a floor rests, in times that its seat was held: a floor of 0.1 % of a few seats is one.
+/// The most that a floor rests, in times that its seat was held.
 const RESTS_MAX: f64 = 1e3;
 
 /// The most seats of `limit` that a class may hold.
@@ -45,6 +46,11 @@ pub(crate) struct Seats {
 }
 
 impl Seats {
+    /// None taken, with what the namesakes of a new policy's classes have had of a floor.
+    pub(crate) fn succeed(&self, succession: &Succession) -> Seats {
+        Seats { rests_until: succession.carry(self.rests_until), ..Seats::default() }
+    }
+
     /// Permits out.
     pub(crate) fn taken(&self) -> u32 {
         self.taken

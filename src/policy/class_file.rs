@@ -17,7 +17,7 @@ use crate::yaml::units::{DURATION, DURATIONS, Kind, SHARE, SIZE, duration, share
 const LATENCY: Duration = Duration::from_secs(1);
 /// Nine in ten would be felt; three nines need a shop with spare capacity.
 const OBJECTIVE_PERCENT: u32 = 99;
-/// Twice what a shop of 64 workers holds at the default limit; a wait that long is cut by patience.
+/// Beyond any burst that patience allows: the wait to expect refuses earlier, this bounds what is held.
 const QUEUE_LENGTH: u32 = 1024;
 /// The value in the middle: neither better nor worse than the unknown.
 const VALUE: f32 = 0.5;

@@ -23,7 +23,7 @@ const DEVIATIONS: f64 = 2.0;
 const DEVIATIONS_SURE: f64 = 3.0;
 /// Before a few workers, chance is as wide as all there is: it ends at this part of the seats, or a class would
 /// be refused at four fifths of what the shop can do for having been refused in a flood.
-pub(super) const LEFT_OVER: f64 = 0.1;
+const LEFT_OVER: f64 = 0.1;
 
 /// The verdict on a class and those above it.
 #[derive(Clone, Copy, Debug, Default)]

@@ -72,9 +72,10 @@ impl Controller {
         // a minute, and admit nobody who could teach it better.
         let class = self.policy.class(request.class);
         let held = now.since(request.since).min(class.patience);
-        let latency = request.first_byte.unwrap_or(held);
+        let latency = request.first_byte.unwrap_or(held).min(held);
         self.load.release(request.class, held, latency, self.limit.baseline(request.class.index()));
-        self.seats.rest(request.class, class.floor, self.limit.current(), held, now);
+        let limit = self.limit.around_trial() as u32;
+        self.seats.rest(request.class, class.floor, limit, held, now);
     }
 
     pub(super) fn return_probe(&mut self, request: &Request) {

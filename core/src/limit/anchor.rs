@@ -70,7 +70,7 @@ impl Limit {
         let target = seats_for(seen.work);
         if self.is_in_question(now) && target < self.limit * MOST {
             self.lateness = Lateness::Cut;
-            self.cut_from = Level::of(seen);
+            self.done_before_cut = seen.done;
             self.move_to(target, now);
             self.begin_settling(now);
         }
@@ -85,7 +85,7 @@ impl Limit {
     /// a cut does as much as all did. (That less does less says nothing: the pool may have lost workers.)
     pub(super) fn is_explained(&self, target: f64, seen: Measured) -> bool {
         match self.lateness {
-            Lateness::Cut => seen.done >= self.cut_from.done * AS_MUCH,
+            Lateness::Cut => seen.done >= self.done_before_cut * AS_MUCH,
             Lateness::OnTime | Lateness::Late => target < self.limit * SETTLED,
         }
     }

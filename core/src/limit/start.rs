@@ -14,6 +14,7 @@ use super::level::Level;
 use super::trial::Step;
 use super::{FULL, Limit, Phase, seats_for};
 use crate::baseline::Baseline;
+use crate::image::image;
 use crate::measurement::{Measured, WINDOW_MIN};
 use crate::time::Time;
 use std::time::Duration;
@@ -33,16 +34,37 @@ const START_ERRORS: f64 = 3.0;
 const ANSWERS_DUE: f64 = 32.0;
 const ROUND_TRIPS: u32 = 2;
 /// ...and less than this part came: half of the seats wait.
+/// And most of those that came must be slow, or it is one endpoint of many that is, or uploads hold seats, and
+/// fewer seats would leave the others idle.
 const PACE_WAITING: f64 = 0.5;
-/// ...and those that came are slower than healthy by more than this: or it is one endpoint of many that is slow,
-/// or uploads hold seats, and fewer seats would leave the others idle.
-const RATIO_WAITING: f64 = 1.15;
-/// A window in which less than this part came is not settled...
+/// A window of fewer round trips in which less than this part came is no reason to double...
+const SETTLED_AFTER: u32 = 3;
 const PACE_SETTLED: f64 = 0.8;
 /// ...unless that was said so often already.
 const SETTLINGS_MAX: u32 = 2;
+/// A start of which nothing is proven is late at this part of the latency nobody should wait for: twice as many may
+/// wait twice as long.
+const LATE_DIVISOR: u32 = 2;
 /// While the limit doubles a factor of two is to be told from none.
 pub(super) const ERROR_START: f64 = 0.12;
+
+/// What is known of a pool while the limit doubles.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Start {
+    /// Demand was below the limit once: then the baselines were learned without a queue.
+    pub(super) met: bool,
+    /// The limit at which latency was still as it was with half as many; zero if there is none. Then they were, too,
+    /// and so many seats at least are at work.
+    pub(super) proven: f64,
+    /// It has just doubled.
+    pub(super) has_doubled: bool,
+}
+
+impl Start {
+    fn is_proven(self) -> bool {
+        self.proven > 0.0
+    }
+}
 
 impl Limit {
     pub(super) fn warm(&mut self, was_cut: bool, now: Time) {
@@ -51,11 +73,11 @@ impl Limit {
             // only, for one that is slow by nature would be cut again and again.
             self.phase = Phase::Warming { was_cut: true };
             let in_time = self.measurement.answers_within(self.latency_max, now);
-            self.move_to(in_time.clamp(LIMIT_FLOODED, self.limit), now);
-            self.measurement.restart(self.current(), now);
+            self.move_to(in_time.max(LIMIT_FLOODED).min(self.limit), now);
+            self.measurement.restart(self.is_full(), now);
         } else if self.measurement.is_warm(now) {
-            self.phase = Phase::Start { met: false, proven: 0.0 };
-            self.measurement.restart(self.current(), now);
+            self.phase = Phase::Start(Start::default());
+            self.measurement.restart(self.is_full(), now);
             self.baselines = Default::default();
         }
     }
@@ -63,77 +85,93 @@ impl Limit {
     /// Whether so few answers came that most of the seats must wait in the pool. To wait for those that are
     /// missing, to see that they are late, takes a small pool that is flooded as long as the flood itself.
     pub(super) fn lacks_answers(&self, now: Time) -> bool {
-        let round_trips = Duration::from_secs_f64(self.typical) * ROUND_TRIPS;
-        self.compares_answers()
+        let round_trips = self.round_trips(ROUND_TRIPS);
+        // Only a start has to be quick; later the limit is nearly right.
+        matches!(self.phase, Phase::Start(_))
+            && self.typical > 0.0
             && self.measurement.is_full()
             && self.measurement.has_lasted(round_trips.max(WINDOW_MIN), now)
             && self.measurement.answers_due(self.typical) >= ANSWERS_DUE
             && self.measurement.pace() < PACE_WAITING
-            && self.measurement.ratio_so_far() > RATIO_WAITING
+            && self.measurement.are_most_slow()
     }
 
-    /// Whether the window does not show yet what becomes of all that were let in: first come the answers that
-    /// are quick, or were asked for before.
-    pub(super) fn is_behind(&self) -> bool {
-        self.compares_answers() && self.settlings < SETTLINGS_MAX && self.measurement.pace() < PACE_SETTLED
-    }
-
-    /// Only a start has to be quick; later the limit is nearly right.
-    fn compares_answers(&self) -> bool {
-        matches!(self.phase, Phase::Start { .. }) && self.typical > 0.0
-    }
-
-    pub(super) fn step_start(&mut self, seen: Measured, met: bool, proven: f64, now: Time) {
+    pub(super) fn step_start(&mut self, seen: Measured, start: Start, now: Time) {
         let is_full = seen.inflight >= self.limit * FULL;
         let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
-        let is_certain = self.lacks_answers(now) || seen.ratio - 1.0 > START_ERRORS * error;
+        let is_certain = seen.by_pace || seen.ratio - 1.0 > START_ERRORS * error;
         let is_sure = is_waiting && is_certain;
-        let is_late = is_full && proven == 0.0 && self.measurement.round_trip() > self.latency_max / 2;
+        let is_late =
+            is_full && !start.is_proven() && self.measurement.round_trip() > self.latency_max / LATE_DIVISOR;
         // Without a baseline there is nothing to compare with yet.
         if (is_sure || is_late) && self.typical > 0.0 {
-            return self.end_start(seen, met, proven, now);
+            return self.end_start(seen, start, now);
         }
         if !is_waiting {
             // Throughput has followed the seats so far: what was seen is healthy.
             self.learn_baselines(true, now);
             self.precision += seen.error.powi(-2);
         }
-        let is_proof = is_full && !is_waiting && self.typical > 0.0;
-        let proven = if is_proof { self.limit } else { proven };
-        self.phase = Phase::Start { met: met || !seen.saturated, proven };
+        let is_proof = is_full && !is_waiting && start.has_doubled;
+        let proven = if is_proof { self.limit } else { start.proven };
+        self.phase = Phase::Start(Start { met: start.met || !seen.saturated, proven, has_doubled: false });
         if !seen.saturated {
-            self.limit = self.limit.min(self.limit_unproven());
+            self.follow_calm(proven);
         }
         // Classes that wait for something else would fill any limit.
         let at_work = seen.inflight - f64::from(self.stuck);
         let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
         let has_baseline = self.baselines.iter().any(Baseline::is_learned);
         if wants_more && has_baseline && !is_late && seen.error <= ERROR_START * 1.5 {
-            self.move_to(self.limit * 2.0, now);
-            self.begin_settling(now);
+            self.double(now);
         }
     }
 
-    /// The limit before anybody needed it: twice what was at work at once lately, or as many as one worker
-    /// answers in good time. More would all be late the moment that a small pool is flooded.
-    fn limit_unproven(&self) -> f64 {
+    /// Doubles the limit, unless the window does not show yet what becomes of all that were let in: first come the
+    /// answers that are quick, or were asked for before. Where uploads hold seats it never will.
+    fn double(&mut self, now: Time) {
+        let is_young = !self.measurement.has_lasted(self.round_trips(SETTLED_AFTER), now);
+        let is_behind = self.typical > 0.0 && self.measurement.pace() < PACE_SETTLED;
+        if is_young && is_behind && self.settlings < SETTLINGS_MAX {
+            self.settlings += 1;
+        } else {
+            self.settlings = 0;
+            self.move_to(self.limit * 2.0, now);
+            if let Phase::Start(start) = &mut self.phase {
+                start.has_doubled = true;
+            }
+        }
+        self.begin_settling(now);
+    }
+
+    /// So many times what a healthy answer takes.
+    fn round_trips(&self, count: u32) -> Duration {
+        Duration::from_secs_f64(self.typical) * count
+    }
+
+    /// As long as it is not full the limit is twice what was at work at once lately, or as many as one worker answers
+    /// in good time: more would all be late the moment that a small pool is flooded. What was proven stays.
+    fn follow_calm(&mut self, proven: f64) {
         let one_after_the_other = self.latency_max.as_secs_f64() / self.typical;
-        (2.0 * seats_for(self.work_peak)).max(one_after_the_other).max(LIMIT_FLOODED)
+        let unproven = (2.0 * seats_for(self.work_peak)).max(one_after_the_other).max(LIMIT_FLOODED);
+        self.limit = unproven.max(proven).min(self.limit.max(LIMIT_START));
     }
 
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
-    fn end_start(&mut self, seen: Measured, met: bool, proven: f64, now: Time) {
+    fn end_start(&mut self, seen: Measured, start: Start, now: Time) {
         let before = (self.limit, Level::of(seen));
         self.schedule.begin(now);
-        self.move_to(seats_for(seen.work).max(proven.min(self.limit)), now);
-        if met || proven > 0.0 {
+        self.move_to(seats_for(seen.work).max(start.proven.min(self.limit)), now);
+        if start.met || start.is_proven() {
             self.phase = Phase::Steady;
             // A shop that has become slower looks as one that is full: throughput will tell.
             self.audit = Some(before);
             self.lateness = Lateness::Cut;
-            self.cut_from = before.1;
+            self.done_before_cut = seen.done;
+            // A deep trial may have left one of other seats.
+            self.level = Level::default();
             self.begin_settling(now);
         } else {
             self.level = before.1;
@@ -141,3 +179,5 @@ impl Limit {
         }
     }
 }
+
+image!(struct Start { met, proven, has_doubled });

@@ -31,6 +31,7 @@ impl Limit {
         if seen.inflight < in_use(self.limit) {
             // What was seen when it was full last may be long ago.
             self.level = Level::default();
+            self.lateness = Lateness::OnTime;
             self.relax(seen, now);
         } else {
             self.note_lateness(seen, now);

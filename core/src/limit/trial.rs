@@ -182,9 +182,10 @@ impl Schedule {
         *self = Schedule { next: now, trials: TRIALS_AT_START, ..Schedule::default() };
     }
 
-    /// The limit is perhaps too high: it is tried downwards at once.
+    /// The limit is perhaps too high: it is tried downwards as soon as there is a level to compare with.
     pub(super) fn doubt(&mut self, now: Time) {
         self.next = now;
+        // A multiple of what goes downwards.
         self.trials = 0;
     }
 
@@ -242,6 +243,7 @@ mod tests {
             done,
             error: 0.01,
             saturated,
+            by_pace: false,
             slow_alone: ClassSet::EMPTY,
             may_be_slow_alone: ClassSet::EMPTY,
         }

@@ -8,6 +8,7 @@
 //! When to try and which way is for the phases and their schedule to say; what a trial tells, for the trial.
 
 use super::anchor::Lateness;
+use super::start::Start;
 use super::trial::{Step, Trial, Verdict};
 use super::{Limit, Phase, seats_for};
 use crate::measurement::Measured;
@@ -22,7 +23,7 @@ impl Limit {
         self.begin_settling(now);
     }
 
-    /// Trial -> Steady, at the limit that was tried: whoever ends it says which one holds.
+    /// Trial -> Steady, at the limit that was tried: whoever ends it says which one holds, and whether it doubles on.
     pub(super) fn end_trial(&mut self, trial: &Trial, now: Time) {
         self.phase = Phase::Steady;
         self.schedule.note_end(trial, now);
@@ -54,7 +55,7 @@ impl Limit {
             // By the latency that is healthy now, this is the work that went on before.
             Step::Choked => self.move_to(self.limit.min(seats_for(self.level.done)), now),
             // Nothing waits with as many as there are, so more may be at work yet.
-            Step::Deep => self.phase = Phase::Start { met: false, proven: tried },
+            Step::Deep => self.phase = Phase::Start(Start { met: true, proven: tried, has_doubled: true }),
             Step::Up | Step::Down => {}
         }
     }
