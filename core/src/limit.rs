@@ -254,7 +254,7 @@ impl Limit {
     /// A request of a class was let in, and so many of it are out now.
     pub fn seated(&mut self, class: ClassId, out: u32, now: Time) {
         let baseline = &self.baselines[class.index()];
-        let healthy = baseline.is_sure().then(|| baseline.duration());
+        let healthy = baseline.is_learned().then(|| baseline.duration());
         self.outliers.seated(class, out, healthy, now);
     }
 

@@ -116,7 +116,7 @@ impl Limit {
         let is_proof = is_full && !is_waiting && start.has_doubled;
         let proven = if is_proof { self.limit } else { start.proven };
         self.phase = Phase::Start(Start { met: start.met || !seen.saturated, proven, has_doubled: false });
-        if !seen.saturated {
+        if !seen.saturated && self.limit <= LIMIT_START {
             self.follow_calm(proven);
         }
         // Classes that wait for something else would fill any limit.
@@ -155,7 +155,7 @@ impl Limit {
     fn follow_calm(&mut self, proven: f64) {
         let one_after_the_other = self.latency_max.as_secs_f64() / self.typical;
         let unproven = (2.0 * seats_for(self.work_peak)).max(one_after_the_other).max(LIMIT_FLOODED);
-        self.limit = unproven.max(proven).min(self.limit.max(LIMIT_START));
+        self.limit = unproven.max(proven).min(LIMIT_START);
     }
 
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
