@@ -120,8 +120,6 @@ pub struct Limit {
     latency_max: Duration,
     /// A change of the limit has not reached the latencies yet.
     is_settling: bool,
-    /// How often in a row a window was found not to be settled after all.
-    settlings: u32,
     /// When seats above a lowered limit are waited for no longer.
     settled_by: Time,
     /// Windows in a row that were faster than the baselines.
@@ -160,7 +158,6 @@ impl Limit {
             measurement: Measurement::default(),
             latency_max: Duration::ZERO,
             is_settling: false,
-            settlings: 0,
             settled_by: Time::ZERO,
             fasters: 0,
             audit: None,
@@ -244,10 +241,6 @@ impl Limit {
     pub fn set_out(&mut self, out: Out, waiting: bool, now: Time) {
         self.stuck = out.stuck;
         let saturated = waiting || out.seats >= self.current();
-        if saturated && !self.measurement.is_full() && matches!(self.phase, Phase::Start(_)) {
-            // What a full pool does is not to be mixed with what it did for fewer.
-            self.measurement.restart(true, now);
-        }
         self.measurement.set_out(out.seats, out.unanswered, saturated, now);
     }
 
@@ -430,7 +423,7 @@ fn headroom(work: f64) -> f64 {
 
 image!(enum Phase { 0 => Warming { was_cut }, 1 => Start(start), 2 => Steady, 3 => Trial(trial) });
 image!(struct Limit {
-    limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling, settlings,
+    limit, phase, schedule, baselines, typical, precision, measurement, latency_max, is_settling,
     settled_by, fasters, audit, work_peak, growths, level, results, failures, cut_allowed_at, shrunk_at,
     outliers, stuck, lateness, done_before_cut,
 });

@@ -37,11 +37,6 @@ const ROUND_TRIPS: u32 = 2;
 /// And most of those that came must be slow, or it is one endpoint of many that is, or uploads hold seats, and
 /// fewer seats would leave the others idle.
 const PACE_WAITING: f64 = 0.5;
-/// A window of fewer round trips in which less than this part came is no reason to double...
-const SETTLED_AFTER: u32 = 3;
-const PACE_SETTLED: f64 = 0.8;
-/// ...unless that was said so often already.
-const SETTLINGS_MAX: u32 = 2;
 /// A start of which nothing is proven is late at this part of the latency nobody should wait for: twice as many may
 /// wait twice as long.
 const LATE_DIVISOR: u32 = 2;
@@ -85,7 +80,7 @@ impl Limit {
     /// Whether so few answers came that most of the seats must wait in the pool. To wait for those that are
     /// missing, to see that they are late, takes a small pool that is flooded as long as the flood itself.
     pub(super) fn lacks_answers(&self, now: Time) -> bool {
-        let round_trips = self.round_trips(ROUND_TRIPS);
+        let round_trips = Duration::from_secs_f64(self.typical) * ROUND_TRIPS;
         // Only a start has to be quick; later the limit is nearly right.
         matches!(self.phase, Phase::Start(_))
             && self.typical > 0.0
@@ -115,7 +110,7 @@ impl Limit {
         }
         let is_proof = is_full && !is_waiting && start.has_doubled;
         let proven = if is_proof { self.limit } else { start.proven };
-        self.phase = Phase::Start(Start { met: start.met || !seen.saturated, proven, has_doubled: false });
+
         if !seen.saturated && self.limit <= LIMIT_START {
             self.follow_calm(proven);
         }
@@ -123,31 +118,12 @@ impl Limit {
         let at_work = seen.inflight - f64::from(self.stuck);
         let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
         let has_baseline = self.baselines.iter().any(Baseline::is_learned);
-        if wants_more && has_baseline && !is_late && seen.error <= ERROR_START * 1.5 {
-            self.double(now);
-        }
-    }
-
-    /// Doubles the limit, unless the window does not show yet what becomes of all that were let in: first come the
-    /// answers that are quick, or were asked for before. Where uploads hold seats it never will.
-    fn double(&mut self, now: Time) {
-        let is_young = !self.measurement.has_lasted(self.round_trips(SETTLED_AFTER), now);
-        let is_behind = self.typical > 0.0 && self.measurement.pace() < PACE_SETTLED;
-        if is_young && is_behind && self.settlings < SETTLINGS_MAX {
-            self.settlings += 1;
-        } else {
-            self.settlings = 0;
+        let has_doubled = wants_more && has_baseline && !is_late && seen.error <= ERROR_START * 1.5;
+        self.phase = Phase::Start(Start { met: start.met || !seen.saturated, proven, has_doubled });
+        if has_doubled {
             self.move_to(self.limit * 2.0, now);
-            if let Phase::Start(start) = &mut self.phase {
-                start.has_doubled = true;
-            }
+            self.begin_settling(now);
         }
-        self.begin_settling(now);
-    }
-
-    /// So many times what a healthy answer takes.
-    fn round_trips(&self, count: u32) -> Duration {
-        Duration::from_secs_f64(self.typical) * count
     }
 
     /// As long as it is not full the limit is twice what was at work at once lately, or as many as one worker answers
