@@ -254,7 +254,7 @@ impl Limit {
     /// Time has passed: ends a trial to which nothing answers, which is for timeouts to judge.
     pub fn pass_time(&mut self, now: Time) {
         if let Phase::Trial(trial) = self.phase
-            && trial.is_overdue(now)
+            && trial.is_overdue(self.measurement.round_trip(), now)
         {
             self.end_trial(&trial, now);
             self.limit = trial.before;

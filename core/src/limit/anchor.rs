@@ -20,7 +20,6 @@
 //! It says when and which way; the trial is the limit's.
 
 use super::level::Level;
-use super::steady::SETTLED;
 use super::trial::Step;
 use super::{Limit, seats_for};
 use crate::image::image;
@@ -81,13 +80,10 @@ impl Limit {
         self.lateness != Lateness::OnTime && self.schedule.may_ask_slow_pool(now)
     }
 
-    /// Whether the baselines tell why the pool is late: they leave less than there is, or what they left after
-    /// a cut does as much as all did. (That less does less says nothing: the pool may have lost workers.)
-    pub(super) fn is_explained(&self, target: f64, seen: Measured) -> bool {
-        match self.lateness {
-            Lateness::Cut => seen.done >= self.done_before_cut * AS_MUCH,
-            Lateness::OnTime | Lateness::Late => target < self.limit * SETTLED,
-        }
+    /// Whether it is known already: what a cut has left does as much as all did. (That it does less says nothing,
+    /// for the pool may have lost workers.)
+    pub(super) fn is_answered(&self, seen: Measured) -> bool {
+        self.lateness == Lateness::Cut && seen.done >= self.done_before_cut * AS_MUCH
     }
 
     /// Asks, once there is something to compare with.

@@ -22,7 +22,7 @@ const GROWTH_DOUBLINGS_MAX: u32 = 6;
 /// A limit is in use as well while no more than so many of its square roots are free.
 const SLACK: f64 = 0.5;
 /// A limit that is further above its target than this is on its way there, and tried when it has come.
-pub(super) const SETTLED: f64 = 0.85;
+const SETTLED: f64 = 0.85;
 /// A run of shrinking that has brought the limit to this part of where it began is a trial, too.
 const AUDIT_AT: f64 = 0.7;
 
@@ -38,7 +38,7 @@ impl Limit {
             let target = seats_for(seen.work);
             let is_there = (self.limit * SETTLED..=self.limit).contains(&target);
             match self.schedule.due(now).filter(|_| self.level.is_known()) {
-                _ if self.is_in_question(now) && !self.is_explained(target, seen) => self.ask_slow_pool(now),
+                _ if self.is_in_question(now) && !self.is_answered(seen) => self.ask_slow_pool(now),
                 Some(step) if is_there || step == Step::Down => self.begin_trial(step, now),
                 _ if target < self.limit => self.shrink_towards(target, seen, now),
                 _ => self.grow_towards(target, seen, now),

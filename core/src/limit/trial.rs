@@ -26,6 +26,8 @@ pub(super) const ERROR_CHOKED: f64 = 0.15;
 pub(super) const LENGTH_MAX: Duration = Duration::from_secs(3);
 /// A trial that has not ended by then will not: the pool has stopped answering.
 const OVERDUE: Duration = Duration::from_secs(8);
+/// Of a pool whose answers take seconds so many round trips are waited for.
+const OVERDUE_ROUND_TRIPS: u32 = 4;
 /// Weight of what a trial saw in the baselines; after a deep one nothing else is known.
 const WEIGHT: f64 = 0.7;
 const WEIGHT_DEEP: f64 = 1.0;
@@ -128,8 +130,8 @@ impl Trial {
         if self.step.is_far() { WEIGHT_DEEP } else { WEIGHT }
     }
 
-    pub(super) fn is_overdue(&self, now: Time) -> bool {
-        now.since(self.began) > OVERDUE
+    pub(super) fn is_overdue(&self, round_trip: Duration, now: Time) -> bool {
+        now.since(self.began) > OVERDUE.max(round_trip * OVERDUE_ROUND_TRIPS)
     }
 
     pub(super) fn verdict(&self, seen: Measured) -> Verdict {
@@ -298,8 +300,8 @@ mod tests {
 
     #[test]
     fn pool_that_stops_answering_ends_a_trial() {
-        assert!(!trial(Step::Down).is_overdue(Time::from_millis(8_000)));
-        assert!(trial(Step::Down).is_overdue(Time::from_millis(8_001)));
+        assert!(!trial(Step::Down).is_overdue(Duration::ZERO, Time::from_millis(8_000)));
+        assert!(trial(Step::Down).is_overdue(Duration::ZERO, Time::from_millis(8_001)));
     }
 
     #[test]
