@@ -75,8 +75,6 @@ impl Controller {
         self.load.refresh(&self.policy, self.seats_to_expect(), self.limit.is_found(), now);
         self.expire(now);
         self.limit.pass_time(now);
-        // The line may have moved, and floors have rested enough: who waits for that comes before who comes now.
-        self.dispatch(now);
         match event {
             Event::Arrived(arrival) => self.arrive(arrival, now),
             Event::FirstByte { request, sent } => self.first_byte(request, sent, now),
@@ -140,10 +138,11 @@ impl Controller {
             Some(holder) => {
                 // Its seat is for those who wait, not for the one that came after them.
                 self.abandon(holder, now);
-                self.dispatch(now);
             }
             None => {}
         }
+        // The line may have moved, and a floor have rested enough: who waits for that comes before who comes now.
+        self.dispatch(now);
         let id = self.policy.nearest(arrival.class);
         let class = self.policy.class(id);
         let stake = if arrival.is_idempotent { Stake::Repeatable } else { Stake::Unrepeatable };
