@@ -37,6 +37,10 @@ const ROUND_TRIPS: u32 = 2;
 /// And most of those that came must be slow, or it is one endpoint of many that is, or uploads hold seats, and
 /// fewer seats would leave the others idle.
 const PACE_WAITING: f64 = 0.5;
+/// A window in which less than this part came is too early...
+const PACE_SETTLED: f64 = 0.8;
+/// ...but not more often than this.
+const PUT_OFF_MAX: u32 = 2;
 /// A start of which nothing is proven is late at this part of the latency nobody should wait for: twice as many may
 /// wait twice as long.
 const LATE_DIVISOR: u32 = 2;
@@ -53,6 +57,8 @@ pub(super) struct Start {
     pub(super) proven: f64,
     /// It has just doubled.
     pub(super) has_doubled: bool,
+    /// How many windows in a row were found too early.
+    pub(super) put_off: u32,
 }
 
 impl Start {
@@ -103,6 +109,10 @@ impl Limit {
         if (is_sure || is_late) && self.typical > 0.0 {
             return self.end_start(seen, start, now);
         }
+        if self.is_behind(start) {
+            self.phase = Phase::Start(Start { put_off: start.put_off + 1, ..start });
+            return self.begin_settling(now);
+        }
         if !is_waiting {
             // Throughput has followed the seats so far: what was seen is healthy.
             self.learn_baselines(true, now);
@@ -119,11 +129,19 @@ impl Limit {
         let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
         let has_baseline = self.baselines.iter().any(Baseline::is_learned);
         let has_doubled = wants_more && has_baseline && !is_late && seen.error <= ERROR_START * 1.5;
-        self.phase = Phase::Start(Start { met: start.met || !seen.saturated, proven, has_doubled });
+        self.phase =
+            Phase::Start(Start { met: start.met || !seen.saturated, proven, has_doubled, put_off: 0 });
         if has_doubled {
             self.move_to(self.limit * 2.0, now);
             self.begin_settling(now);
         }
+    }
+
+    /// Whether a window does not show yet what becomes of all that a flood has let in: first come the answers that
+    /// are quick, or were asked for before, and nothing seems to wait. Where uploads hold seats it never will.
+    fn is_behind(&self, start: Start) -> bool {
+        let is_flood = !start.met && self.typical > 0.0;
+        is_flood && start.put_off < PUT_OFF_MAX && self.measurement.pace() < PACE_SETTLED
     }
 
     /// As long as it is not full the limit is twice what was at work at once lately, or as many as one worker answers
@@ -156,4 +174,4 @@ impl Limit {
     }
 }
 
-image!(struct Start { met, proven, has_doubled });
+image!(struct Start { met, proven, has_doubled, put_off });

@@ -55,7 +55,9 @@ impl Limit {
             // By the latency that is healthy now, this is the work that went on before.
             Step::Choked => self.move_to(self.limit.min(seats_for(self.level.done)), now),
             // Nothing waits with as many as there are, so more may be at work yet.
-            Step::Deep => self.phase = Phase::Start(Start { met: true, proven: tried, has_doubled: true }),
+            Step::Deep => {
+                self.phase = Phase::Start(Start { met: true, proven: tried, has_doubled: true, put_off: 0 })
+            }
             Step::Up | Step::Down => {}
         }
     }
