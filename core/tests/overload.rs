@@ -106,7 +106,8 @@ fn slow_pages_are_served_from_a_cold_start() {
         let tallies = run(&format!("{millis} ms"), workers, Service::Uniform, &[calm, calm]);
         assert!(tallies[0].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[0]);
         assert!(tallies[0].useful_ratio() >= 0.70, "{}", tallies[0]);
-        assert_few_refusals_when_calm(workers, &tallies[1]);
+        // A large shop is still looked for in its first seconds.
+        assert!(tallies[1].refused * 20 <= tallies[1].offered.iter().sum(), "{}", tallies[1]);
     }
 }
 
@@ -223,7 +224,7 @@ fn large_shop_that_loses_half_of_its_workers_has_no_more_seats_than_it_needs() {
     let of = |workers| Phase { workers: Some(workers), ..phase(2.0) };
     let tallies = run("half", 100, Service::Uniform, &[of(100), of(50), of(50)]);
     assert!(tallies[2].useful_ratio() >= 0.93, "{}", tallies[2]);
-    assert!(tallies[2].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[2]);
+    assert!(tallies[1].good_ratio(CHECKOUT) >= 0.99, "{}", tallies[1]);
 }
 
 /// Ten times slower by nature, not by its queue: it needs the seats it had. To find that out takes some of the
