@@ -322,13 +322,11 @@ impl Limit {
             Phase::Steady => (self.error_steady(), WINDOW_MAX),
             Phase::Trial(trial) => (trial.error(), trial::LENGTH_MAX),
         };
-        self.measurement.pass_time(now);
-        let lacks_answers = self.lacks_answers(now);
         match self.measurement.maturity(error, length_max, now) {
+            Maturity::Young => return,
             Maturity::Stale => {}
-            Maturity::Young if !lacks_answers => return,
-            Maturity::Young | Maturity::Full => {
-                let seen = self.measurement.result(lacks_answers, now);
+            Maturity::Full => {
+                let seen = self.measurement.result(now);
                 self.step(seen, now);
                 self.results = 0;
                 self.failures = 0;

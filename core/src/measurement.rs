@@ -26,13 +26,9 @@ const SAMPLES_MIN: u32 = 4;
 const SPREAD_WEIGHT: f64 = 0.2;
 const SPREAD_MAX: f64 = 4.0;
 
-/// An answer this many times the baseline is slow: of exponential times one in five is.
-const SLOW_ANSWER: f64 = 1.5;
 /// Answers are late if so many were, and this part of them.
 const LATE_MIN: u32 = 4;
 const LATE_PART: f64 = 0.25;
-/// A pool that gave no answer at all may have given one a moment later.
-const PACE_MIN: f64 = 0.01;
 /// Latencies that are all alike say nothing about the next ones being so.
 const ERROR_MIN: f64 = 0.01;
 
@@ -51,8 +47,6 @@ pub(crate) struct Measured {
     pub(crate) error: f64,
     /// Whether the limit was full at any moment.
     pub(crate) saturated: bool,
-    /// Whether the ratio is that of the answers that did not come.
-    pub(crate) by_pace: bool,
     /// The classes that are certainly slow by themselves.
     pub(crate) slow_alone: ClassSet,
     /// Those of which the window does not say that they are not.
@@ -105,7 +99,6 @@ pub(crate) struct Measurement {
     since: Time,
     samples: u32,
     late: u32,
-    slow: u32,
     observed: f64,
     classes: [Sum; CLASSES_MAX],
     /// Work finished, in seconds of a seat.
@@ -170,7 +163,7 @@ impl Measurement {
     }
 
     /// Permits have been out until now.
-    pub(crate) fn pass_time(&mut self, now: Time) {
+    fn pass_time(&mut self, now: Time) {
         let seconds = now.since(self.inflight_since).as_secs_f64();
         self.area += f64::from(self.inflight) * seconds;
         self.unanswered_area += f64::from(self.unanswered) * seconds;
@@ -195,7 +188,6 @@ impl Measurement {
         sum.expected += if baseline.is_learned() { baseline.seconds() } else { seconds };
         sum.is_sure = baseline.is_sure();
         let ratio = seconds / baseline.seconds();
-        self.slow += u32::from(ratio > SLOW_ANSWER);
         self.squares += ratio * ratio;
     }
 
@@ -224,16 +216,6 @@ impl Measurement {
         self.finished / self.unanswered_area
     }
 
-    /// Whether half of the answers took longer than those of a pool that is well do.
-    pub(crate) fn are_most_slow(&self) -> bool {
-        self.slow * 2 >= self.samples
-    }
-
-    /// How many answers were to come by now if they take `typical` seconds each.
-    pub(crate) fn answers_due(&self, typical: f64) -> f64 {
-        self.unanswered_area / typical
-    }
-
     /// Permits out now.
     pub(crate) fn inflight(&self) -> u32 {
         self.inflight
@@ -242,11 +224,6 @@ impl Measurement {
     /// Whether the limit was full at any moment of the window.
     pub(crate) fn is_full(&self) -> bool {
         self.saturated
-    }
-
-    /// Whether the window is so old.
-    pub(crate) fn has_lasted(&self, span: Duration, now: Time) -> bool {
-        now.since(self.since) >= span
     }
 
     /// Whether the window has lasted as long as its answers took: those that come from now on were
@@ -319,16 +296,15 @@ impl Measurement {
         pool.ratio()
     }
 
-    /// What a full window says; by the answers that did not come, where that is asked for.
-    pub(crate) fn result(&mut self, by_pace: bool, now: Time) -> Measured {
+    /// What a full window says.
+    pub(crate) fn result(&mut self, now: Time) -> Measured {
         self.pass_time(now);
         let seconds = now.since(self.since).as_secs_f64();
         let samples = f64::from(self.samples);
         self.round_trip = Duration::from_secs_f64(self.mean());
         let ratio_max = self.ratio_max();
         let slow = self.slow_alone(ratio_max, 0.0);
-        let seen = self.ratio(slow);
-        let ratio = if by_pace { seen.max(1.0 / self.pace().max(PACE_MIN)) } else { seen };
+        let ratio = self.ratio(slow);
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         Measured {
@@ -338,7 +314,6 @@ impl Measurement {
             done: self.finished / seconds,
             error: (self.spread.max(self.spread_now()) / samples).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
-            by_pace,
             slow_alone: self.slow_alone(ratio_max, SLOW_ALONE_ERRORS),
             may_be_slow_alone: slow.or(self.unseen()),
         }
@@ -350,7 +325,6 @@ image!(struct Measurement {
     since,
     samples,
     late,
-    slow,
     observed,
     classes,
     finished,

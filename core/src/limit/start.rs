@@ -1,8 +1,8 @@
 //! The start of a limit: from knowing nothing of the pool to a number of seats.
 //!
 //! The first answers are waited out, for a pool gives its quick ones first. Then the
-//! limit doubles as long as it is full and that helps: latency stays, and as many
-//! answers come as Little's law has it of seats that all work. What ends it looks like
+//! limit doubles as long as it is full and that helps: latency stays, and in a flood as
+//! many answers come as Little's law has it of seats that all work. What ends it looks like
 //! a full pool, and may be one that has become slower: what follows is checked, by a
 //! trial or an audit. Where the trial finds that nothing waits, doubling goes on.
 //!
@@ -15,9 +15,8 @@ use super::trial::Step;
 use super::{FULL, Limit, Phase, seats_for};
 use crate::baseline::Baseline;
 use crate::image::image;
-use crate::measurement::{Measured, WINDOW_MIN};
+use crate::measurement::Measured;
 use crate::time::Time;
-use std::time::Duration;
 
 /// A small origin is overshot by this for one window, a large one is reached in a few doublings.
 pub(super) const LIMIT_START: f64 = 32.0;
@@ -30,14 +29,7 @@ const START_FULL: f64 = 0.8;
 const START_WAITING: f64 = 0.25;
 /// ...and the latency that tells so is so many standard errors above the baselines.
 const START_ERRORS: f64 = 3.0;
-/// Answers are missing if so many were to come, within so many round trips...
-const ANSWERS_DUE: f64 = 32.0;
-const ROUND_TRIPS: u32 = 2;
-/// ...and less than this part came: half of the seats wait.
-/// And most of those that came must be slow, or it is one endpoint of many that is, or uploads hold seats, and
-/// fewer seats would leave the others idle.
-const PACE_WAITING: f64 = 0.5;
-/// A window in which less than this part came is too early...
+/// A window in which less than this part of the answers came that were to come is too early...
 const PACE_SETTLED: f64 = 0.8;
 /// ...but not more often than this.
 const PUT_OFF_MAX: u32 = 2;
@@ -83,26 +75,11 @@ impl Limit {
         }
     }
 
-    /// Whether so few answers came that most of the seats must wait in the pool. To wait for those that are
-    /// missing, to see that they are late, takes a small pool that is flooded as long as the flood itself.
-    pub(super) fn lacks_answers(&self, now: Time) -> bool {
-        let round_trips = Duration::from_secs_f64(self.typical) * ROUND_TRIPS;
-        // Only a start has to be quick; later the limit is nearly right.
-        matches!(self.phase, Phase::Start(_))
-            && self.typical > 0.0
-            && self.measurement.is_full()
-            && self.measurement.has_lasted(round_trips.max(WINDOW_MIN), now)
-            && self.measurement.answers_due(self.typical) >= ANSWERS_DUE
-            && self.measurement.pace() < PACE_WAITING
-            && self.measurement.are_most_slow()
-    }
-
     pub(super) fn step_start(&mut self, seen: Measured, start: Start, now: Time) {
         let is_full = seen.inflight >= self.limit * FULL;
         let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
-        let is_certain = seen.by_pace || seen.ratio - 1.0 > START_ERRORS * error;
-        let is_sure = is_waiting && is_certain;
+        let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
         let is_late =
             is_full && !start.is_proven() && self.measurement.round_trip() > self.latency_max / LATE_DIVISOR;
         // Without a baseline there is nothing to compare with yet.

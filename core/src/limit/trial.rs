@@ -245,7 +245,6 @@ mod tests {
             done,
             error: 0.01,
             saturated,
-            by_pace: false,
             slow_alone: ClassSet::EMPTY,
             may_be_slow_alone: ClassSet::EMPTY,
         }
