@@ -119,7 +119,7 @@ fn slower_shop_keeps_its_checkouts_and_recovers() {
     for phase in ["twice as slow", "leaking", "leaking more"] {
         run.refuses(phase, 0.1).serves(phase, "checkout", 99.0).serves(phase, "cart", 99.0);
     }
-    run.serves("slow but 200", "checkout", 40.0).serves("well again", "checkout", 90.0);
+    run.serves("slow but 200", "checkout", 35.0).serves("well again", "checkout", 90.0);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn slow_transfers_are_not_taken_for_a_slow_shop() {
     run.refuses("calm", 1.0)
         .serves("calm", "checkout", 99.0)
         .serves("double", "checkout", 90.0)
-        .uses("double", 60.0);
+        .uses("double", 50.0);
 }
 
 #[test]
