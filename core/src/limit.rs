@@ -307,10 +307,6 @@ impl Limit {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.measurement.inflight() >= self.current()
-    }
-
     // Windows.
 
     fn close_window(&mut self, now: Time) {
@@ -336,7 +332,7 @@ impl Limit {
     }
 
     fn restart(&mut self, now: Time) {
-        self.measurement.restart(self.is_full(), now);
+        self.measurement.restart(self.current(), now);
         let learned = || self.baselines.iter().filter(|baseline| baseline.is_learned());
         self.typical = learned().map(Baseline::seconds).sum::<f64>() / learned().count().max(1) as f64;
     }
@@ -354,7 +350,7 @@ impl Limit {
         self.is_settling = is_draining || !self.measurement.is_settled(now);
         if is_draining || !self.is_settling {
             self.learn_baselines(false, now);
-            self.measurement.restart(self.is_full(), now);
+            self.measurement.restart(self.current(), now);
         }
     }
 

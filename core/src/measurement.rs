@@ -140,11 +140,11 @@ impl Measurement {
         f64::from(self.samples) * span.div_duration_f64(now.since(self.since))
     }
 
-    /// Begins a window, perhaps with all permits out.
-    pub(crate) fn restart(&mut self, saturated: bool, now: Time) {
+    /// Begins a window; `limit` tells whether it begins full.
+    pub(crate) fn restart(&mut self, limit: u32, now: Time) {
         *self = Measurement {
             since: now,
-            saturated,
+            saturated: self.inflight >= limit,
             inflight: self.inflight,
             unanswered: self.unanswered,
             inflight_since: now,
@@ -287,13 +287,10 @@ impl Measurement {
     fn ratio(&self, left_out: ClassSet) -> f64 {
         let of_pool = |index| ClassId::new(index).is_some_and(|class| !left_out.contains(class));
         let sums = self.classes.iter().enumerate().filter(|(index, _)| of_pool(*index));
-        let pool = sums.fold(Sum::default(), |pool, (_, sum)| Sum {
-            samples: pool.samples + sum.samples,
-            observed: pool.observed + sum.observed,
-            expected: pool.expected + sum.expected,
-            is_sure: true,
+        let (observed, expected) = sums.fold((0.0, 0.0), |(observed, expected), (_, sum)| {
+            (observed + sum.observed, expected + sum.expected)
         });
-        pool.ratio()
+        observed / expected
     }
 
     /// What a full window says.

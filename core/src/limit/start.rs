@@ -67,10 +67,10 @@ impl Limit {
             self.phase = Phase::Warming { was_cut: true };
             let in_time = self.measurement.answers_within(self.latency_max, now);
             self.move_to(in_time.max(LIMIT_FLOODED).min(self.limit), now);
-            self.measurement.restart(self.is_full(), now);
+            self.measurement.restart(self.current(), now);
         } else if self.measurement.is_warm(now) {
             self.phase = Phase::Start(Start::default());
-            self.measurement.restart(self.is_full(), now);
+            self.measurement.restart(self.current(), now);
             self.baselines = Default::default();
         }
     }
@@ -97,7 +97,6 @@ impl Limit {
         }
         let is_proof = is_full && !is_waiting && start.has_doubled;
         let proven = if is_proof { self.limit } else { start.proven };
-
         if !seen.saturated && self.limit <= LIMIT_START {
             self.follow_calm(proven);
         }
