@@ -49,7 +49,7 @@ pub(crate) fn verdicts(scenario: &Scenario, measured: &Measured<'_>) -> Vec<Verd
             threshold: threshold.text.clone(),
             measured: value,
             held: value.is_some_and(|value| threshold.comparison.holds(value, threshold.bound)),
-            is_time: threshold.measure.is_time() && !threshold.is_of_direct,
+            is_time: threshold.is_time(),
         }
     };
     scenario.thresholds.iter().map(verdict).collect()

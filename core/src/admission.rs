@@ -127,8 +127,6 @@ impl ClassLoad {
 pub struct SeatsToExpect {
     /// In all.
     pub limit: f64,
-    /// Latency over the healthy one while they are all taken, for a few more are than workers.
-    pub full_ratio: f64,
     /// The classes that may have no more than a part of them.
     pub slow_alone: SlowAlone,
 }
@@ -194,8 +192,16 @@ impl Load {
         self.refreshed.after(REFRESH)
     }
 
-    /// Re-measures the rates if they are due.
-    pub fn refresh(&mut self, policy: &Policy, seats: SeatsToExpect, is_found: bool, now: Time) {
+    /// Re-measures the rates if they are due; only then is it asked by how much a full pool's latency is above the
+    /// healthy one.
+    pub fn refresh(
+        &mut self,
+        policy: &Policy,
+        seats: SeatsToExpect,
+        full_ratio: impl FnOnce() -> f64,
+        is_found: bool,
+        now: Time,
+    ) {
         let age = now.since(self.refreshed);
         let is_surprising = age >= REFRESH_MIN && self.asked >= self.surprise.max(BURST_MAX);
         if age < REFRESH && !is_surprising {
@@ -203,11 +209,12 @@ impl Load {
         }
         let asked_per_refresh = f64::from(std::mem::take(&mut self.asked)) * REFRESH.div_duration_f64(age);
         self.surprise = (SURPRISE * asked_per_refresh) as u32;
+        let full_ratio = full_ratio();
         for class in &mut self.classes {
             class.demand.measure(age.as_secs_f64());
             let weight = if class.hold_steady == 0.0 { 1.0 } else { STEADY_WEIGHT };
             class.hold_steady += (class.hold - class.hold_steady) * weight;
-            class.inside_steady += (class.waits_inside(seats.full_ratio) - class.inside_steady) * weight;
+            class.inside_steady += (class.waits_inside(full_ratio) - class.inside_steady) * weight;
             for (rate, accepted) in class.rates.iter_mut().zip(&mut class.accepted) {
                 let measured = f64::from(std::mem::take(accepted)) / age.as_secs_f64();
                 *rate += (measured - *rate) * RATE_WEIGHT;
@@ -375,7 +382,7 @@ impl Load {
         seats: SeatsToExpect,
         now: Time,
     ) -> Duration {
-        let SeatsToExpect { limit, slow_alone, .. } = seats;
+        let SeatsToExpect { limit, slow_alone } = seats;
         let id = ring.class();
         let class = policy.class(id);
         let own = RingSet::of_class(id);

@@ -72,7 +72,8 @@ impl Controller {
 
     /// Takes note of an event at `now` and queues the answers it leads to.
     pub fn handle(&mut self, event: Event, now: Time) {
-        self.load.refresh(&self.policy, self.seats_to_expect(), self.limit.is_found(), now);
+        let full_ratio = || self.limit.full_ratio();
+        self.load.refresh(&self.policy, self.seats_to_expect(), full_ratio, self.limit.is_found(), now);
         self.expire(now);
         self.limit.pass_time(now);
         match event {
@@ -322,11 +323,7 @@ impl Controller {
     }
 
     fn seats_to_expect(&self) -> SeatsToExpect {
-        SeatsToExpect {
-            limit: self.limit.expected(),
-            full_ratio: self.limit.full_ratio(),
-            slow_alone: self.limit.slow_alone(),
-        }
+        SeatsToExpect { limit: self.limit.expected(), slow_alone: self.limit.slow_alone() }
     }
 
     fn out(&self) -> Out {

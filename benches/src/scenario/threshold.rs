@@ -125,7 +125,7 @@ impl Comparison {
 
 impl Measure {
     /// Whether it is told in milliseconds, and not as a share.
-    pub(crate) fn is_time(self) -> bool {
+    fn is_time(self) -> bool {
         matches!(self, Measure::Quantile(_))
     }
 
@@ -177,11 +177,15 @@ impl Threshold {
         Ok(threshold)
     }
 
+    /// Whether its bound is in milliseconds, and neither a share nor a multiple.
+    pub(crate) fn is_time(&self) -> bool {
+        self.measure.is_time() && !self.is_of_direct
+    }
+
     /// Who has waited for as long as the patience leaves, so that latencies above it do not occur.
     fn can_be_missed(&self, scenario: &Scenario) -> Result<(), Mistake> {
         let is_below = matches!(self.comparison, Comparison::AtMost | Comparison::Below);
-        let is_time = self.measure.is_time() && !self.is_of_direct;
-        let patience = self.patience(scenario).filter(|_| is_below && is_time);
+        let patience = self.patience(scenario).filter(|_| is_below && self.is_time());
         match patience {
             Some(patience) if patience.as_secs_f64() * 1_000.0 < self.bound => {
                 let patience = humantime::format_duration(patience);

@@ -5,7 +5,7 @@
 //! what there is in every few measurements then, and one that does not fit drops
 //! below it as often. So a verdict changes where the demand is more than chance
 //! away from it (a Schmitt trigger, with the spread of a Poisson count for its
-//! width).
+//! width): by less for those who are less important, by more for the class itself.
 //!
 //! Of carts and checkouts that ask for 93 % of sixteen workers at 5x, one measurement in nine says more than
 //! 100 %. In simulation 1.3 % of the carts were refused where that was believed (0.1 % here), and in each moment
