@@ -71,7 +71,7 @@ const WAIT_MIN: Duration = Duration::from_millis(5);
 
 /// The part of the seats that those above a class leave it where there is enough for all: at 90 % of what there is
 /// the next measurement may tell of an excess.
-const LEAST_LEFT: f64 = 0.1;
+const LEAST_LEFT: f64 = 0.2;
 
 /// The measured load of one class.
 #[derive(Clone, Debug, Default)]

@@ -80,6 +80,11 @@ impl Baseline {
         self.batch.samples += 1;
     }
 
+    /// Of the samples in the batch the long ones were missing.
+    pub(crate) fn stretch(&mut self, factor: f64) {
+        self.batch.seconds *= factor;
+    }
+
     /// Learns from what a window saw if it was healthy, and forgets it if it may have been load. A
     /// class of which nothing is known yet learns all the same.
     pub(crate) fn learn(&mut self, healthy: bool) {

@@ -34,14 +34,14 @@ mod verdict;
 
 use crate::baseline::{Baseline, SECONDS_MAX, SECONDS_MIN};
 use crate::image::image;
-use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN};
+use crate::measurement::{Maturity, Measured, Measurement, WINDOW_MAX, WINDOW_MIN, Wanted};
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet, SlowAlone};
 use crate::succession::Succession;
 use crate::time::Time;
 use anchor::Lateness;
 use level::Level;
 use outliers::Outliers;
-use start::{ERROR_START, LIMIT_START, Start};
+use start::{LIMIT_START, Start};
 use std::time::Duration;
 use trial::{Schedule, Trial};
 
@@ -310,15 +310,15 @@ impl Limit {
     // Windows.
 
     fn close_window(&mut self, now: Time) {
-        let (error, length_max) = match self.phase {
+        let wanted = match self.phase {
             Phase::Warming { was_cut } => return self.warm(was_cut, now),
             _ if self.is_settling => return self.settle(now),
-            Phase::Start(_) => (ERROR_START, WINDOW_MAX),
-            Phase::Steady if self.is_in_question(now) => (trial::ERROR_CHOKED, WINDOW_MAX),
-            Phase::Steady => (self.error_steady(), WINDOW_MAX),
-            Phase::Trial(trial) => (trial.error(), trial::LENGTH_MAX),
+            Phase::Start(_) => self.wanted_at_start(),
+            Phase::Steady if self.is_in_question(now) => Wanted::of(trial::ERROR_CHOKED),
+            Phase::Steady => Wanted::of(self.error_steady()),
+            Phase::Trial(trial) => Wanted { length_max: trial::LENGTH_MAX, ..Wanted::of(trial.error()) },
         };
-        match self.measurement.maturity(error, length_max, now) {
+        match self.measurement.maturity(wanted, now) {
             Maturity::Young => return,
             Maturity::Stale => {}
             Maturity::Full => {

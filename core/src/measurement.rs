@@ -14,12 +14,14 @@ use std::time::Duration;
 
 /// A window is at least this long, so that decisions are not made on a handful of requests...
 pub(crate) const WINDOW_MIN: Duration = Duration::from_millis(100);
+/// ...or, while every window that a large pool's limit takes to double is one in which its queues fill, so long...
+pub(crate) const WINDOW_START: Duration = Duration::from_millis(20);
 /// ...and at most about this long, so that a slow pool is still steered.
 pub(crate) const WINDOW_MAX: Duration = Duration::from_secs(1);
 /// A window with fewer samples than [`SAMPLES_MIN`] by then is forgotten: too old to act on.
 const WINDOW_STALE: Duration = Duration::from_secs(10);
 /// Samples that are enough however alike they are: Little's law wants some arrivals, too.
-const SAMPLES_ENOUGH: u32 = 32;
+pub(crate) const SAMPLES_ENOUGH: u32 = 32;
 /// Samples without which no window is used, however old.
 const SAMPLES_MIN: u32 = 4;
 /// Weight of a window's spread, and the most it may be: four times that of exponential times.
@@ -77,13 +79,34 @@ const OUTLIER: f64 = 2.0;
 /// Standard errors above that before it loses seats for it: few samples of a heavy tail are no evidence.
 const SLOW_ALONE_ERRORS: f64 = 3.0;
 
+/// What a window is to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// The standard error of its mean, relative to it.
+    pub(crate) error: f64,
+    /// Samples however alike they are.
+    pub(crate) samples: u32,
+    pub(crate) length_min: Duration,
+    /// When it is used without enough of them.
+    pub(crate) length_max: Duration,
+}
+
+impl Wanted {
+    /// A window with that standard error.
+    pub(crate) fn of(error: f64) -> Wanted {
+        Wanted { error, samples: SAMPLES_ENOUGH, length_min: WINDOW_MIN, length_max: WINDOW_MAX }
+    }
+}
+
 /// Latencies of one class, in all.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     samples: u32,
     observed: f64,
     expected: f64,
-    /// Whether its baseline is more than a guess by a few answers.
+    /// Whether it has a baseline.
+    is_known: bool,
+    /// Whether that is more than a guess by a few answers.
     is_sure: bool,
 }
 
@@ -173,7 +196,8 @@ impl Measurement {
     /// A latency came in, of a class with this baseline. A class of which nothing is known counts as
     /// healthy, and as `typical` work: its latency says nothing about either.
     pub(crate) fn add(&mut self, class: usize, seconds: f64, baseline: &Baseline, typical: f64) {
-        self.finished += if baseline.is_learned() { baseline.seconds() } else { typical };
+        let unknown = if typical > 0.0 { typical } else { seconds };
+        self.finished += if baseline.is_learned() { baseline.seconds() } else { unknown };
         self.add_unfinished(class, seconds, baseline);
     }
 
@@ -186,23 +210,23 @@ impl Measurement {
         sum.samples += 1;
         sum.observed += seconds;
         sum.expected += if baseline.is_learned() { baseline.seconds() } else { seconds };
+        sum.is_known = baseline.is_learned();
         sum.is_sure = baseline.is_sure();
         let ratio = seconds / baseline.seconds();
         self.squares += ratio * ratio;
     }
 
     /// Whether the mean has the standard error asked for, relative to itself, or is `length_max` old.
-    pub(crate) fn maturity(&self, error: f64, length_max: Duration, now: Time) -> Maturity {
+    pub(crate) fn maturity(&self, wanted: Wanted, now: Time) -> Maturity {
         let age = now.since(self.since);
-        let length_min = self.round_trip.clamp(WINDOW_MIN, WINDOW_MAX);
-        if age < length_min {
+        if age < self.round_trip.clamp(wanted.length_min, WINDOW_MAX) {
             // Most answers end here: no window is shorter, whatever its spread.
             return Maturity::Young;
         }
         let spread = self.spread.max(self.spread_now());
-        let enough = ((spread / (error * error)) as u32).max(SAMPLES_ENOUGH);
+        let enough = ((spread / wanted.error.powi(2)) as u32).max(wanted.samples);
         let full = self.samples >= enough;
-        let old = age >= length_max && self.samples >= SAMPLES_MIN;
+        let old = age >= wanted.length_max && self.samples >= SAMPLES_MIN;
         match full || old {
             _ if age >= WINDOW_STALE => Maturity::Stale,
             true => Maturity::Full,
@@ -257,10 +281,12 @@ impl Measurement {
     fn ratio_max(&self) -> f64 {
         let mut seen = self.classes;
         seen.sort_unstable_by(|one, other| one.ratio().total_cmp(&other.ratio()));
+        let known = || seen.iter().filter(|sum| sum.is_known);
+        let samples: u32 = known().map(|sum| sum.samples).sum();
         let mut below = 0;
-        let median = seen.iter().filter(|sum| sum.samples > 0).find(|sum| {
+        let median = known().find(|sum| {
             below += sum.samples;
-            below * 2 >= self.samples
+            below * 2 >= samples
         });
         median.map_or(f64::INFINITY, |sum| sum.ratio() * OUTLIER)
     }
@@ -283,14 +309,21 @@ impl Measurement {
         classes.filter_map(|(index, _)| ClassId::new(index)).fold(ClassSet::EMPTY, ClassSet::with)
     }
 
-    /// Latency over baseline, these classes left out.
+    /// Latency over baseline, these classes left out, and those without one, or they would vote for a pool that is
+    /// well; 1 if nothing is known.
     fn ratio(&self, left_out: ClassSet) -> f64 {
         let of_pool = |index| ClassId::new(index).is_some_and(|class| !left_out.contains(class));
-        let sums = self.classes.iter().enumerate().filter(|(index, _)| of_pool(*index));
+        let sums = self.classes.iter().enumerate().filter(|(index, sum)| sum.is_known && of_pool(*index));
         let (observed, expected) = sums.fold((0.0, 0.0), |(observed, expected), (_, sum)| {
             (observed + sum.observed, expected + sum.expected)
         });
-        observed / expected
+        if expected > 0.0 { observed / expected } else { 1.0 }
+    }
+
+    /// Seats of work finished per second of the window, by baselines that were learned from it.
+    pub(crate) fn done_by(&self, baselines: &[Baseline; CLASSES_MAX], now: Time) -> f64 {
+        let work = |(sum, baseline): (&Sum, &Baseline)| f64::from(sum.samples) * baseline.seconds();
+        self.classes.iter().zip(baselines).map(work).sum::<f64>() / now.since(self.since).as_secs_f64()
     }
 
     /// What a full window says.
@@ -317,7 +350,7 @@ impl Measurement {
     }
 }
 
-image!(struct Sum { samples, observed, expected, is_sure });
+image!(struct Sum { samples, observed, expected, is_known, is_sure });
 image!(struct Measurement {
     since,
     samples,
@@ -335,3 +368,33 @@ image!(struct Measurement {
     spread,
     round_trip,
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SEATS: u32 = 8;
+
+    /// Answers of two classes that take so many seconds, where the first is known to take a tenth of one.
+    fn ratio(answers: &[(usize, f64)]) -> f64 {
+        let mut known = Baseline::remembered(Duration::from_millis(100));
+        let unknown = Baseline::default();
+        let mut measurement = Measurement::default();
+        measurement.set_out(SEATS, SEATS, true, Time::ZERO);
+        for &(class, seconds) in answers {
+            known.add(seconds);
+            measurement.add(class, seconds, if class == 0 { &known } else { &unknown }, 0.1);
+        }
+        measurement.result(Time::from_millis(100)).ratio
+    }
+
+    #[test]
+    fn class_without_a_baseline_has_no_vote() {
+        assert!((ratio(&[(0, 0.3), (1, 0.4), (1, 0.4), (1, 0.4)]) - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn pool_of_which_nothing_is_known_is_well() {
+        assert_eq!(ratio(&[(1, 0.3), (1, 0.5)]), 1.0);
+    }
+}

@@ -111,6 +111,18 @@ fn slow_pages_are_served_from_a_cold_start() {
     }
 }
 
+/// The first answers of a flood are the quick ones, and some classes have none yet: neither passes for a full pool.
+#[test]
+fn large_shop_is_found_from_a_cold_start_whatever_the_spread() {
+    for service in [Service::Uniform, Service::Exponential, Service::Lognormal] {
+        for workers in [100, 256] {
+            let calm = &run(&format!("cold, {service:?}"), workers, service, &[phase(0.8)])[0];
+            assert!(calm.good_ratio(CHECKOUT) >= 0.99, "{calm}");
+            assert!(calm.refused * 40 <= calm.offered.iter().sum(), "{calm}");
+        }
+    }
+}
+
 /// On a quiet day a few workers never need the seats that a start may have; in a flood all of these would be late.
 #[test]
 fn a_few_workers_keep_checkout_in_the_flood_after_a_quiet_day() {

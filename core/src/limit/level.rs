@@ -25,7 +25,12 @@ pub(super) struct Level {
 
 impl Level {
     pub(super) fn of(seen: Measured) -> Level {
-        Level { inflight: seen.inflight, done: seen.done, windows: WINDOWS }
+        Level::at(seen.inflight, seen.done)
+    }
+
+    /// What so many seats did, by a full window.
+    pub(super) fn at(inflight: f64, done: f64) -> Level {
+        Level { inflight, done, windows: WINDOWS }
     }
 
     /// Moves towards what was seen; the first windows count alike.

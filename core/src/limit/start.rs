@@ -1,8 +1,8 @@
 //! The start of a limit: from knowing nothing of the pool to a number of seats.
 //!
 //! The first answers are waited out, for a pool gives its quick ones first. Then the
-//! limit doubles as long as it is full and that helps: latency stays, and in a flood as
-//! many answers come as Little's law has it of seats that all work. What ends it looks like
+//! limit doubles as long as it is full and that helps: half as many answers again come with twice
+//! the seats, or latency stays, and as many come as Little's law has it of seats that all work. What ends it looks like
 //! a full pool, and may be one that has become slower: what follows is checked, by a
 //! trial or an audit. Where the trial finds that nothing waits, doubling goes on.
 //!
@@ -15,7 +15,7 @@ use super::trial::Step;
 use super::{FULL, Limit, Phase, seats_for};
 use crate::baseline::Baseline;
 use crate::image::image;
-use crate::measurement::Measured;
+use crate::measurement::{Measured, SAMPLES_ENOUGH, WINDOW_START, Wanted};
 use crate::time::Time;
 
 /// A small origin is overshot by this for one window, a large one is reached in a few doublings.
@@ -36,8 +36,12 @@ const PUT_OFF_MAX: u32 = 2;
 /// A start of which nothing is proven is late at this part of the latency nobody should wait for: twice as many may
 /// wait twice as long.
 const LATE_DIVISOR: u32 = 2;
+/// Seats have followed if the pool does so many times as much with twice as many: half of what was added is at work.
+const FOLLOWED: f64 = 1.5;
+/// Of a flood's first answers hardly more than a third are missing; where more are, it is uploads that hold seats.
+const LONGER_MAX: f64 = 1.5;
 /// While the limit doubles a factor of two is to be told from none.
-pub(super) const ERROR_START: f64 = 0.12;
+const ERROR_START: f64 = 0.12;
 
 /// What is known of a pool while the limit doubles.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,8 +51,8 @@ pub(super) struct Start {
     /// The limit at which latency was still as it was with half as many; zero if there is none. Then they were, too,
     /// and so many seats at least are at work.
     pub(super) proven: f64,
-    /// It has just doubled.
-    pub(super) has_doubled: bool,
+    /// What the pool did with half as many seats, per second; zero if the limit has not just doubled.
+    pub(super) done_with_half: f64,
     /// How many windows in a row were found too early.
     pub(super) put_off: u32,
 }
@@ -57,6 +61,34 @@ impl Start {
     fn is_proven(self) -> bool {
         self.proven > 0.0
     }
+
+    fn has_doubled(self) -> bool {
+        self.done_with_half > 0.0
+    }
+
+    /// What the seats that are proven did, if it was them that were doubled.
+    fn level_proven(self) -> Option<Level> {
+        (self.is_proven() && self.has_doubled()).then(|| Level::at(self.proven, self.done_with_half))
+    }
+
+    /// Whether the pool does so much more with twice as many seats that most of them are at work, whatever the
+    /// latencies say: baselines of a dozen answers are guesses.
+    fn is_followed(self, seen: Measured) -> bool {
+        self.has_doubled() && seen.done >= FOLLOWED * self.done_with_half
+    }
+}
+
+/// What a window of the start shows.
+struct Sight {
+    /// Nearly all seats were out...
+    is_full: bool,
+    /// ...and those of the last doubling are at work...
+    is_followed: bool,
+    /// ...or many of them seem to wait...
+    is_waiting: bool,
+    /// ...so many that it is no chance, or for longer than anybody should.
+    shows_queue: bool,
+    wants_more: bool,
 }
 
 impl Limit {
@@ -75,49 +107,71 @@ impl Limit {
         }
     }
 
+    /// What a window is to be while the limit doubles: each seat answers once, and quickly, for the queues fill.
+    pub(super) fn wanted_at_start(&self) -> Wanted {
+        let one_each = self.current();
+        Wanted { samples: one_each.max(SAMPLES_ENOUGH), length_min: WINDOW_START, ..Wanted::of(ERROR_START) }
+    }
+
     pub(super) fn step_start(&mut self, seen: Measured, start: Start, now: Time) {
-        let is_full = seen.inflight >= self.limit * FULL;
-        let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
-        let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
-        let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
-        let is_late =
-            is_full && !start.is_proven() && self.measurement.round_trip() > self.latency_max / LATE_DIVISOR;
+        let sight = self.sight(seen, start);
         // Without a baseline there is nothing to compare with yet.
-        if (is_sure || is_late) && self.typical > 0.0 {
+        if sight.shows_queue && self.typical > 0.0 {
             return self.end_start(seen, start, now);
         }
-        if self.is_behind(start) {
+        if sight.wants_more && !sight.is_followed && self.is_behind(start) {
             self.phase = Phase::Start(Start { put_off: start.put_off + 1, ..start });
             return self.begin_settling(now);
         }
-        if !is_waiting {
-            // Throughput has followed the seats so far: what was seen is healthy.
-            self.learn_baselines(true, now);
-            self.precision += seen.error.powi(-2);
+        if !sight.is_waiting {
+            self.learn_at_start(seen, sight.is_full && !start.met, now);
         }
-        let is_proof = is_full && !is_waiting && start.has_doubled;
+        let is_proof = sight.is_full && !sight.is_waiting && start.has_doubled();
         let proven = if is_proof { self.limit } else { start.proven };
         if !seen.saturated && self.limit <= LIMIT_START {
             self.follow_calm(proven);
         }
-        // Classes that wait for something else would fill any limit.
-        let at_work = seen.inflight - f64::from(self.stuck);
-        let wants_more = seen.saturated && at_work >= self.limit * START_FULL;
         let has_baseline = self.baselines.iter().any(Baseline::is_learned);
-        let has_doubled = wants_more && has_baseline && !is_late && seen.error <= ERROR_START * 1.5;
-        self.phase =
-            Phase::Start(Start { met: start.met || !seen.saturated, proven, has_doubled, put_off: 0 });
-        if has_doubled {
+        let doubles = sight.wants_more && has_baseline && seen.error <= ERROR_START * 1.5;
+        let done_with_half = if doubles { self.measurement.done_by(&self.baselines, now) } else { 0.0 };
+        let met = start.met || !seen.saturated;
+        self.phase = Phase::Start(Start { met, proven, done_with_half, put_off: 0 });
+        if doubles {
             self.move_to(self.limit * 2.0, now);
             self.begin_settling(now);
         }
     }
 
+    fn sight(&self, seen: Measured, start: Start) -> Sight {
+        let is_full = seen.inflight >= self.limit * FULL;
+        let is_followed = start.is_followed(seen);
+        let is_waiting = is_full && !is_followed && seen.waiting() >= seen.inflight * START_WAITING;
+        let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
+        let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
+        let is_slow = self.measurement.round_trip() > self.latency_max / LATE_DIVISOR;
+        let is_late = is_full && !is_followed && !start.is_proven() && is_slow;
+        // Classes that wait for something else would fill any limit.
+        let at_work = seen.inflight - f64::from(self.stuck);
+        let wants_more = seen.saturated && at_work >= self.limit * START_FULL && !is_late;
+        Sight { is_full, is_followed, is_waiting, shows_queue: is_sure || is_late, wants_more }
+    }
+
+    /// Throughput has followed the seats so far: what was seen is healthy. But of the requests that a flood puts
+    /// into all seats at once the quick ones are answered first; by Little's law the mean of all is longer by as
+    /// much as answers are missing.
+    fn learn_at_start(&mut self, seen: Measured, is_flood: bool, now: Time) {
+        let longer = 1.0 / self.measurement.pace() / seen.ratio;
+        if is_flood && longer > 1.0 {
+            self.baselines.iter_mut().for_each(|baseline| baseline.stretch(longer.min(LONGER_MAX)));
+        }
+        self.learn_baselines(true, now);
+        self.precision += seen.error.powi(-2);
+    }
+
     /// Whether a window does not show yet what becomes of all that a flood has let in: first come the answers that
     /// are quick, or were asked for before, and nothing seems to wait. Where uploads hold seats it never will.
     fn is_behind(&self, start: Start) -> bool {
-        let is_flood = !start.met && self.typical > 0.0;
-        is_flood && start.put_off < PUT_OFF_MAX && self.measurement.pace() < PACE_SETTLED
+        self.typical > 0.0 && start.put_off < PUT_OFF_MAX && self.measurement.pace() < PACE_SETTLED
     }
 
     /// As long as it is not full the limit is twice what was at work at once lately, or as many as one worker answers
@@ -131,7 +185,10 @@ impl Limit {
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
     fn end_start(&mut self, seen: Measured, start: Start, now: Time) {
-        let before = (self.limit, Level::of(seen));
+        let before = match start.level_proven() {
+            Some(level) => (start.proven, level),
+            None => (self.limit, Level::of(seen)),
+        };
         self.schedule.begin(now);
         self.move_to(seats_for(seen.work).max(start.proven.min(self.limit)), now);
         if start.met || start.is_proven() {
@@ -144,10 +201,10 @@ impl Limit {
             self.level = Level::default();
             self.begin_settling(now);
         } else {
-            self.level = before.1;
+            self.level = Level::of(seen);
             self.begin_trial(Step::Deep, now);
         }
     }
 }
 
-image!(struct Start { met, proven, has_doubled, put_off });
+image!(struct Start { met, proven, done_with_half, put_off });

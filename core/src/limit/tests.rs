@@ -44,7 +44,7 @@ const LATENCY: Duration = Duration::from_millis(40);
 #[test]
 fn doubles_while_latency_stays_as_it_was() {
     let mut pool = Pool::new();
-    pool.saturate(LATENCY, Duration::from_millis(250));
+    pool.saturate(LATENCY, Duration::from_millis(200));
     assert_eq!(pool.limit.current(), 64);
     pool.saturate(LATENCY, Duration::from_secs(5));
     assert_eq!(pool.limit.current(), LIMIT_MAX);
