@@ -69,8 +69,8 @@ const TARGET_DIVISOR: u32 = 20;
 /// The least of these: below it the proxy's own scheduling would be refused.
 const WAIT_MIN: Duration = Duration::from_millis(5);
 
-/// The part of the seats that those above a class leave it where there is enough for all: at 90 % of what there is
-/// the next measurement may tell of an excess.
+/// The part of the seats that those above a class leave it where there is enough for all: at 0.8 of what there is, as
+/// much is free.
 const LEAST_LEFT: f64 = 0.2;
 
 /// The measured load of one class.
