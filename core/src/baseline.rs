@@ -38,6 +38,8 @@ pub(crate) struct Baseline {
 struct Batch {
     seconds: f64,
     samples: u32,
+    /// Of the seconds those that windows before the present one have seen.
+    older: f64,
 }
 
 impl Batch {
@@ -80,9 +82,10 @@ impl Baseline {
         self.batch.samples += 1;
     }
 
-    /// Of the samples in the batch the long ones were missing.
+    /// Among the samples of the present window the long ones were missing.
     pub(crate) fn stretch(&mut self, factor: f64) {
-        self.batch.seconds *= factor;
+        let batch = &mut self.batch;
+        batch.seconds = batch.older + (batch.seconds - batch.older) * factor;
     }
 
     /// Learns from what a window saw if it was healthy, and forgets it if it may have been load. A
@@ -97,6 +100,7 @@ impl Baseline {
             self.seconds += (self.batch.mean() - self.seconds) * weight.min(1.0);
             self.batch = Batch::default();
         }
+        self.batch.older = self.batch.seconds;
     }
 
     /// Moves to what was seen; a class of which little was seen moves with the pool.
@@ -112,5 +116,23 @@ impl Baseline {
     }
 }
 
-image!(struct Batch { seconds, samples });
+image!(struct Batch { seconds, samples, older });
 image!(struct Baseline { seconds, samples, batch });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_samples_of_the_present_window_are_stretched() {
+        let mut baseline = Baseline::default();
+        (0..6).for_each(|_| baseline.add(0.1));
+        // Too few to learn from: they wait for more.
+        baseline.learn(true);
+        (0..6).for_each(|_| baseline.add(0.1));
+        baseline.stretch(1.5);
+        baseline.learn(true);
+        assert!(baseline.is_learned());
+        assert!((baseline.seconds() - 0.125).abs() < 1e-9, "{baseline:?}");
+    }
+}

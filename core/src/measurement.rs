@@ -102,6 +102,8 @@ impl Wanted {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sum {
     samples: u32,
+    /// Those of them that were answers, and not only waits that a client ended.
+    answers: u32,
     observed: f64,
     expected: f64,
     /// Whether it has a baseline.
@@ -113,6 +115,21 @@ struct Sum {
 impl Sum {
     fn ratio(self) -> f64 {
         self.observed / self.expected
+    }
+}
+
+/// Answers per second and class, and the seats that worked for them: to be compared in baselines that are known later.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Throughput {
+    /// Permits out for requests without a first byte; zero if nothing was seen.
+    pub(crate) seats: f64,
+    answers: [f64; CLASSES_MAX],
+}
+
+impl Throughput {
+    /// Seats of work finished per second.
+    pub(crate) fn done(&self, baselines: &[Baseline; CLASSES_MAX]) -> f64 {
+        self.answers.iter().zip(baselines).map(|(answers, baseline)| answers * baseline.seconds()).sum()
     }
 }
 
@@ -193,11 +210,12 @@ impl Measurement {
         self.inflight_since = now;
     }
 
-    /// A latency came in, of a class with this baseline. A class of which nothing is known counts as
-    /// healthy, and as `typical` work: its latency says nothing about either.
+    /// A latency came in, of a class with this baseline. A class of which nothing is known counts as `typical` work,
+    /// or by itself where nothing is typical, and has no vote on whether the pool is well.
     pub(crate) fn add(&mut self, class: usize, seconds: f64, baseline: &Baseline, typical: f64) {
         let unknown = if typical > 0.0 { typical } else { seconds };
         self.finished += if baseline.is_learned() { baseline.seconds() } else { unknown };
+        self.classes[class].answers += 1;
         self.add_unfinished(class, seconds, baseline);
     }
 
@@ -216,7 +234,7 @@ impl Measurement {
         self.squares += ratio * ratio;
     }
 
-    /// Whether the mean has the standard error asked for, relative to itself, or is `length_max` old.
+    /// Whether the mean has the standard error asked for, relative to itself, or has come to its greatest length.
     pub(crate) fn maturity(&self, wanted: Wanted, now: Time) -> Maturity {
         let age = now.since(self.since);
         if age < self.round_trip.clamp(wanted.length_min, WINDOW_MAX) {
@@ -282,13 +300,18 @@ impl Measurement {
         let mut seen = self.classes;
         seen.sort_unstable_by(|one, other| one.ratio().total_cmp(&other.ratio()));
         let known = || seen.iter().filter(|sum| sum.is_known);
-        let samples: u32 = known().map(|sum| sum.samples).sum();
+        let samples = self.votes();
         let mut below = 0;
         let median = known().find(|sum| {
             below += sum.samples;
             below * 2 >= samples
         });
         median.map_or(f64::INFINITY, |sum| sum.ratio() * OUTLIER)
+    }
+
+    /// Samples of classes that have a baseline.
+    fn votes(&self) -> u32 {
+        self.classes.iter().filter(|sum| sum.is_known).map(|sum| sum.samples).sum()
     }
 
     /// The classes above that ratio by so many standard errors.
@@ -320,17 +343,24 @@ impl Measurement {
         if expected > 0.0 { observed / expected } else { 1.0 }
     }
 
-    /// Seats of work finished per second of the window, by baselines that were learned from it.
-    pub(crate) fn done_by(&self, baselines: &[Baseline; CLASSES_MAX], now: Time) -> f64 {
-        let work = |(sum, baseline): (&Sum, &Baseline)| f64::from(sum.samples) * baseline.seconds();
-        self.classes.iter().zip(baselines).map(work).sum::<f64>() / now.since(self.since).as_secs_f64()
+    /// What a full window says of the throughput.
+    pub(crate) fn throughput(&self, now: Time) -> Throughput {
+        let seconds = now.since(self.since).as_secs_f64();
+        let answers = self.classes.map(|sum| f64::from(sum.answers) / seconds);
+        Throughput { seats: self.unanswered_area / seconds, answers }
+    }
+
+    /// By how much longer the mean latency is by Little's law than that of the answers that came.
+    pub(crate) fn missing(&self) -> f64 {
+        self.unanswered_area / self.observed
     }
 
     /// What a full window says.
     pub(crate) fn result(&mut self, now: Time) -> Measured {
         self.pass_time(now);
         let seconds = now.since(self.since).as_secs_f64();
-        let samples = f64::from(self.samples);
+        // Where nothing is known there is nothing to be wrong about.
+        let votes = if self.votes() == 0 { self.samples } else { self.votes() };
         self.round_trip = Duration::from_secs_f64(self.mean());
         let ratio_max = self.ratio_max();
         let slow = self.slow_alone(ratio_max, 0.0);
@@ -342,7 +372,7 @@ impl Measurement {
             ratio,
             work: inflight / ratio.max(1.0),
             done: self.finished / seconds,
-            error: (self.spread.max(self.spread_now()) / samples).sqrt().max(ERROR_MIN),
+            error: (self.spread.max(self.spread_now()) / f64::from(votes)).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
             slow_alone: self.slow_alone(ratio_max, SLOW_ALONE_ERRORS),
             may_be_slow_alone: slow.or(self.unseen()),
@@ -350,7 +380,8 @@ impl Measurement {
     }
 }
 
-image!(struct Sum { samples, observed, expected, is_known, is_sure });
+image!(struct Sum { samples, answers, observed, expected, is_known, is_sure });
+image!(struct Throughput { seats, answers });
 image!(struct Measurement {
     since,
     samples,
@@ -391,6 +422,24 @@ mod tests {
     #[test]
     fn class_without_a_baseline_has_no_vote() {
         assert!((ratio(&[(0, 0.3), (1, 0.4), (1, 0.4), (1, 0.4)]) - 3.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn throughput_counts_answers_and_the_seats_that_wait_for_them() {
+        let baseline = Baseline::remembered(Duration::from_millis(100));
+        let mut measurement = Measurement::default();
+        // Of eight seats two are held by downloads.
+        measurement.set_out(SEATS, 6, true, Time::ZERO);
+        (0..3).for_each(|_| measurement.add(0, 0.1, &baseline, 0.1));
+        measurement.add_unfinished(0, 0.3, &baseline);
+        measurement.result(Time::from_millis(100));
+        let throughput = measurement.throughput(Time::from_millis(100));
+        assert!((throughput.seats - 6.0).abs() < 1e-9, "{throughput:?}");
+        let baselines = [baseline; CLASSES_MAX];
+        assert!(
+            (throughput.done(&baselines) - 3.0).abs() < 1e-9,
+            "thirty a second of a tenth of a second each"
+        );
     }
 
     #[test]

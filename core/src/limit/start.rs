@@ -11,11 +11,11 @@
 
 use super::anchor::Lateness;
 use super::level::Level;
-use super::trial::Step;
+use super::trial::{self, Step};
 use super::{FULL, Limit, Phase, seats_for};
 use crate::baseline::Baseline;
 use crate::image::image;
-use crate::measurement::{Measured, SAMPLES_ENOUGH, WINDOW_START, Wanted};
+use crate::measurement::{Measured, SAMPLES_ENOUGH, Throughput, WINDOW_START, Wanted};
 use crate::time::Time;
 
 /// A small origin is overshot by this for one window, a large one is reached in a few doublings.
@@ -36,8 +36,10 @@ const PUT_OFF_MAX: u32 = 2;
 /// A start of which nothing is proven is late at this part of the latency nobody should wait for: twice as many may
 /// wait twice as long.
 const LATE_DIVISOR: u32 = 2;
-/// Seats have followed if the pool does so many times as much with twice as many: half of what was added is at work.
-const FOLLOWED: f64 = 1.5;
+/// With hardly more seats at work than before a doubling nothing can be said of those that were added.
+const MORE_SEATS: f64 = 1.25;
+/// Some of the added seats work if the pool does so many times as much.
+const WORTH_IT: f64 = 1.2;
 /// Of a flood's first answers hardly more than a third are missing; where more are, it is uploads that hold seats.
 const LONGER_MAX: f64 = 1.5;
 /// While the limit doubles a factor of two is to be told from none.
@@ -51,9 +53,9 @@ pub(super) struct Start {
     /// The limit at which latency was still as it was with half as many; zero if there is none. Then they were, too,
     /// and so many seats at least are at work.
     pub(super) proven: f64,
-    /// What the pool did with half as many seats, per second; zero if the limit has not just doubled.
-    pub(super) done_with_half: f64,
-    /// How many windows in a row were found too early.
+    /// What the pool did before the limit doubled.
+    pub(super) half: Throughput,
+    /// How many windows were found too early since one that was not.
     pub(super) put_off: u32,
 }
 
@@ -63,30 +65,19 @@ impl Start {
     }
 
     fn has_doubled(self) -> bool {
-        self.done_with_half > 0.0
-    }
-
-    /// What the seats that are proven did, if it was them that were doubled.
-    fn level_proven(self) -> Option<Level> {
-        (self.is_proven() && self.has_doubled()).then(|| Level::at(self.proven, self.done_with_half))
-    }
-
-    /// Whether the pool does so much more with twice as many seats that most of them are at work, whatever the
-    /// latencies say: baselines of a dozen answers are guesses.
-    fn is_followed(self, seen: Measured) -> bool {
-        self.has_doubled() && seen.done >= FOLLOWED * self.done_with_half
+        self.half.seats > 0.0
     }
 }
 
 /// What a window of the start shows.
 struct Sight {
-    /// Nearly all seats were out...
+    /// Nearly all seats were out.
     is_full: bool,
-    /// ...and those of the last doubling are at work...
+    /// Throughput says that those of the last doubling are at work.
     is_followed: bool,
-    /// ...or many of them seem to wait...
+    /// Latency says that many of all wait...
     is_waiting: bool,
-    /// ...so many that it is no chance, or for longer than anybody should.
+    /// ...which is no chance, nor denied by throughput; or they wait for longer than anybody should.
     shows_queue: bool,
     wants_more: bool,
 }
@@ -107,14 +98,15 @@ impl Limit {
         }
     }
 
-    /// What a window is to be while the limit doubles: each seat answers once, and quickly, for the queues fill.
+    /// What a window is to be while the limit doubles: each seat answers once, and if it is full it is a short one, for the queues fill.
     pub(super) fn wanted_at_start(&self) -> Wanted {
         let one_each = self.current();
-        Wanted { samples: one_each.max(SAMPLES_ENOUGH), length_min: WINDOW_START, ..Wanted::of(ERROR_START) }
+        let wanted = Wanted { samples: one_each.max(SAMPLES_ENOUGH), ..Wanted::of(ERROR_START) };
+        if self.measurement.is_full() { Wanted { length_min: WINDOW_START, ..wanted } } else { wanted }
     }
 
     pub(super) fn step_start(&mut self, seen: Measured, start: Start, now: Time) {
-        let sight = self.sight(seen, start);
+        let sight = self.sight(seen, start, now);
         // Without a baseline there is nothing to compare with yet.
         if sight.shows_queue && self.typical > 0.0 {
             return self.end_start(seen, start, now);
@@ -133,21 +125,22 @@ impl Limit {
         }
         let has_baseline = self.baselines.iter().any(Baseline::is_learned);
         let doubles = sight.wants_more && has_baseline && seen.error <= ERROR_START * 1.5;
-        let done_with_half = if doubles { self.measurement.done_by(&self.baselines, now) } else { 0.0 };
+        let half = if doubles { self.measurement.throughput(now) } else { Throughput::default() };
         let met = start.met || !seen.saturated;
-        self.phase = Phase::Start(Start { met, proven, done_with_half, put_off: 0 });
+        let put_off = if self.measurement.pace() < PACE_SETTLED { start.put_off } else { 0 };
+        self.phase = Phase::Start(Start { met, proven, half, put_off });
         if doubles {
             self.move_to(self.limit * 2.0, now);
             self.begin_settling(now);
         }
     }
 
-    fn sight(&self, seen: Measured, start: Start) -> Sight {
+    fn sight(&self, seen: Measured, start: Start, now: Time) -> Sight {
         let is_full = seen.inflight >= self.limit * FULL;
-        let is_followed = start.is_followed(seen);
-        let is_waiting = is_full && !is_followed && seen.waiting() >= seen.inflight * START_WAITING;
+        let is_followed = self.is_followed(start, now);
+        let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
-        let is_sure = is_waiting && seen.ratio - 1.0 > START_ERRORS * error;
+        let is_sure = is_waiting && !is_followed && seen.ratio - 1.0 > START_ERRORS * error;
         let is_slow = self.measurement.round_trip() > self.latency_max / LATE_DIVISOR;
         let is_late = is_full && !is_followed && !start.is_proven() && is_slow;
         // Classes that wait for something else would fill any limit.
@@ -156,11 +149,20 @@ impl Limit {
         Sight { is_full, is_followed, is_waiting, shows_queue: is_sure || is_late, wants_more }
     }
 
-    /// Throughput has followed the seats so far: what was seen is healthy. But of the requests that a flood puts
+    /// Whether most of the seats that were added are at work, whatever the latencies say: baselines of a dozen answers
+    /// are guesses. Those that a download holds, or an upload, do no work that could follow.
+    fn is_followed(&self, start: Start, now: Time) -> bool {
+        let double = self.measurement.throughput(now);
+        let level = |of: &Throughput| Level::at(of.seats, of.done(&self.baselines));
+        let has_more = start.has_doubled() && double.seats >= start.half.seats * MORE_SEATS;
+        has_more && trial::follows(level(&start.half).elasticity(level(&double)))
+    }
+
+    /// Nothing seems to wait: what was seen is healthy. But of the requests that a flood puts
     /// into all seats at once the quick ones are answered first; by Little's law the mean of all is longer by as
     /// much as answers are missing.
     fn learn_at_start(&mut self, seen: Measured, is_flood: bool, now: Time) {
-        let longer = 1.0 / self.measurement.pace() / seen.ratio;
+        let longer = self.measurement.missing();
         if is_flood && longer > 1.0 {
             self.baselines.iter_mut().for_each(|baseline| baseline.stretch(longer.min(LONGER_MAX)));
         }
@@ -182,13 +184,22 @@ impl Limit {
         self.limit = unproven.max(proven).min(LIMIT_START);
     }
 
+    /// What shrinking is to be held against: what the seats did that were proven, if it was these that were doubled
+    /// for nothing.
+    fn audited(&self, seen: Measured, start: Start) -> (f64, Level) {
+        let with_half = start.half.done(&self.baselines);
+        let in_vain = start.proven * 2.0 == self.limit && seen.done < with_half * WORTH_IT;
+        if start.has_doubled() && in_vain {
+            (start.proven, Level::at(start.proven, with_half))
+        } else {
+            (self.limit, Level::of(seen))
+        }
+    }
+
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
     fn end_start(&mut self, seen: Measured, start: Start, now: Time) {
-        let before = match start.level_proven() {
-            Some(level) => (start.proven, level),
-            None => (self.limit, Level::of(seen)),
-        };
+        let before = self.audited(seen, start);
         self.schedule.begin(now);
         self.move_to(seats_for(seen.work).max(start.proven.min(self.limit)), now);
         if start.met || start.is_proven() {
@@ -207,4 +218,4 @@ impl Limit {
     }
 }
 
-image!(struct Start { met, proven, done_with_half, put_off });
+image!(struct Start { met, proven, half, put_off });

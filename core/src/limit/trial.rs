@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// The standard error that makes the window of a trial trustworthy: baselines will stand on it.
 const ERROR: f64 = 0.05;
-/// A deep one tells half from all, and is in a hurry...
-const ERROR_DEEP: f64 = 0.08;
+/// A deep one tells half from all, and is in a hurry: while it asks too much of a flood's start is refused...
+const ERROR_DEEP: f64 = 0.12;
 /// ...as is one that tells a fifth from all, or all from half.
 pub(super) const ERROR_CHOKED: f64 = 0.15;
 /// The time a trial may take.

@@ -56,8 +56,12 @@ impl Limit {
             Step::Choked => self.move_to(self.limit.min(seats_for(self.level.done)), now),
             // Nothing waits with as many as there are, so more may be at work yet.
             Step::Deep => {
-                self.phase =
-                    Phase::Start(Start { met: true, proven: tried, done_with_half: seen.done, put_off: 0 })
+                self.phase = Phase::Start(Start {
+                    met: true,
+                    proven: tried,
+                    half: self.measurement.throughput(now),
+                    put_off: 0,
+                })
             }
             Step::Up | Step::Down => {}
         }
