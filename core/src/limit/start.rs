@@ -127,8 +127,7 @@ impl Limit {
         let doubles = sight.wants_more && has_baseline && seen.error <= ERROR_START * 1.5;
         let half = if doubles { self.measurement.throughput(now) } else { Throughput::default() };
         let met = start.met || !seen.saturated;
-        let put_off = if self.measurement.pace() < PACE_SETTLED { start.put_off } else { 0 };
-        self.phase = Phase::Start(Start { met, proven, half, put_off });
+        self.phase = Phase::Start(Start { met, proven, half, put_off: 0 });
         if doubles {
             self.move_to(self.limit * 2.0, now);
             self.begin_settling(now);
@@ -173,7 +172,8 @@ impl Limit {
     /// Whether a window does not show yet what becomes of all that a flood has let in: first come the answers that
     /// are quick, or were asked for before, and nothing seems to wait. Where uploads hold seats it never will.
     fn is_behind(&self, start: Start) -> bool {
-        self.typical > 0.0 && start.put_off < PUT_OFF_MAX && self.measurement.pace() < PACE_SETTLED
+        let is_flood = !start.met && self.typical > 0.0;
+        is_flood && start.put_off < PUT_OFF_MAX && self.measurement.pace() < PACE_SETTLED
     }
 
     /// As long as it is not full the limit is twice what was at work at once lately, or as many as one worker answers
