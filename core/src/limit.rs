@@ -313,7 +313,7 @@ impl Limit {
         let wanted = match self.phase {
             Phase::Warming { was_cut } => return self.warm(was_cut, now),
             _ if self.is_settling => return self.settle(now),
-            Phase::Start(_) => self.wanted_at_start(),
+            Phase::Start(start) => self.wanted_at_start(start),
             Phase::Steady if self.is_in_question(now) => Wanted::of(trial::ERROR_CHOKED),
             Phase::Steady => Wanted::of(self.error_steady()),
             Phase::Trial(trial) => Wanted { length_max: trial::LENGTH_MAX, ..Wanted::of(trial.error()) },

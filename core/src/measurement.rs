@@ -263,6 +263,11 @@ impl Measurement {
         self.inflight
     }
 
+    /// Permits out for requests that wait for their first byte.
+    pub(crate) fn unanswered(&self) -> u32 {
+        self.unanswered
+    }
+
     /// Whether the limit was full at any moment of the window.
     pub(crate) fn is_full(&self) -> bool {
         self.saturated

@@ -1,10 +1,11 @@
 //! The start of a limit: from knowing nothing of the pool to a number of seats.
 //!
 //! The first answers are waited out, for a pool gives its quick ones first. Then the
-//! limit doubles as long as it is full and that helps: half as many answers again come with twice
-//! the seats, or latency stays, and as many come as Little's law has it of seats that all work. What ends it looks like
-//! a full pool, and may be one that has become slower: what follows is checked, by a
-//! trial or an audit. Where the trial finds that nothing waits, doubling goes on.
+//! limit doubles as long as it is full and that helps: twice the seats do half as much
+//! again, or latency stays. In a flood as many answers must come, too, as Little's law has
+//! it of seats that all work. What ends it looks like a full pool, and may be one that
+//! has become slower: what follows is checked, by a trial or an audit. Where the trial
+//! finds that nothing waits, doubling goes on.
 //!
 //! While there is no demand nothing is known of the pool but that it carries what it
 //! did, and the limit waits at twice that.
@@ -40,7 +41,7 @@ const LATE_DIVISOR: u32 = 2;
 const MORE_SEATS: f64 = 1.25;
 /// Some of the added seats work if the pool does so many times as much.
 const WORTH_IT: f64 = 1.2;
-/// Of a flood's first answers hardly more than a third are missing; where more are, it is uploads that hold seats.
+/// Of the first answers hardly more than a third are missing; where more are, it is uploads that hold seats.
 const LONGER_MAX: f64 = 1.5;
 /// While the limit doubles a factor of two is to be told from none.
 const ERROR_START: f64 = 0.12;
@@ -55,7 +56,7 @@ pub(super) struct Start {
     pub(super) proven: f64,
     /// What the pool did before the limit doubled.
     pub(super) half: Throughput,
-    /// How many windows were found too early since one that was not.
+    /// How many windows in a row were found too early.
     pub(super) put_off: u32,
 }
 
@@ -98,11 +99,16 @@ impl Limit {
         }
     }
 
-    /// What a window is to be while the limit doubles: each seat answers once, and if it is full it is a short one, for the queues fill.
-    pub(super) fn wanted_at_start(&self) -> Wanted {
-        let one_each = self.current();
-        let wanted = Wanted { samples: one_each.max(SAMPLES_ENOUGH), ..Wanted::of(ERROR_START) };
-        if self.measurement.is_full() { Wanted { length_min: WINDOW_START, ..wanted } } else { wanted }
+    /// What a window is to be while the limit doubles: each seat that waits answers once, and if all are taken it is a
+    /// short one, for the queues fill. Where uploads hold the seats of a calm pool they do not answer in any window.
+    pub(super) fn wanted_at_start(&self, start: Start) -> Wanted {
+        let wanted = Wanted::of(ERROR_START);
+        if start.met && self.measurement.missing() > LONGER_MAX {
+            return wanted;
+        }
+        let samples = self.measurement.unanswered().max(SAMPLES_ENOUGH);
+        let length_min = if self.measurement.is_full() { WINDOW_START } else { wanted.length_min };
+        Wanted { samples, length_min, ..wanted }
     }
 
     pub(super) fn step_start(&mut self, seen: Measured, start: Start, now: Time) {
