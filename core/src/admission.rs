@@ -192,24 +192,25 @@ impl Load {
         self.refreshed.after(REFRESH)
     }
 
-    /// Re-measures the rates if they are due; only then is it asked by how much a full pool's latency is above the
-    /// healthy one.
+    /// Whether the rates are to be measured again.
+    pub fn is_due(&self, now: Time) -> bool {
+        let age = now.since(self.refreshed);
+        let is_surprising = age >= REFRESH_MIN && self.asked >= self.surprise.max(BURST_MAX);
+        age >= REFRESH || is_surprising
+    }
+
+    /// Measures the rates again; a full pool's latency is `full_ratio` times the healthy one.
     pub fn refresh(
         &mut self,
         policy: &Policy,
         seats: SeatsToExpect,
-        full_ratio: impl FnOnce() -> f64,
+        full_ratio: f64,
         is_found: bool,
         now: Time,
     ) {
         let age = now.since(self.refreshed);
-        let is_surprising = age >= REFRESH_MIN && self.asked >= self.surprise.max(BURST_MAX);
-        if age < REFRESH && !is_surprising {
-            return;
-        }
         let asked_per_refresh = f64::from(std::mem::take(&mut self.asked)) * REFRESH.div_duration_f64(age);
         self.surprise = (SURPRISE * asked_per_refresh) as u32;
-        let full_ratio = full_ratio();
         for class in &mut self.classes {
             class.demand.measure(age.as_secs_f64());
             let weight = if class.hold_steady == 0.0 { 1.0 } else { STEADY_WEIGHT };

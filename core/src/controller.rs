@@ -72,8 +72,10 @@ impl Controller {
 
     /// Takes note of an event at `now` and queues the answers it leads to.
     pub fn handle(&mut self, event: Event, now: Time) {
-        let full_ratio = || self.limit.full_ratio();
-        self.load.refresh(&self.policy, self.seats_to_expect(), full_ratio, self.limit.is_found(), now);
+        if self.load.is_due(now) {
+            let (seats, full_ratio) = (self.seats_to_expect(), self.limit.full_ratio());
+            self.load.refresh(&self.policy, seats, full_ratio, self.limit.is_found(), now);
+        }
         self.expire(now);
         self.limit.pass_time(now);
         match event {

@@ -225,9 +225,13 @@ impl Limit {
         SlowAlone { classes: self.outliers.classes(), seats: at_work as u32 }
     }
 
-    /// Gives the classes of a new policy the baselines of their namesakes.
+    /// Gives the classes of a new policy what was seen of their namesakes.
     pub(crate) fn succeed(&mut self, succession: &Succession) {
         self.baselines = succession.carry(self.baselines);
+        self.measurement.succeed(succession);
+        if let Phase::Start(start) = &mut self.phase {
+            start.half.succeed(succession);
+        }
         self.outliers = Outliers::default();
     }
 
@@ -313,7 +317,7 @@ impl Limit {
         let wanted = match self.phase {
             Phase::Warming { was_cut } => return self.warm(was_cut, now),
             _ if self.is_settling => return self.settle(now),
-            Phase::Start(start) => self.wanted_at_start(start),
+            Phase::Start(Start { met, .. }) => self.wanted_at_start(met),
             Phase::Steady if self.is_in_question(now) => Wanted::of(trial::ERROR_CHOKED),
             Phase::Steady => Wanted::of(self.error_steady()),
             Phase::Trial(trial) => Wanted { length_max: trial::LENGTH_MAX, ..Wanted::of(trial.error()) },

@@ -9,6 +9,7 @@
 use crate::baseline::Baseline;
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
+use crate::succession::Succession;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -127,6 +128,11 @@ pub(crate) struct Throughput {
 }
 
 impl Throughput {
+    /// Gives the classes of a new policy the answers of their namesakes.
+    pub(crate) fn succeed(&mut self, succession: &Succession) {
+        self.answers = succession.carry(self.answers);
+    }
+
     /// Seats of work finished per second.
     pub(crate) fn done(&self, baselines: &[Baseline; CLASSES_MAX]) -> f64 {
         self.answers.iter().zip(baselines).map(|(answers, baseline)| answers * baseline.seconds()).sum()
@@ -194,6 +200,11 @@ impl Measurement {
         };
     }
 
+    /// Gives the classes of a new policy the samples of their namesakes.
+    pub(crate) fn succeed(&mut self, succession: &Succession) {
+        self.classes = succession.carry(self.classes);
+    }
+
     /// Permits out from now on, those of them for requests without a first byte, and whether that is all that may be.
     pub(crate) fn set_out(&mut self, inflight: u32, unanswered: u32, saturated: bool, now: Time) {
         self.pass_time(now);
@@ -241,9 +252,8 @@ impl Measurement {
             // Most answers end here: no window is shorter, whatever its spread.
             return Maturity::Young;
         }
-        let spread = self.spread.max(self.spread_now());
-        let enough = ((spread / wanted.error.powi(2)) as u32).max(wanted.samples);
-        let full = self.samples >= enough;
+        let enough = |spread: f64| self.samples >= (spread / wanted.error.powi(2)) as u32;
+        let full = self.samples >= wanted.samples && enough(self.spread) && enough(self.spread_now());
         let old = age >= wanted.length_max && self.samples >= SAMPLES_MIN;
         match full || old {
             _ if age >= WINDOW_STALE => Maturity::Stale,
@@ -355,7 +365,8 @@ impl Measurement {
         Throughput { seats: self.unanswered_area / seconds, answers }
     }
 
-    /// By how much longer the mean latency is by Little's law than that of the answers that came.
+    /// By how much longer the mean latency is by Little's law than that of the answers that came; until the last
+    /// event, like the pace.
     pub(crate) fn missing(&self) -> f64 {
         self.unanswered_area / self.observed
     }
@@ -365,7 +376,10 @@ impl Measurement {
         self.pass_time(now);
         let seconds = now.since(self.since).as_secs_f64();
         // Where nothing is known there is nothing to be wrong about.
-        let votes = if self.votes() == 0 { self.samples } else { self.votes() };
+        let votes = match self.votes() {
+            0 => self.samples,
+            votes => votes,
+        };
         self.round_trip = Duration::from_secs_f64(self.mean());
         let ratio_max = self.ratio_max();
         let slow = self.slow_alone(ratio_max, 0.0);

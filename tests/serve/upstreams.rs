@@ -238,10 +238,15 @@ async fn a_connection_is_used_again_only_if_nothing_is_left_on_it() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n#", false),
     ] {
         let proxy = Process::before(numbered(answer).await).await;
-        let first = proxy.ask("GET /", "").await;
-        let second = proxy.ask("GET /", "").await;
-        assert_eq!((first.status(), second.status()), (200, 200), "{answer}");
-        assert_eq!(first.body == second.body, is_kept, "{answer}: {} then {}", first.text(), second.text());
+        // The client has its answer a moment before the connection is put back: more than two must not overtake that.
+        let mut numbers = Vec::new();
+        for _ in 0..4 {
+            let got = proxy.ask("GET /", "").await;
+            assert_eq!(got.status(), 200, "{answer}");
+            numbers.push(got.text().to_owned());
+        }
+        let was_kept = numbers.windows(2).any(|two| two[0] == two[1]);
+        assert_eq!(was_kept, is_kept, "{answer}: {numbers:?}");
     }
 }
 

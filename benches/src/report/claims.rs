@@ -109,6 +109,7 @@ fn overload(report: Option<&Report>) -> Vec<Claim> {
     };
     let (nobody, all) = (Some(Target::below(0.01, "%")), Some(Target::at_least(99.9, "%")));
     let (work, door) = (Some(Target::at_least(97.0, "%")), Some(Target::at_most(5.0, "ms")));
+    let late = Some(Target::below(1.0, "%"));
     let (served, recovered) = (Some(Target::at_most(70.0, "ms")), Some(Target::below(1.0, "s")));
     vec![
         claim("At 0.8 of what the shop can do, nobody is refused", nobody, "calm", refused),
@@ -119,6 +120,8 @@ fn overload(report: Option<&Report>) -> Vec<Claim> {
         claim("Browsing, p50 of who is let in at twice", served, "double", browsing),
         claim("A refusal, p99 at twice", door, "double", refusals),
         claim("A refusal, p99 at five times", door, "fivefold", refusals),
+        claim("Refusals of who already waited, at twice", late, "double", late_refusals),
+        claim("Refusals of who already waited, at five times", late, "fivefold", late_refusals),
         claim(
             "After 5x, at 0.8 again: the last refusal for want of seats",
             recovered,
@@ -130,8 +133,16 @@ fn overload(report: Option<&Report>) -> Vec<Claim> {
 }
 
 fn refused(phase: &PhaseReport) -> Option<Figure> {
-    let refused = phase.classes.iter().flat_map(|class| class.refused.values()).sum();
-    share(refused, phase.classes.iter().map(|class| class.offered).sum())
+    share(all_refusals(phase), phase.classes.iter().map(|class| class.offered).sum())
+}
+
+fn all_refusals(phase: &PhaseReport) -> u64 {
+    phase.classes.iter().flat_map(|class| class.refused.values()).sum()
+}
+
+/// Those of all refusals that came later than at the door.
+fn late_refusals(phase: &PhaseReport) -> Option<Figure> {
+    share(phase.classes.iter().map(|class| class.refused_late).sum(), all_refusals(phase))
 }
 
 fn checkouts(phase: &PhaseReport) -> Option<Figure> {

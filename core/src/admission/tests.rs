@@ -22,9 +22,7 @@ const TEN: SeatsToExpect =
     SeatsToExpect { limit: 10.0, slow_alone: SlowAlone { classes: ClassSet::EMPTY, seats: 10 } };
 
 /// Half above the healthy latency.
-fn full_ratio() -> f64 {
-    1.5
-}
+const FULL_RATIO: f64 = 1.5;
 
 fn id(index: usize) -> ClassId {
     ClassId::new(index).unwrap()
@@ -47,7 +45,7 @@ fn flooded(index: usize, slow_alone: ClassSet) -> Load {
     load.refresh(
         &policy(),
         SeatsToExpect { slow_alone: SlowAlone { classes: slow_alone, seats: 10 }, ..TEN },
-        full_ratio,
+        FULL_RATIO,
         true,
         at(100),
     );
@@ -94,7 +92,9 @@ fn spike_is_measured_early_and_is_no_surprise_any_more() {
     let mut load = Load::default();
     let mut ask = |count, now| {
         (0..count).for_each(|_| load.ask(id(0), POOR));
-        load.refresh(&policy(), TEN, full_ratio, true, now);
+        if load.is_due(now) {
+            load.refresh(&policy(), TEN, FULL_RATIO, true, now);
+        }
         load.next_refresh()
     };
     assert_eq!(ask(40, at(100)), at(200));
@@ -109,7 +109,7 @@ fn those_who_waited_when_their_class_was_shut_may_have_free_seats_once() {
     let mut shut = |from: u64| {
         (0..1_000).for_each(|_| load.ask(id(0), POOR));
         load.refused(id(0), at(from));
-        load.refresh(&policy(), TEN, full_ratio, true, at(from));
+        load.refresh(&policy(), TEN, FULL_RATIO, true, at(from));
         assert!(load.is_shut(id(1), at(from)));
         [0, 799, 800].map(|later| load.rings_in_grace(at(from + later)).has_any_of(id(1)))
     };
@@ -127,7 +127,7 @@ fn grace_is_over_where_an_answer_would_be_late() {
     let mut load = flooded(0, ClassSet::EMPTY);
     (0..1_000).for_each(|_| load.ask(id(0), POOR));
     load.refused(id(0), at(10_000));
-    load.refresh(&patient, TEN, full_ratio, true, at(10_000));
+    load.refresh(&patient, TEN, FULL_RATIO, true, at(10_000));
     assert!(load.is_shut(id(1), at(10_000)));
     let in_grace = |now| load.rings_in_grace(at(now)).has_any_of(id(1));
     assert_eq!([10_999, 11_000].map(in_grace), [true, false], "its SLO is a second");
@@ -198,10 +198,10 @@ fn seats_that_better_rings_keep_busy_are_not_counted_on() {
     for _ in 0..10 {
         load.accept(Ring::new(id(0), 0));
     }
-    load.refresh(&policy(), TEN, full_ratio, true, at(99));
-    assert_eq!(wait(&load), before, "not due yet");
+    assert_eq!(wait(&load), before, "not measured yet");
+    assert!(!load.is_due(at(99)) && load.is_due(at(100)));
     // Half of the hundred a second are believed: five seats.
-    load.refresh(&policy(), TEN, full_ratio, true, at(100));
+    load.refresh(&policy(), TEN, FULL_RATIO, true, at(100));
     assert_eq!(wait(&load), Duration::from_millis(20));
 }
 
@@ -233,7 +233,7 @@ fn what_waits_in_a_pool_that_is_too_full_asks_for_no_more_than_before() {
             Duration::from_millis(100),
         );
         load.refused(id(0), at(tenth * 100));
-        load.refresh(&policy(), TEN, full_ratio, true, at(tenth * 100));
+        load.refresh(&policy(), TEN, FULL_RATIO, true, at(tenth * 100));
     }
     assert!(!load.is_shut(id(1), at(5_000)));
     assert_eq!(load.side(id(0), POOR, 255, at(5_000)), Side::AboveLine);

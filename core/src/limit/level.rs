@@ -69,14 +69,10 @@ image!(struct Level { inflight, done, windows });
 mod tests {
     use super::*;
 
-    fn level(inflight: f64, done: f64) -> Level {
-        Level { inflight, done, windows: WINDOWS }
-    }
-
     #[test]
     fn elasticity_is_the_part_of_the_change_that_works() {
-        assert!((level(100.0, 50.0).elasticity(level(130.0, 65.0)) - 1.0).abs() < 1e-9);
-        assert!(level(100.0, 50.0).elasticity(level(130.0, 50.0)).abs() < 1e-9);
-        assert!((level(100.0, 50.0).elasticity(level(50.0, 37.5)) - 0.5).abs() < 1e-9);
+        assert!((Level::at(100.0, 50.0).elasticity(Level::at(130.0, 65.0)) - 1.0).abs() < 1e-9);
+        assert!(Level::at(100.0, 50.0).elasticity(Level::at(130.0, 50.0)).abs() < 1e-9);
+        assert!((Level::at(100.0, 50.0).elasticity(Level::at(50.0, 37.5)) - 0.5).abs() < 1e-9);
     }
 }

@@ -101,9 +101,9 @@ impl Limit {
 
     /// What a window is to be while the limit doubles: each seat that waits answers once, and if all are taken it is a
     /// short one, for the queues fill. Where uploads hold the seats of a calm pool they do not answer in any window.
-    pub(super) fn wanted_at_start(&self, start: Start) -> Wanted {
+    pub(super) fn wanted_at_start(&self, met: bool) -> Wanted {
         let wanted = Wanted::of(ERROR_START);
-        if start.met && self.measurement.missing() > LONGER_MAX {
+        if met && self.measurement.missing() > LONGER_MAX {
             return wanted;
         }
         let samples = self.measurement.unanswered().max(SAMPLES_ENOUGH);
@@ -195,7 +195,7 @@ impl Limit {
     fn audited(&self, seen: Measured, start: Start) -> (f64, Level) {
         let with_half = start.half.done(&self.baselines);
         let in_vain = start.proven * 2.0 == self.limit && seen.done < with_half * WORTH_IT;
-        if start.has_doubled() && in_vain {
+        if in_vain {
             (start.proven, Level::at(start.proven, with_half))
         } else {
             (self.limit, Level::of(seen))

@@ -60,7 +60,7 @@ impl Limit {
                     met: true,
                     proven: tried,
                     half: self.measurement.throughput(now),
-                    put_off: 0,
+                    ..Start::default()
                 })
             }
             Step::Up | Step::Down => {}
