@@ -241,7 +241,8 @@ impl Measurement {
         sum.expected += if baseline.is_learned() { baseline.seconds() } else { seconds };
         sum.is_known = baseline.is_learned();
         sum.is_sure = baseline.is_sure();
-        let ratio = seconds / baseline.seconds();
+        // Nothing is known of a class of which nobody had an answer yet.
+        let ratio = if baseline.seconds() > 0.0 { seconds / baseline.seconds() } else { 1.0 };
         self.squares += ratio * ratio;
     }
 

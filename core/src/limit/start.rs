@@ -192,9 +192,11 @@ impl Limit {
 
     /// What shrinking is to be held against: what the seats did that were proven, if it was these that were doubled
     /// for nothing.
-    fn audited(&self, seen: Measured, start: Start) -> (f64, Level) {
-        let with_half = start.half.done(&self.baselines);
-        let in_vain = start.proven * 2.0 == self.limit && seen.done < with_half * WORTH_IT;
+    fn audited(&self, seen: Measured, start: Start, now: Time) -> (f64, Level) {
+        let [with_half, with_all] =
+            [start.half, self.measurement.throughput(now)].map(|of| of.done(&self.baselines));
+        let is_twice_as_many = self.limit < (start.proven + 1.0) * 2.0;
+        let in_vain = is_twice_as_many && with_all < with_half * WORTH_IT;
         if in_vain {
             (start.proven, Level::at(start.proven, with_half))
         } else {
@@ -205,7 +207,7 @@ impl Limit {
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
     fn end_start(&mut self, seen: Measured, start: Start, now: Time) {
-        let before = self.audited(seen, start);
+        let before = self.audited(seen, start, now);
         self.schedule.begin(now);
         self.move_to(seats_for(seen.work).max(start.proven.min(self.limit)), now);
         if start.met || start.is_proven() {
