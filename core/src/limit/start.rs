@@ -121,7 +121,9 @@ impl Limit {
             self.phase = Phase::Start(Start { put_off: start.put_off + 1, ..start });
             return self.begin_settling(now);
         }
-        if !sight.is_waiting {
+        if sight.is_waiting {
+            self.learn_baselines(false, now);
+        } else {
             self.learn_at_start(seen, sight.is_full && !start.met, now);
         }
         let is_proof = sight.is_full && !sight.is_waiting && start.has_doubled();
