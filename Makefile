@@ -159,10 +159,10 @@ compare-capacity: build
 # The ways to fail that a real proxy, with its sockets and timers, tells more about than a simulation.
 PROOFS := $(addprefix failure-modes/,01-slower-shop 02-mix-shift 03-start-under-flood 04-collapse-then-idle \
     05-capacity-changes 06-retry-storm 07-one-class-explodes 08-abusive-session funnel-under-rush slow-payment) \
-    slow-clients
+    slow-clients step
 
 # Seventeen minutes.
-prove: build ## Eleven ways to fail, over sockets: hold plimsoll to what each scenario calls good
+prove: build ## A dozen scenarios over sockets: hold plimsoll to what each calls good
 	$(RELEASE)/plimsoll-bench prove $(PROOFS:%=benches/scenarios/%.yaml) \
 	    --plimsoll $(RELEASE)/plimsoll --json $(BENCH)/prove
 

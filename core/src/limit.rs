@@ -5,10 +5,11 @@
 //! point where that begins. By Little's law the work going on in the pool is
 //!
 //! ```text
-//! work = inflight / ratio,    ratio = sum(latency) / sum(baseline of the class)
+//! work = unanswered / ratio + answered,    ratio = sum(latency) / sum(baseline of the class)
 //! ```
 //!
-//! and what is in flight beyond it waits in the pool's own queue (Brakmo &
+//! where those who are answered have their first byte and wait for none: what is in flight
+//! beyond it waits in the pool's own queue (Brakmo &
 //! Peterson's Vegas, in seats). Dividing by the baseline of each class keeps a
 //! change of mix from looking like congestion. A full limit moves towards
 //! `work + headroom(work)`, the headroom being a square root, as in square-root

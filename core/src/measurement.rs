@@ -42,7 +42,7 @@ pub(crate) struct Measured {
     pub(crate) inflight: f64,
     /// Latency over baseline.
     pub(crate) ratio: f64,
-    /// Seats of work going on: `inflight / ratio`.
+    /// Seats of work going on: those that wait for a first byte over the ratio, and those that have one.
     pub(crate) work: f64,
     /// Seats of work finished per second of the window, by baselines.
     pub(crate) done: f64,
@@ -387,10 +387,12 @@ impl Measurement {
         let ratio = self.ratio(slow);
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
+        // Who has a first byte waits for nothing in the pool any more, but for the client.
+        let waiting = self.unanswered_area / seconds * (1.0 - 1.0 / ratio.max(1.0));
         Measured {
             inflight,
             ratio,
-            work: inflight / ratio.max(1.0),
+            work: inflight - waiting,
             done: self.finished / seconds,
             error: (self.spread.max(self.spread_now()) / f64::from(votes)).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
@@ -460,6 +462,31 @@ mod tests {
             (throughput.done(&baselines) - 3.0).abs() < 1e-9,
             "thirty a second of a tenth of a second each"
         );
+    }
+
+    #[test]
+    fn who_has_a_first_byte_does_not_wait() {
+        let baseline = Baseline::remembered(Duration::from_millis(100));
+        let mut measurement = Measurement::default();
+        // Of eight seats two are held by downloads; answers take twice as long as they should.
+        measurement.set_out(SEATS, 6, true, Time::ZERO);
+        (0..3).for_each(|_| measurement.add(0, 0.2, &baseline, 0.1));
+        let seen = measurement.result(Time::from_millis(100));
+        assert!((seen.work - 5.0).abs() < 1e-9 && (seen.waiting() - 3.0).abs() < 1e-9, "{seen:?}");
+    }
+
+    #[test]
+    fn client_who_leaves_before_a_class_is_known_says_nothing_of_its_spread() {
+        let mut known = Baseline::remembered(Duration::from_millis(100));
+        let mut measurement = Measurement::default();
+        measurement.set_out(SEATS, SEATS, true, Time::ZERO);
+        for _ in 0..40 {
+            known.add(0.1);
+            measurement.add(0, 0.1, &known, 0.1);
+        }
+        measurement.add_unfinished(1, 0.3, &Baseline::default());
+        let wanted = Wanted { samples: 32, ..Wanted::of(0.12) };
+        assert_eq!(measurement.maturity(wanted, Time::from_millis(300)), Maturity::Full);
     }
 
     #[test]

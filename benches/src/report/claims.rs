@@ -115,6 +115,8 @@ fn overload(report: Option<&Report>) -> Vec<Claim> {
         claim("At 0.8 of what the shop can do, nobody is refused", nobody, "calm", refused),
         claim("Checkouts in time at twice that", all, "double", checkouts),
         claim("Checkouts in time at five times", all, "fivefold", checkouts),
+        claim("Carts in time at twice", all, "double", carts),
+        claim("Carts in time at five times", all, "fivefold", carts),
         claim("Useful work at twice", work, "double", useful),
         claim("Useful work at five times", work, "fivefold", useful),
         claim("Browsing, p50 of who is let in at twice", served, "double", browsing),
@@ -146,7 +148,15 @@ fn late_refusals(phase: &PhaseReport) -> Option<Figure> {
 }
 
 fn checkouts(phase: &PhaseReport) -> Option<Figure> {
-    let class = phase.classes.iter().find(|class| class.class == "checkout")?;
+    in_time(phase, "checkout")
+}
+
+fn carts(phase: &PhaseReport) -> Option<Figure> {
+    in_time(phase, "cart")
+}
+
+fn in_time(phase: &PhaseReport, class: &str) -> Option<Figure> {
+    let class = phase.classes.iter().find(|one| one.class == class)?;
     share(class.good, class.offered)
 }
 

@@ -206,8 +206,8 @@ fn slow_transfers_are_not_taken_for_a_slow_shop() {
     let run = guarded("12-slow-transfers");
     run.refuses("calm", 1.0)
         .serves("calm", "checkout", 99.0)
-        .serves("double", "checkout", 90.0)
-        .uses("double", 50.0);
+        .serves("double", "checkout", 94.0)
+        .uses("double", 75.0);
 }
 
 #[test]
