@@ -107,6 +107,7 @@ fn every_file_is_a_scenario_and_has_a_test_here() {
         let scenario = Scenario::read(&path).unwrap();
         let head = std::fs::read_to_string(&path).unwrap();
         assert!(head.starts_with("# ") && head.contains("Good is"), "{name}: say what good looks like");
+        assert!(!scenario.thresholds.is_empty(), "{name}: say it in figures, too");
         assert!(!scenario.description.is_empty() && tests.contains(&format!("(\"{name}\"")), "{name}");
         files += 1;
     }

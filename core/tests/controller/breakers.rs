@@ -134,3 +134,19 @@ fn provider_that_answers_nobody_opens_the_breaker_once_its_clients_have_waited_f
         assert_eq!(pool.breaker(CHECKOUT, at(millis)), Some(state));
     }
 }
+
+/// In overload everything is slow, and that is the limit's business.
+#[test]
+fn calls_that_are_slow_while_the_limit_shrinks_open_no_breaker() {
+    for (outcome, expected) in
+        [(Outcome::Success, BreakerState::Open), (Outcome::Overloaded, BreakerState::Closed)]
+    {
+        let mut pool = Pool::enforcing(&[with_breaker(class("checkout", 0)), class("browse", 1)]);
+        let slow = [(); 2].map(|()| pool.ask(CHECKOUT, at(0)));
+        let others = [(); 3].map(|()| pool.ask(BROWSE, at(0)));
+        // Three for which the shop is too busy cut the limit.
+        others.into_iter().for_each(|slot| pool.finish(slot, outcome, at(1_500)));
+        slow.into_iter().for_each(|slot| pool.finish(slot, Outcome::Success, at(1_500)));
+        assert_eq!(pool.breaker(CHECKOUT, at(1_500)), Some(expected), "{outcome:?}");
+    }
+}

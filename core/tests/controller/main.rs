@@ -6,9 +6,10 @@ mod breakers;
 use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Capacity, Controller, Event, Outcome};
 use plimsoll_core::decision::{BreakerState, Decision, Reason, RequestId, Standing};
-use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy};
+use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy, QueuePolicy};
 use pool::{BROWSE, CHECKOUT, Pool, SEATS, at, class, id, percent, with_breaker};
 use std::sync::Arc;
+use std::time::Duration;
 
 #[test]
 fn last_seat_is_given_and_the_next_request_waits() {
@@ -245,4 +246,21 @@ fn evidence_tells_down_to_which_standing_there_are_seats() {
     let effects = std::iter::from_fn(|| pool.controller.poll_effect());
     let told: Vec<_> = effects.map(|effect| (effect.decision, effect.evidence.threshold)).collect();
     assert_eq!(told, [(Decision::Shed(Reason::DeadlinePassed), Some(Standing(80))); 2]);
+}
+
+/// Nothing is retried meanwhile.
+#[test]
+fn pool_sheds_while_somebody_was_refused_lately_for_want_of_seats() {
+    let hasty = class("checkout", 0);
+    let queue = QueuePolicy { wait_max: Duration::from_millis(1), ..hasty.queue };
+    let mut pool = Pool::enforcing(&[Class { queue, ..hasty }]);
+    // Seats are held for 400 ms: of eight times 32, as many as a start may come to, one is free every 1.6.
+    let first = pool.fill(CHECKOUT, at(0));
+    first.into_iter().for_each(|slot| pool.finish(slot, Outcome::Success, at(400)));
+    pool.fill(CHECKOUT, at(400));
+    assert!(!pool.controller.is_shedding(at(400)));
+    let refused = pool.ask(CHECKOUT, at(400));
+    assert_eq!(pool.last(refused), Decision::Shed(Reason::WaitTooLong));
+    assert!([400, 899].into_iter().all(|millis| pool.controller.is_shedding(at(millis))));
+    assert!(!pool.controller.is_shedding(at(900)));
 }
