@@ -161,7 +161,7 @@ PROOFS := $(addprefix failure-modes/,01-slower-shop 02-mix-shift 03-start-under-
     05-capacity-changes 06-retry-storm 07-one-class-explodes 08-abusive-session funnel-under-rush slow-payment) \
     slow-clients step
 
-# Seventeen minutes.
+# Eighteen minutes.
 prove: build ## A dozen scenarios over sockets: hold plimsoll to what each calls good
 	$(RELEASE)/plimsoll-bench prove $(PROOFS:%=benches/scenarios/%.yaml) \
 	    --plimsoll $(RELEASE)/plimsoll --json $(BENCH)/prove

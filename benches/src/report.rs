@@ -82,6 +82,11 @@ pub(crate) struct PhaseTitle {
 }
 
 impl PhaseReport {
+    /// The results of the class of that name.
+    fn class(&self, name: &str) -> Option<&ClassReport> {
+        self.classes.iter().find(|class| class.class == name)
+    }
+
     /// The results of phase number `phase`; `capacity` is the origin's, where it is known.
     pub(crate) fn new(
         tally: &Tally,

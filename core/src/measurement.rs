@@ -446,13 +446,18 @@ mod tests {
         assert!((ratio(&[(0, 0.3), (1, 0.4), (1, 0.4), (1, 0.4)]) - 3.0).abs() < 1e-9);
     }
 
-    #[test]
-    fn throughput_counts_answers_and_the_seats_that_wait_for_them() {
+    /// Of eight seats two are held by downloads, and three answers took so many seconds instead of a tenth of one.
+    fn with_downloads(seconds: f64) -> (Measurement, Baseline) {
         let baseline = Baseline::remembered(Duration::from_millis(100));
         let mut measurement = Measurement::default();
-        // Of eight seats two are held by downloads.
         measurement.set_out(SEATS, 6, true, Time::ZERO);
-        (0..3).for_each(|_| measurement.add(0, 0.1, &baseline, 0.1));
+        (0..3).for_each(|_| measurement.add(0, seconds, &baseline, 0.1));
+        (measurement, baseline)
+    }
+
+    #[test]
+    fn throughput_counts_answers_and_the_seats_that_wait_for_them() {
+        let (mut measurement, baseline) = with_downloads(0.1);
         measurement.add_unfinished(0, 0.3, &baseline);
         measurement.result(Time::from_millis(100));
         let throughput = measurement.throughput(Time::from_millis(100));
@@ -466,11 +471,8 @@ mod tests {
 
     #[test]
     fn who_has_a_first_byte_does_not_wait() {
-        let baseline = Baseline::remembered(Duration::from_millis(100));
-        let mut measurement = Measurement::default();
-        // Of eight seats two are held by downloads; answers take twice as long as they should.
-        measurement.set_out(SEATS, 6, true, Time::ZERO);
-        (0..3).for_each(|_| measurement.add(0, 0.2, &baseline, 0.1));
+        // Answers take twice as long as they should.
+        let (mut measurement, _) = with_downloads(0.2);
         let seen = measurement.result(Time::from_millis(100));
         assert!((seen.work - 5.0).abs() < 1e-9 && (seen.waiting() - 3.0).abs() < 1e-9, "{seen:?}");
     }
@@ -485,8 +487,7 @@ mod tests {
             measurement.add(0, 0.1, &known, 0.1);
         }
         measurement.add_unfinished(1, 0.3, &Baseline::default());
-        let wanted = Wanted { samples: 32, ..Wanted::of(0.12) };
-        assert_eq!(measurement.maturity(wanted, Time::from_millis(300)), Maturity::Full);
+        assert_eq!(measurement.maturity(Wanted::of(0.12), Time::from_millis(300)), Maturity::Full);
     }
 
     #[test]

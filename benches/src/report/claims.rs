@@ -110,6 +110,7 @@ fn overload(report: Option<&Report>) -> Vec<Claim> {
     let (nobody, all) = (Some(Target::below(0.01, "%")), Some(Target::at_least(99.9, "%")));
     let (work, door) = (Some(Target::at_least(97.0, "%")), Some(Target::at_most(5.0, "ms")));
     let late = Some(Target::below(1.0, "%"));
+    let (checkouts, carts) = (|phase: &_| in_time(phase, "checkout"), |phase: &_| in_time(phase, "cart"));
     let (served, recovered) = (Some(Target::at_most(70.0, "ms")), Some(Target::below(1.0, "s")));
     vec![
         claim("At 0.8 of what the shop can do, nobody is refused", nobody, "calm", refused),
@@ -147,16 +148,8 @@ fn late_refusals(phase: &PhaseReport) -> Option<Figure> {
     share(phase.classes.iter().map(|class| class.refused_late).sum(), all_refusals(phase))
 }
 
-fn checkouts(phase: &PhaseReport) -> Option<Figure> {
-    in_time(phase, "checkout")
-}
-
-fn carts(phase: &PhaseReport) -> Option<Figure> {
-    in_time(phase, "cart")
-}
-
 fn in_time(phase: &PhaseReport, class: &str) -> Option<Figure> {
-    let class = phase.classes.iter().find(|one| one.class == class)?;
+    let class = phase.class(class)?;
     share(class.good, class.offered)
 }
 
@@ -166,8 +159,7 @@ fn useful(phase: &PhaseReport) -> Option<Figure> {
 }
 
 fn browsing(phase: &PhaseReport) -> Option<Figure> {
-    let class = phase.classes.iter().find(|class| class.class == "browse")?;
-    class.served_p50_ms.map(ms)
+    phase.class("browse")?.served_p50_ms.map(ms)
 }
 
 /// The slowest class's.
