@@ -132,6 +132,19 @@ impl Guarded {
         io::Error::new(io::ErrorKind::InvalidData, "the head has no end")
     }
 
+    /// Counts an answer to what came as a head and was none: of a request that is served, the proxy knows.
+    ///
+    /// It is counted before it is written, as every refusal is: who has read it finds it in the metrics.
+    fn note_answer(&mut self) {
+        let Watch::Heads { unparsed, .. } = &mut self.watch else { return };
+        let pause = self.deadline.pause();
+        // Once, in however many pieces it goes out.
+        if pause.is_some() && pause != *unparsed {
+            *unparsed = pause;
+            self.serving.metrics.reject(Rejection::Unparsed);
+        }
+    }
+
     /// Notes how a write went; an error if the client is too slow.
     fn note_write(
         &mut self,
@@ -141,19 +154,9 @@ impl Guarded {
         let clock = self.serving.clock;
         let keeps_up = match &written {
             Poll::Ready(Ok(count)) => {
-                match &mut self.watch {
-                    Watch::Heads { unparsed, .. } => {
-                        // Once, in however many pieces it goes out.
-                        let pause = self.deadline.pause().filter(|_| *count > 0);
-                        if pause.is_some() && pause != *unparsed {
-                            *unparsed = pause;
-                            self.serving.metrics.reject(Rejection::Unparsed);
-                        }
-                    }
-                    Watch::Frames(frames) => {
-                        frames.sent(*count);
-                        self.deadline.took(*count);
-                    }
+                if let Watch::Frames(frames) = &mut self.watch {
+                    frames.sent(*count);
+                    self.deadline.took(*count);
                 }
                 self.pace.took(*count, || clock.now())
             }
@@ -193,6 +196,7 @@ impl AsyncRead for Guarded {
 
 impl AsyncWrite for Guarded {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.note_answer();
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.note_write(written, cx)
     }
@@ -211,6 +215,7 @@ impl AsyncWrite for Guarded {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.note_answer();
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
         self.note_write(written, cx)
     }
