@@ -315,6 +315,11 @@ impl Limit {
     // Windows.
 
     fn close_window(&mut self, now: Time) {
+        if let Phase::Trial(trial) = self.phase
+            && self.is_spoilt(&trial)
+        {
+            self.abandon(&trial, now);
+        }
         let wanted = match self.phase {
             Phase::Warming { was_cut } => return self.warm(was_cut, now),
             _ if self.is_settling => return self.settle(now),

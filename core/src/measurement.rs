@@ -74,8 +74,8 @@ pub(crate) enum Maturity {
     Stale,
 }
 
-/// A class this much slower than the median one waits for something that the others do not, a payment
-/// provider, say: congestion of the pool slows all of them alike.
+/// A class this much slower than congestion explains waits for something that the others do not, a payment
+/// provider, say.
 const OUTLIER: f64 = 2.0;
 /// Standard errors above that before it loses seats for it: few samples of a heavy tail are no evidence.
 const SLOW_ALONE_ERRORS: f64 = 3.0;
@@ -116,6 +116,22 @@ struct Sum {
 impl Sum {
     fn ratio(self) -> f64 {
         self.observed / self.expected
+    }
+}
+
+/// What congestion of the pool does to all of its classes: a slower shop takes the same times as long for each, in a
+/// full one each waits the same time, which is more times the healthy latency of a quick class than of a slow one.
+#[derive(Clone, Copy, Debug)]
+struct Congestion {
+    ratio: f64,
+    wait: f64,
+}
+
+impl Congestion {
+    /// The seconds that all answers of a class may have taken by either.
+    fn explains(self, sum: &Sum) -> f64 {
+        let waited = sum.expected + self.wait * f64::from(sum.samples);
+        waited.max(sum.expected * self.ratio)
     }
 }
 
@@ -311,18 +327,21 @@ impl Measurement {
         (self.squares / f64::from(self.samples) / (ratio * ratio) - 1.0).clamp(0.0, SPREAD_MAX)
     }
 
-    /// The ratio above which a class looks as if it waited for something that the others do not.
-    fn ratio_max(&self) -> f64 {
+    /// What congestion explains: the latencies of the class in the middle of those with a baseline, by samples.
+    fn congestion(&self) -> Congestion {
         let mut seen = self.classes;
         seen.sort_unstable_by(|one, other| one.ratio().total_cmp(&other.ratio()));
-        let known = || seen.iter().filter(|sum| sum.is_known);
+        let mut known = seen.iter().filter(|sum| sum.is_known);
         let samples = self.votes();
         let mut below = 0;
-        let median = known().find(|sum| {
+        let median = known.find(|sum| {
             below += sum.samples;
             below * 2 >= samples
         });
-        median.map_or(f64::INFINITY, |sum| sum.ratio() * OUTLIER)
+        median.map_or(Congestion { ratio: f64::INFINITY, wait: 0.0 }, |sum| Congestion {
+            ratio: sum.ratio(),
+            wait: (sum.observed - sum.expected) / f64::from(sum.samples),
+        })
     }
 
     /// Samples of classes that have a baseline.
@@ -330,11 +349,12 @@ impl Measurement {
         self.classes.iter().filter(|sum| sum.is_known).map(|sum| sum.samples).sum()
     }
 
-    /// The classes above that ratio by so many standard errors.
-    fn slow_alone(&self, ratio_max: f64, errors: f64) -> ClassSet {
+    /// The classes that are slower than that, by so many standard errors.
+    fn slow_alone(&self, congestion: Congestion, errors: f64) -> ClassSet {
         self.classes_where(|sum| {
             let error = (self.spread / f64::from(sum.samples)).sqrt();
-            sum.samples > 0 && sum.is_sure && sum.ratio() > ratio_max * (1.0 + errors * error)
+            let explained = congestion.explains(sum) * OUTLIER;
+            sum.samples > 0 && sum.is_sure && sum.observed > explained * (1.0 + errors * error)
         })
     }
 
@@ -345,7 +365,7 @@ impl Measurement {
 
     fn classes_where(&self, is_so: impl Fn(&Sum) -> bool) -> ClassSet {
         let classes = self.classes.iter().enumerate().filter(|(_, sum)| is_so(sum));
-        classes.filter_map(|(index, _)| ClassId::new(index)).fold(ClassSet::EMPTY, ClassSet::with)
+        classes.filter_map(|(index, _)| ClassId::new(index)).collect()
     }
 
     /// Latency over baseline, these classes left out, and those without one, or they would vote for a pool that is
@@ -382,8 +402,8 @@ impl Measurement {
             votes => votes,
         };
         self.round_trip = Duration::from_secs_f64(self.mean());
-        let ratio_max = self.ratio_max();
-        let slow = self.slow_alone(ratio_max, 0.0);
+        let congestion = self.congestion();
+        let slow = self.slow_alone(congestion, 0.0);
         let ratio = self.ratio(slow);
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
@@ -396,7 +416,7 @@ impl Measurement {
             done: self.finished / seconds,
             error: (self.spread.max(self.spread_now()) / f64::from(votes)).sqrt().max(ERROR_MIN),
             saturated: self.saturated,
-            slow_alone: self.slow_alone(ratio_max, SLOW_ALONE_ERRORS),
+            slow_alone: self.slow_alone(congestion, SLOW_ALONE_ERRORS),
             may_be_slow_alone: slow.or(self.unseen()),
         }
     }
@@ -423,75 +443,4 @@ image!(struct Measurement {
 });
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SEATS: u32 = 8;
-
-    /// Answers of two classes that take so many seconds, where the first is known to take a tenth of one.
-    fn ratio(answers: &[(usize, f64)]) -> f64 {
-        let mut known = Baseline::remembered(Duration::from_millis(100));
-        let unknown = Baseline::default();
-        let mut measurement = Measurement::default();
-        measurement.set_out(SEATS, SEATS, true, Time::ZERO);
-        for &(class, seconds) in answers {
-            known.add(seconds);
-            measurement.add(class, seconds, if class == 0 { &known } else { &unknown }, 0.1);
-        }
-        measurement.result(Time::from_millis(100)).ratio
-    }
-
-    #[test]
-    fn class_without_a_baseline_has_no_vote() {
-        assert!((ratio(&[(0, 0.3), (1, 0.4), (1, 0.4), (1, 0.4)]) - 3.0).abs() < 1e-9);
-    }
-
-    /// Of eight seats two are held by downloads, and three answers took so many seconds instead of a tenth of one.
-    fn with_downloads(seconds: f64) -> (Measurement, Baseline) {
-        let baseline = Baseline::remembered(Duration::from_millis(100));
-        let mut measurement = Measurement::default();
-        measurement.set_out(SEATS, 6, true, Time::ZERO);
-        (0..3).for_each(|_| measurement.add(0, seconds, &baseline, 0.1));
-        (measurement, baseline)
-    }
-
-    #[test]
-    fn throughput_counts_answers_and_the_seats_that_wait_for_them() {
-        let (mut measurement, baseline) = with_downloads(0.1);
-        measurement.add_unfinished(0, 0.3, &baseline);
-        measurement.result(Time::from_millis(100));
-        let throughput = measurement.throughput(Time::from_millis(100));
-        assert!((throughput.seats - 6.0).abs() < 1e-9, "{throughput:?}");
-        let baselines = [baseline; CLASSES_MAX];
-        assert!(
-            (throughput.done(&baselines) - 3.0).abs() < 1e-9,
-            "thirty a second of a tenth of a second each"
-        );
-    }
-
-    #[test]
-    fn who_has_a_first_byte_does_not_wait() {
-        // Answers take twice as long as they should.
-        let (mut measurement, _) = with_downloads(0.2);
-        let seen = measurement.result(Time::from_millis(100));
-        assert!((seen.work - 5.0).abs() < 1e-9 && (seen.waiting() - 3.0).abs() < 1e-9, "{seen:?}");
-    }
-
-    #[test]
-    fn client_who_leaves_before_a_class_is_known_says_nothing_of_its_spread() {
-        let mut known = Baseline::remembered(Duration::from_millis(100));
-        let mut measurement = Measurement::default();
-        measurement.set_out(SEATS, SEATS, true, Time::ZERO);
-        for _ in 0..40 {
-            known.add(0.1);
-            measurement.add(0, 0.1, &known, 0.1);
-        }
-        measurement.add_unfinished(1, 0.3, &Baseline::default());
-        assert_eq!(measurement.maturity(Wanted::of(0.12), Time::from_millis(300)), Maturity::Full);
-    }
-
-    #[test]
-    fn pool_of_which_nothing_is_known_is_well() {
-        assert_eq!(ratio(&[(1, 0.3), (1, 0.5)]), 1.0);
-    }
-}
+mod tests;

@@ -82,6 +82,12 @@ impl Iterator for ClassSet {
     }
 }
 
+impl FromIterator<ClassId> for ClassSet {
+    fn from_iter<I: IntoIterator<Item = ClassId>>(classes: I) -> ClassSet {
+        classes.into_iter().fold(ClassSet::EMPTY, ClassSet::with)
+    }
+}
+
 /// The classes that are slow by themselves.
 #[derive(Clone, Copy, Debug)]
 pub struct SlowAlone {

@@ -179,7 +179,7 @@ fn schedule(changed: Changed<'_, '_>, mode: Mode) -> Option<Schedule> {
 
 fn observed_of(classes: &[ClassEntry<'_>]) -> ClassSet {
     let observed = classes.iter().enumerate().filter(|(_, entry)| entry.is_observed);
-    observed.filter_map(|(index, _)| ClassId::new(index)).fold(ClassSet::EMPTY, ClassSet::with)
+    observed.filter_map(|(index, _)| ClassId::new(index)).collect()
 }
 
 /// The rules of a model, unless there is no class at all.

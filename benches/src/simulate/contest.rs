@@ -108,7 +108,7 @@ impl fmt::Display for Contestant {
 /// The classes whose routes the configuration of the real Envoy takes out of its filter.
 fn earners(judge: &Judge) -> ClassSet {
     let classes = ["checkout", "account", "cart"].map(|name| judge.policy.core.class_named(name));
-    classes.into_iter().flatten().fold(ClassSet::EMPTY, ClassSet::with)
+    classes.into_iter().flatten().collect()
 }
 
 /// Why a word names nobody.

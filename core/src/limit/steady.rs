@@ -64,7 +64,9 @@ impl Limit {
         self.growths = if seen.waiting() < headroom(self.limit) / 2.0 { self.growths + 1 } else { 0 };
         let doublings = self.growths.saturating_sub(1).min(GROWTH_DOUBLINGS_MAX);
         let step = (target - self.limit) * approach(seen) * f64::from(1_u32 << doublings);
-        self.move_to(self.limit + step.min(self.limit), now);
+        // Part of a seat is none.
+        let one_more = (self.limit.floor() + 1.0).min(target);
+        self.move_to((self.limit + step.min(self.limit)).max(one_more), now);
     }
 
     fn shrink_towards(&mut self, target: f64, seen: Measured, now: Time) {

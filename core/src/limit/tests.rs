@@ -1,5 +1,6 @@
 //! The limit before pools that answer as they are told.
 
+use super::trial::Step;
 use super::*;
 
 /// A pool whose answers take as long as it is told, reported at an even pace.
@@ -71,6 +72,24 @@ fn settles_just_above_the_workers() {
         let above = limit / f64::from(workers);
         assert!((1.0..1.6).contains(&above), "{limit} seats for {workers} workers");
     }
+}
+
+#[test]
+fn trial_that_a_late_pool_spoils_is_given_up() {
+    let mut pool = Pool::new();
+    pool.saturate(LATENCY, WINDOW_MIN);
+    pool.overload(16, Duration::from_secs(3));
+    while !matches!(pool.limit.phase, Phase::Trial(trial) if trial.step == Step::Up) {
+        pool.overload(16, WINDOW_MIN / 10);
+    }
+    let tried = pool.limit.current();
+    let began = pool.now;
+    // Two workers are left: they answer 32 times, which a window needs, in 640 ms.
+    while matches!(pool.limit.phase, Phase::Trial(_)) {
+        pool.overload(2, WINDOW_MIN / 10);
+    }
+    assert!(pool.limit.current() < tried, "{} of {tried}", pool.limit.current());
+    assert!(pool.now.since(began) < Duration::from_millis(400), "{:?}", pool.now.since(began));
 }
 
 #[test]

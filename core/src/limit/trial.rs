@@ -209,6 +209,11 @@ impl Schedule {
         self.slow_next = now.after(self.slow_pause);
     }
 
+    /// More seats worked, so more of them may.
+    pub(super) fn go_on(&mut self, now: Time) {
+        self.next = now;
+    }
+
     /// A trial has ended.
     pub(super) fn note_end(&mut self, trial: &Trial, now: Time) {
         // What a far one found is tried upwards as soon as it is settled.
@@ -295,6 +300,17 @@ mod tests {
         }
         let down: Vec<usize> = (0..steps.len()).filter(|at| steps[*at] == Step::Down).collect();
         assert_eq!(down, [2, 10]);
+    }
+
+    #[test]
+    fn trial_that_seats_followed_is_followed_by_another() {
+        let mut schedule = Schedule::default();
+        schedule.begin(Time::ZERO);
+        let now = Time::from_millis(1_000);
+        schedule.note_end(&trial(Step::Up), now);
+        assert_eq!(schedule.due(now), None);
+        schedule.go_on(now);
+        assert!(schedule.due(now).is_some());
     }
 
     #[test]

@@ -30,6 +30,19 @@ impl Limit {
         self.begin_settling(now);
     }
 
+    /// Whether a small step is tried before a pool that is late of a sudden: it has lost workers, and to wait for the
+    /// trial's window would cost seconds in which everybody is late.
+    pub(super) fn is_spoilt(&self, trial: &Trial) -> bool {
+        !trial.step.is_far() && self.lateness == Lateness::OnTime && self.measurement.answers_late()
+    }
+
+    /// Trial -> Steady, at the limit before it, as if it had never begun: its window is one of the steady limit.
+    pub(super) fn abandon(&mut self, trial: &Trial, now: Time) {
+        self.end_trial(trial, now);
+        self.is_settling = false;
+        self.limit = trial.before;
+    }
+
     /// The window of a trial is full.
     pub(super) fn step_trial(&mut self, seen: Measured, trial: &Trial, now: Time) {
         self.end_trial(trial, now);
@@ -63,7 +76,8 @@ impl Limit {
                     ..Start::default()
                 })
             }
-            Step::Up | Step::Down => {}
+            Step::Up => self.schedule.go_on(now),
+            Step::Down => {}
         }
     }
 
