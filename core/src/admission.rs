@@ -16,17 +16,18 @@
 //!
 //! It hands out no seats and keeps nobody waiting; the controller does.
 
+mod class_load;
 mod excess;
 
 use crate::decision::{COHORTS, Side, Standing, WAIT_NEVER};
-use crate::demand::{Demand, REFRESH};
+use crate::demand::REFRESH;
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, Class, ClassId, ClassSet, Policy, SlowAlone};
-use crate::queue::{COHORT_GROUPS, Queue, Ring, RingSet};
+use crate::queue::{Queue, Ring, RingSet};
 use crate::seats::ceiling;
 use crate::succession::Succession;
 use crate::time::Time;
-use excess::Excess;
+use class_load::ClassLoad;
 use std::time::Duration;
 
 /// Rates are measured again every [`REFRESH`], or as soon as this many times as many ask as did in such a time
@@ -59,68 +60,21 @@ const GRACE_AFTER: Duration = Duration::from_secs(5);
 /// A class that had to refuse somebody stays congested for this long, or it would let the next burst
 /// wait in vain as soon as its queue is empty for a moment.
 const CONGESTED_FOR: Duration = Duration::from_millis(500);
-/// A class that is short of seats for a moment may wait this part of its SLO...
-const SHORT_DIVISOR: u32 = 2;
-/// ...those above the line of one that asks for more than there is this part: they ask for less than
+/// A class that is short of seats for a moment may wait this part of its SLO: the estimate errs on the long side...
+const SHORT_PART: f64 = 0.75;
+/// ...one that may ask for more than there is this part...
+const SHORT_OVER_PART: f64 = 0.5;
+/// ...those above the line of one that does ask for more this part: they ask for less than
 /// there is, so what they wait for is a burst...
-const ABOVE_DIVISOR: u32 = 4;
+const ABOVE_PART: f64 = 0.25;
 /// ...and those below it this part, CoDel's target.
-const TARGET_DIVISOR: u32 = 20;
+const TARGET_PART: f64 = 0.05;
 /// The least of these: below it the proxy's own scheduling would be refused.
 const WAIT_MIN: Duration = Duration::from_millis(5);
 
 /// The part of the seats that those above a class leave it where there is enough for all: at 0.8 of what there is, as
 /// much is free.
 const LEAST_LEFT: f64 = 0.2;
-
-/// The measured load of one class.
-#[derive(Clone, Debug, Default)]
-struct ClassLoad {
-    demand: Demand,
-    /// Requests let in since the last refresh, by cohort group.
-    accepted: [u32; COHORT_GROUPS],
-    /// The same per second, smoothed.
-    rates: [f64; COHORT_GROUPS],
-    /// Seats that strictly better rings keep busy, those of better classes included.
-    better: [f64; COHORT_GROUPS],
-    /// Seats that the floors of less important classes keep busy.
-    lent_back: f64,
-    /// Mean seconds a permit is held; zero while unknown.
-    hold: f64,
-    /// The same, smoothed over a second: a trial of the limit does not last as long.
-    hold_steady: f64,
-    /// Mean seconds to a first byte, and its healthy latency; zero while unknown.
-    latency: f64,
-    baseline: f64,
-    /// What of the hold time requests spend waiting inside the pool, smoothed like that: less of it in the pool
-    /// does not make them ask for less.
-    inside_steady: f64,
-    /// How many of it wait, and since when somebody does.
-    waiting: u32,
-    queue_since: Option<Time>,
-    congested_until: Time,
-    /// When it was last seen shut out by a better class...
-    shut_at: Time,
-    /// ...and until when those who waited then may have free seats all the same.
-    grace_until: Time,
-    /// Whether it asks for more seats, together with those above it, than there are: *overloaded*.
-    excess: Excess,
-    /// Whether it asks for more seats than its ceiling: what it lacks then, nobody else has.
-    is_capped: bool,
-}
-
-impl ClassLoad {
-    /// Mean seconds that are spent waiting inside the pool, beyond what they are where its latency is
-    /// `full_ratio` times the healthy one.
-    fn waits_inside(&self, full_ratio: f64) -> f64 {
-        let full = self.baseline * full_ratio;
-        if full == 0.0 { 0.0 } else { (self.latency - full).clamp(0.0, self.hold) }
-    }
-
-    fn busy(&self) -> f64 {
-        self.rates.iter().sum::<f64>() * self.hold
-    }
-}
 
 /// The seats that there will be in a moment.
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +97,8 @@ pub struct Load {
     classes: [ClassLoad; CLASSES_MAX],
     /// Those that leave what is below them nothing but floors, as soon as they are short of seats.
     may_shut: ClassSet,
+    /// Those that had to refuse somebody lately, and perhaps a little longer.
+    turned_away: ClassSet,
     /// How long a queue must have stood to be no burst.
     standing_after: Duration,
 }
@@ -176,14 +132,17 @@ impl Load {
         load.queue_since = (waiting > 0).then(|| load.queue_since.unwrap_or(now));
     }
 
-    /// Somebody of the class was refused because the wait was too long.
+    /// Somebody of the class was refused for want of seats.
     pub fn refused(&mut self, class: ClassId, now: Time) {
         self.of(class).congested_until = now.after(CONGESTED_FOR);
+        self.turned_away = self.turned_away.with(class);
     }
 
     /// Gives the classes of a new policy the load of their namesakes.
     pub(crate) fn succeed(&mut self, succession: &Succession) {
         self.classes = succession.carry(std::mem::take(&mut self.classes));
+        // Whoever was, is told by the classes themselves.
+        self.turned_away = ClassSet::ALL;
         self.note_who_may_shut();
     }
 
@@ -192,11 +151,12 @@ impl Load {
         self.refreshed.after(REFRESH)
     }
 
-    /// Whether the rates are to be measured again.
-    pub fn is_due(&self, now: Time) -> bool {
+    /// Whether the rates are to be measured again. Once the limit is found, lines are drawn for it at once.
+    pub fn is_due(&self, is_found: bool, now: Time) -> bool {
         let age = now.since(self.refreshed);
         let is_surprising = age >= REFRESH_MIN && self.asked >= self.surprise.max(BURST_MAX);
-        age >= REFRESH || is_surprising
+        let has_been_found = age >= REFRESH_MIN && is_found && !self.is_found;
+        age >= REFRESH || is_surprising || has_been_found
     }
 
     /// Measures the rates again; a full pool's latency is `full_ratio` times the healthy one.
@@ -222,6 +182,7 @@ impl Load {
             }
         }
         self.refreshed = now;
+        self.turned_away = self.turned_away.filter(|id| self.has_refused_lately(*id, now)).collect();
         self.sum_better(seats.limit);
         self.sum_lent_back(policy, seats.limit);
         self.is_found = is_found;
@@ -246,28 +207,32 @@ impl Load {
 
     /// While the limit is still looked for, nobody knows what fits: whoever is short is overloaded then.
     fn draw_lines(&mut self, policy: &Policy, seats: SeatsToExpect) {
-        let (mut asked_for, mut variance) = (0.0, 0.0);
+        let (mut most, mut least, mut variance) = (0.0, 0.0, 0.0);
         for id in policy.ids() {
             let load = &mut self.classes[id.index()];
             // What waits for something else takes its seats with it.
             let is_slow_alone = seats.slow_alone.classes.contains(id);
             let inside = if is_slow_alone { 0.0 } else { load.inside_steady };
             let hold = (load.hold_steady - inside).max(0.0);
-            let asks = load.demand.per_second() * hold;
+            let per_second = load.demand.per_second();
+            let asks = per_second * hold;
             let floor = policy.class(id).floor.mean_seats(seats.limit as u32);
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
-            let left = (seats.limit - load.lent_back - asked_for).max(floor).min(ceiling);
+            let left = (seats.limit - load.lent_back - most).max(floor).min(ceiling);
             // Seats are whole: a ceiling of all of them is none.
             load.is_capped = ceiling < asks.min(seats.limit.floor());
             if load.is_capped {
-                asked_for += ceiling;
+                most += ceiling;
+                least += ceiling;
             } else {
-                asked_for += asks;
+                most += asks;
+                // Fewer seats are held for shorter: what is asked for falls with the limit, and is smoothed later.
+                least += per_second * hold.min(load.hold);
                 variance += load.demand.variance() * hold.powi(2);
             }
             if self.is_found {
                 load.demand.draw_line(left, hold);
-                load.excess.judge(asked_for, variance.sqrt(), seats.limit - load.lent_back);
+                load.excess.judge(least..=most, variance.sqrt(), seats.limit - load.lent_back);
             } else {
                 load.demand.draw_no_line();
                 load.excess.presume();
@@ -278,8 +243,7 @@ impl Load {
 
     fn note_who_may_shut(&mut self) {
         let may_shut = |class: &ClassLoad| class.excess.is_hardly_over() && !class.is_capped;
-        let those = ClassSet::ALL.filter(|id| may_shut(&self.classes[id.index()]));
-        self.may_shut = those.fold(ClassSet::EMPTY, ClassSet::with);
+        self.may_shut = ClassSet::ALL.filter(|id| may_shut(&self.classes[id.index()])).collect();
     }
 
     fn sum_better(&mut self, limit: f64) {
@@ -352,7 +316,18 @@ impl Load {
 
     /// The first class that leaves those below it nothing but their floors, for it cannot have all it asks for.
     pub fn first_shutting(&self, now: Time) -> Option<ClassId> {
-        self.may_shut.into_iter().find(|class| self.is_short(*class, now))
+        self.may_shut.or(self.turned_away).into_iter().find(|class| self.shuts(*class, now))
+    }
+
+    /// A class that may ask for more than there is leaves the others nothing as soon as it is short of seats. One that
+    /// does not ask for more has a burst; while it turns some of that away and others of it wait, nobody else is to
+    /// pass them by either.
+    fn shuts(&self, class: ClassId, now: Time) -> bool {
+        if self.may_shut.contains(class) {
+            return self.is_short(class, now);
+        }
+        let is_capped = self.classes[class.index()].is_capped;
+        !is_capped && self.has_refused_lately(class, now) && self.has_standing_queue(class, now)
     }
 
     /// How many cohorts of a class may wait for a seat, the best ones first, of the last perhaps a part; `None`
@@ -421,12 +396,15 @@ impl Load {
         deadline: Time,
         now: Time,
     ) -> Duration {
-        let part_of_slo = |divisor| (class.slo_latency / divisor).max(WAIT_MIN);
+        let part_of_slo = |part: f64| class.slo_latency.mul_f64(part).max(WAIT_MIN);
         let by_class = match side {
             Side::Beyond => Duration::ZERO,
-            Side::BelowLine => part_of_slo(TARGET_DIVISOR),
-            Side::AboveLine if self.is_congested(id, now) => part_of_slo(ABOVE_DIVISOR),
-            Side::AboveLine if self.is_short(id, now) => part_of_slo(SHORT_DIVISOR),
+            Side::BelowLine | Side::Late => part_of_slo(TARGET_PART),
+            Side::AboveLine if self.is_congested(id, now) => part_of_slo(ABOVE_PART),
+            Side::AboveLine if self.is_short(id, now) => {
+                let may_be_over = self.classes[id.index()].excess.is_hardly_over();
+                part_of_slo(if may_be_over { SHORT_OVER_PART } else { SHORT_PART })
+            }
             Side::AboveLine => class.queue.wait_max,
         };
         by_class.min(class.queue.wait_max).min(deadline.since(now).saturating_sub(self.hold(id)))
@@ -456,26 +434,7 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_NEVER).min(WAIT_NEVER)
 }
 
-image!(struct ClassLoad {
-    demand,
-    accepted,
-    rates,
-    better,
-    lent_back,
-    hold,
-    hold_steady,
-    latency,
-    baseline,
-    inside_steady,
-    waiting,
-    queue_since,
-    congested_until,
-    shut_at,
-    grace_until,
-    excess,
-    is_capped,
-});
-image!(struct Load { refreshed, asked, surprise, is_found, classes, may_shut, standing_after });
+image!(struct Load { refreshed, asked, surprise, is_found, classes, may_shut, turned_away, standing_after });
 
 #[cfg(test)]
 mod tests;

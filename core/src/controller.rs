@@ -72,7 +72,7 @@ impl Controller {
 
     /// Takes note of an event at `now` and queues the answers it leads to.
     pub fn handle(&mut self, event: Event, now: Time) {
-        if self.load.is_due(now) {
+        if self.load.is_due(self.limit.is_found(), now) {
             let (seats, full_ratio) = (self.seats_to_expect(), self.limit.full_ratio());
             self.load.refresh(&self.policy, seats, full_ratio, self.limit.is_found(), now);
         }
@@ -160,6 +160,7 @@ impl Controller {
             passage,
             since: now,
             wait_allowed: Duration::ZERO,
+            until: now,
             deadline: arrival.deadline,
             first_byte: None,
         };
@@ -189,6 +190,7 @@ impl Controller {
         }
         let is_full = self.queue.class_length(request.class) >= class.queue.length_max;
         if is_full && !self.displace_worse_than(ring(&request), now) {
+            self.load.refused(request.class, now);
             return self.refuse(request, Reason::QueueFull, wait, now);
         }
         self.enqueue(request, wait, now);
@@ -200,9 +202,23 @@ impl Controller {
         }
         self.answer(&request, Decision::Queue, wait, now);
         self.load.accept(ring(&request));
-        self.queue.join(request.id.slot, ring(&request), now.after(self.longest_wait(&request, now)));
+        let until = now.after(self.longest_wait(&request, now));
+        self.queue.join(request.id.slot, ring(&request), self.hopeful_until(&request, now).min(until));
         self.note_waiting(request.class, now);
-        self.requests.keep(request);
+        self.requests.keep(Request { until, ..request });
+    }
+
+    /// Until when it waits in its own ring: later its answer would miss the SLO. What is served newest first has the
+    /// late ones at its end as it is, and while the limit is looked for everybody waits for that.
+    fn hopeful_until(&self, request: &Request, now: Time) -> Time {
+        let class = self.policy.class(request.class);
+        let is_in_order = request.side == Side::AboveLine && class.queue.order == QueueOrder::Fifo;
+        if !is_in_order || !self.load.knows_seats() || class.slo_latency.is_zero() {
+            return Time::NEVER;
+        }
+        // Half of the answers take longer than the mean.
+        let answered_in = self.load.hold(request.class) * 2;
+        now.after(class.slo_latency.saturating_sub(answered_in).max(class.slo_latency / 2))
     }
 
     /// The wait after which it is refused. Longer than the wait it was let in with: being a little
@@ -342,8 +358,22 @@ impl Controller {
 
     fn expire(&mut self, now: Time) {
         while let Some(slot) = self.queue.expired(now) {
-            self.evict(slot, Reason::DeadlinePassed, now);
+            if self.requests.waiting(slot).until > now {
+                self.put_behind(slot);
+            } else {
+                self.evict(slot, Reason::DeadlinePassed, now);
+            }
         }
+    }
+
+    /// Whoever is too late for the SLO is worth an answer all the same, but behind those of his class who are not: in
+    /// their order each would be served a moment too late, until the queue is empty.
+    fn put_behind(&mut self, slot: u32) {
+        let request = self.requests.waiting(slot);
+        request.side = Side::Late;
+        let (ring, until) = (ring(request), request.until);
+        self.queue.leave(slot);
+        self.queue.join(slot, ring, until);
     }
 
     /// Makes room in a full class for a better ring, at the cost of its worst waiter.
@@ -358,6 +388,7 @@ impl Controller {
     fn evict(&mut self, slot: u32, reason: Reason, now: Time) {
         self.queue.leave(slot);
         let request = self.requests.take_waiting(slot);
+        self.load.refused(request.class, now);
         // First, for it may be by itself the queue that it is refused for.
         self.answer(&request, Decision::Shed(reason), now.since(request.since), now);
         self.note_waiting(request.class, now);

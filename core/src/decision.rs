@@ -50,11 +50,13 @@ pub enum Side {
     BelowLine,
     /// Others fill them.
     Beyond,
+    /// It was above the line, and has waited until its answer is too late for the SLO.
+    Late,
 }
 
 impl Side {
     /// Every side, in the order of the journal's codes.
-    pub const ALL: [Side; 3] = [Side::AboveLine, Side::BelowLine, Side::Beyond];
+    pub const ALL: [Side; 4] = [Side::AboveLine, Side::BelowLine, Side::Beyond, Side::Late];
 
     /// The position in [`Side::ALL`].
     pub const fn index(self) -> usize {
@@ -66,6 +68,7 @@ impl Side {
             Side::AboveLine => "",
             Side::BelowLine => ", below its class's line",
             Side::Beyond => ", far below its class's line",
+            Side::Late => ", too late for its SLO and behind those who are not",
         }
     }
 }
@@ -240,7 +243,7 @@ impl fmt::Display for Verb {
 
 image!(struct RequestId { slot, epoch });
 image!(newtype Standing);
-image!(enum Side { 0 => AboveLine, 1 => BelowLine, 2 => Beyond });
+image!(enum Side { 0 => AboveLine, 1 => BelowLine, 2 => Beyond, 3 => Late });
 
 #[cfg(test)]
 mod tests {

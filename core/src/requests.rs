@@ -35,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) since: Time,
     pub(crate) wait_allowed: Duration,
     pub(crate) deadline: Time,
+    /// When it waits no longer.
+    pub(crate) until: Time,
     /// Latency of the first byte, once there is one.
     pub(crate) first_byte: Option<Duration>,
 }
@@ -76,6 +78,11 @@ impl Requests {
         self.slots[slot as usize].take().expect("who waits is in the table")
     }
 
+    /// One that waits: the queue names only slots that are held.
+    pub(crate) fn waiting(&mut self, slot: u32) -> &mut Request {
+        self.slots[slot as usize].as_mut().expect("who waits is in the table")
+    }
+
     /// All of them, in the order of their slots.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Request> {
         self.slots.iter_mut().flatten()
@@ -93,6 +100,7 @@ image!(struct Request {
     since,
     wait_allowed,
     deadline,
+    until,
     first_byte,
 });
 image!(struct Requests { slots });

@@ -85,7 +85,7 @@ pub fn ring_of(class: ClassId, standing: Standing, side: Side) -> Ring {
             let group = usize::from(cohort_of(standing)) * COHORT_GROUPS / usize::from(COHORTS);
             Ring::new(class, group)
         }
-        Side::BelowLine | Side::Beyond => Ring::last_of(class),
+        Side::BelowLine | Side::Beyond | Side::Late => Ring::last_of(class),
     }
 }
 

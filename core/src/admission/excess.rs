@@ -15,6 +15,7 @@
 //! It does not measure what is asked for; `demand` does.
 
 use crate::image::image;
+use std::ops::RangeInclusive;
 
 /// So many standard deviations are hardly chance: one measurement in forty is further off on one side. Then
 /// less important classes are kept out...
@@ -34,14 +35,15 @@ pub(super) struct Excess {
 }
 
 impl Excess {
-    /// Compares the seats that are asked for, which have this standard deviation, with those there are.
-    pub(super) fn judge(&mut self, asked_for: f64, deviation: f64, seats: f64) {
-        let is_over = |was_over: bool, deviations: f64| {
+    /// Compares the seats that are asked for, which have this standard deviation, with those there are. What is asked
+    /// for at the most keeps others out, and what is asked for at the least has the class's own requests refused.
+    pub(super) fn judge(&mut self, asked_for: RangeInclusive<f64>, deviation: f64, seats: f64) {
+        let is_over = |asked_for: f64, was_over: bool, deviations: f64| {
             let chance = deviations * deviation;
             asked_for > if was_over { seats - chance.min(LEFT_OVER * seats) } else { seats + chance }
         };
-        let is_there = is_over(self.is_there, DEVIATIONS_SURE);
-        self.set(is_there, is_there || is_over(self.may_be_there, DEVIATIONS));
+        let is_there = is_over(*asked_for.start(), self.is_there, DEVIATIONS_SURE);
+        self.set(is_there, is_there || is_over(*asked_for.end(), self.may_be_there, DEVIATIONS));
     }
 
     /// Sets the verdict where nobody knows how many seats there are.
@@ -78,7 +80,7 @@ mod tests {
     fn verdicts(demands: &[f64]) -> Vec<(bool, bool)> {
         let mut excess = Excess::default();
         let judge = |demand: &f64| {
-            excess.judge(*demand, 1.0, 20.0);
+            excess.judge(*demand..=*demand, 1.0, 20.0);
             (excess.is_there(), excess.is_hardly_over())
         };
         demands.iter().map(judge).collect()
@@ -108,12 +110,12 @@ mod tests {
     fn a_tenth_of_the_seats_is_free_again_however_wide_chance_is() {
         let mut excess = Excess::default();
         excess.presume();
-        excess.judge(3.7, 5.0, 4.0);
+        excess.judge(3.7..=3.7, 5.0, 4.0);
         assert!(excess.is_there());
-        excess.judge(3.5, 5.0, 4.0);
+        excess.judge(3.5..=3.5, 5.0, 4.0);
         assert!(!excess.is_there());
         assert!(excess.is_hardly_over(), "for one measurement more");
-        excess.judge(3.5, 5.0, 4.0);
+        excess.judge(3.5..=3.5, 5.0, 4.0);
         assert!(!excess.is_hardly_over());
     }
 }

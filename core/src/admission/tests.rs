@@ -92,7 +92,7 @@ fn spike_is_measured_early_and_is_no_surprise_any_more() {
     let mut load = Load::default();
     let mut ask = |count, now| {
         (0..count).for_each(|_| load.ask(id(0), POOR));
-        if load.is_due(now) {
+        if load.is_due(true, now) {
             load.refresh(&policy(), TEN, FULL_RATIO, true, now);
         }
         load.next_refresh()
@@ -137,8 +137,59 @@ fn grace_is_over_where_an_answer_would_be_late() {
 fn class_that_asks_for_no_more_than_there_is_may_wait_in_spite_of_a_refusal() {
     let mut load = Load::default();
     load.refused(id(0), at(0));
-    assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(500), "half of its SLO");
+    assert_eq!(allowed(&load, 0, at(1)), Duration::from_millis(750), "most of its SLO");
     assert!(!load.is_shut(id(1), at(1)), "and takes nothing from those below it");
+}
+
+#[test]
+fn burst_that_is_turned_away_in_part_is_not_passed_by() {
+    let mut load = Load::default();
+    load.refresh(&policy(), TEN, FULL_RATIO, true, at(1));
+    load.note_waiting(id(0), BURST_MAX, at(1));
+    assert!(!load.is_shut(id(1), at(1)), "a burst");
+    load.refused(id(0), at(1));
+    assert!(load.is_shut(id(1), at(1)));
+    load.note_waiting(id(0), 0, at(2));
+    assert!(!load.is_shut(id(1), at(2)), "that is over");
+}
+
+/// Its demand is measured at a hundred a second, of which each takes `seconds` of ten seats.
+fn asking(seconds: f64) -> Load {
+    let mut load = Load::default();
+    for tenth in 1..=100 {
+        (0..10).for_each(|_| load.ask(id(0), POOR));
+        release(&mut load, id(0), Duration::from_secs_f64(seconds));
+        load.refresh(&policy(), TEN, FULL_RATIO, true, at(tenth * 100));
+    }
+    load.refused(id(0), at(10_000));
+    load
+}
+
+#[test]
+fn who_may_ask_for_more_than_there_is_waits_for_less_and_who_does_for_least() {
+    // Chance is a seat in ten: what is two beyond may be more than there is, and what is three beyond is.
+    let waits = [0.09, 0.13, 0.15].map(|seconds| allowed(&asking(seconds), 0, at(10_001)));
+    assert_eq!(waits, [750, 500, 250].map(Duration::from_millis));
+}
+
+#[test]
+fn seats_that_are_held_for_shorter_ask_for_fewer_before_anybody_is_refused() {
+    let mut load = asking(0.15);
+    // Of a smaller limit: the hold time that is judged by follows within a second.
+    (0..200).for_each(|_| release(&mut load, id(0), Duration::from_millis(80)));
+    (0..10).for_each(|_| load.ask(id(0), POOR));
+    load.refresh(&policy(), TEN, FULL_RATIO, true, at(10_100));
+    assert_eq!(allowed(&load, 0, at(10_100)), Duration::from_millis(500));
+    assert!(load.is_shut(id(1), at(10_100)), "others are kept out by what was");
+}
+
+#[test]
+fn lines_are_drawn_as_soon_as_the_limit_is_found() {
+    let mut load = Load::default();
+    load.refresh(&policy(), TEN, FULL_RATIO, false, at(100));
+    assert!(!load.is_due(false, at(110)) && !load.is_due(true, at(109)) && load.is_due(true, at(110)));
+    load.refresh(&policy(), TEN, FULL_RATIO, true, at(110));
+    assert!(!load.is_due(true, at(209)));
 }
 
 #[test]
@@ -199,7 +250,7 @@ fn seats_that_better_rings_keep_busy_are_not_counted_on() {
         load.accept(Ring::new(id(0), 0));
     }
     assert_eq!(wait(&load), before, "not measured yet");
-    assert!(!load.is_due(at(99)) && load.is_due(at(100)));
+    assert!(!load.is_due(false, at(99)) && load.is_due(false, at(100)));
     // Half of the hundred a second are believed: five seats.
     load.refresh(&policy(), TEN, FULL_RATIO, true, at(100));
     assert_eq!(wait(&load), Duration::from_millis(20));

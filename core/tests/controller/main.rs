@@ -248,6 +248,54 @@ fn evidence_tells_down_to_which_standing_there_are_seats() {
     assert_eq!(told, [(Decision::Shed(Reason::DeadlinePassed), Some(Standing(80))); 2]);
 }
 
+#[test]
+fn who_is_too_late_for_the_slo_waits_behind_who_is_not() {
+    let checkout = class("checkout", 0);
+    let queue = QueuePolicy { wait_max: Duration::from_secs(2), ..checkout.queue };
+    let mut pool = Pool::enforcing(&[Class { queue, ..checkout }]);
+    pool.controller.hold_capacity(Capacity { seats: SEATS, is_found: true });
+    let seated = pool.fill(CHECKOUT, at(1_000));
+    let late = pool.ask(CHECKOUT, at(1_000));
+    let in_time = pool.ask(CHECKOUT, at(1_900));
+    // The SLO is a second.
+    assert_eq!(pool.controller.next_wakeup(), Some(at(2_000)));
+    pool.finish(seated[0], Outcome::Success, at(2_000));
+    assert_eq!([late, in_time].map(|slot| pool.last(slot)), [Decision::Queue, Decision::Admit]);
+    pool.finish(seated[1], Outcome::Success, at(2_001));
+    assert_eq!(pool.last(late), Decision::Admit, "it is worth an answer all the same");
+}
+
+#[test]
+fn who_is_too_late_for_the_slo_is_refused_when_the_wait_is_over() {
+    let checkout = class("checkout", 0);
+    let queue = QueuePolicy { wait_max: Duration::from_millis(1_500), ..checkout.queue };
+    let mut pool = Pool::enforcing(&[Class { queue, ..checkout }]);
+    pool.controller.hold_capacity(Capacity { seats: SEATS, is_found: true });
+    pool.fill(CHECKOUT, at(1_000));
+    let late = pool.ask(CHECKOUT, at(1_000));
+    for (millis, decision) in [(2_000, Decision::Queue), (2_499, Decision::Queue)] {
+        pool.tell(Event::Woken, at(millis));
+        assert_eq!((pool.last(late), pool.controller.next_wakeup()), (decision, Some(at(2_500))));
+    }
+    pool.tell(Event::Woken, at(2_500));
+    assert_eq!(pool.last(late), Decision::Shed(Reason::DeadlinePassed));
+}
+
+#[test]
+fn full_queue_and_a_wait_in_vain_are_shedding_too() {
+    let mut pool = Pool::enforcing(&[class("checkout", 0)]);
+    pool.fill(CHECKOUT, at(0));
+    pool.ask(CHECKOUT, at(0));
+    pool.ask(CHECKOUT, at(0));
+    assert!(!pool.controller.is_shedding(at(1)));
+    let refused = pool.ask(CHECKOUT, at(1));
+    assert_eq!(pool.last(refused), Decision::Shed(Reason::QueueFull));
+    assert!(pool.controller.is_shedding(at(1)));
+    // Those two have waited for 500 ms by then, in vain.
+    pool.tell(Event::Woken, at(600));
+    assert!([600, 1_099, 1_100].map(|millis| pool.controller.is_shedding(at(millis))) == [true, true, false]);
+}
+
 /// Nothing is retried meanwhile.
 #[test]
 fn pool_sheds_while_somebody_was_refused_lately_for_want_of_seats() {

@@ -69,7 +69,7 @@ impl Shadow {
         for other in self.live.values().filter(|live| live.stage == Stage::Queued && !live.leaving) {
             let is_same_class = other.class == admitted.class;
             let is_better = match is_same_class {
-                true => ring(other) < ring(admitted),
+                true => self.ring(other) < ring(admitted),
                 false => other.class < admitted.class && !was_owed,
             };
             // What it may have can change within one event.
@@ -82,6 +82,11 @@ impl Shadow {
         if was_owed && admitted.stage == Stage::Queued {
             self.seen.note("floor reclaimed");
         }
+    }
+
+    /// Its place in the queue of its class, or the last one if it may have been put there.
+    fn ring(&self, live: &Live) -> u16 {
+        if live.late_from <= self.now { COHORT_GROUPS as u16 - 1 } else { ring(live) }
     }
 
     /// Who forces a breaker has the last word on it.
@@ -142,11 +147,11 @@ impl Shadow {
     }
 }
 
-/// Its place in the queue of its class: who only fills gaps comes last.
+/// Its place in the queue of its class by what it was let in with: who only fills gaps comes last.
 fn ring(live: &Live) -> u16 {
     match live.side {
         Side::AboveLine => live.standing.0 % 128 / COHORT_GROUP,
-        Side::BelowLine | Side::Beyond => COHORT_GROUPS as u16 - 1,
+        Side::BelowLine | Side::Beyond | Side::Late => COHORT_GROUPS as u16 - 1,
     }
 }
 

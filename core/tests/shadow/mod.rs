@@ -39,6 +39,8 @@ struct Live {
     deadline: Time,
     /// When its class lets it wait no longer.
     wait_end: Time,
+    /// From when on it may be too late for its SLO, and wait behind those of its class who are not.
+    late_from: Time,
     /// It ends with the event being told.
     leaving: bool,
 }
@@ -149,6 +151,7 @@ impl Shadow {
             side: Side::AboveLine,
             deadline: arrival.deadline,
             wait_end: self.now.after(self.policy.class(class).queue.wait_max),
+            late_from: self.now.after(self.policy.class(class).slo_latency / 2),
             leaving: false,
         };
         self.live.insert(key(arrival.request), live);
@@ -285,7 +288,12 @@ impl Shadow {
         }
         match effect.decision {
             Decision::Admit | Decision::AdmitObserved(_) => {
-                self.check_admission(&live, &effect);
+                let side = effect.evidence.side;
+                if side == Side::Late {
+                    assert!(live.late_from <= self.now, "put behind too early: {effect:?}");
+                    self.seen.note("late");
+                }
+                self.check_admission(&Live { side, ..live }, &effect);
                 self.live.insert(key(effect.request), Live { stage: Stage::Admitted, ..live });
             }
             Decision::Queue => {

@@ -33,6 +33,7 @@ impl Seen {
             "queued",
             "floor reclaimed",
             "below the line",
+            "late",
             "breaker forced open",
             "probe",
         ];
