@@ -60,7 +60,8 @@ const GRACE_AFTER: Duration = Duration::from_secs(5);
 /// A class that had to refuse somebody stays congested for this long, or it would let the next burst
 /// wait in vain as soon as its queue is empty for a moment.
 const CONGESTED_FOR: Duration = Duration::from_millis(500);
-/// A class that is short of seats for a moment may wait this part of its SLO: the estimate errs on the long side...
+/// A class that is short of seats for a moment may wait this part of its SLO, by an estimate that errs on the long
+/// side. Whoever has waited for as long is late by the time he is answered...
 const SHORT_PART: f64 = 0.75;
 /// ...one that may ask for more than there is this part...
 const SHORT_OVER_PART: f64 = 0.5;
@@ -97,7 +98,7 @@ pub struct Load {
     classes: [ClassLoad; CLASSES_MAX],
     /// Those that leave what is below them nothing but floors, as soon as they are short of seats.
     may_shut: ClassSet,
-    /// Those that had to refuse somebody lately, and perhaps a little longer.
+    /// Those that had to refuse somebody lately, and perhaps a little longer: every decision asks for them.
     turned_away: ClassSet,
     /// How long a queue must have stood to be no burst.
     standing_after: Duration,
@@ -220,13 +221,14 @@ impl Load {
             let ceiling = f64::from(ceiling(policy, seats.slow_alone, seats.limit as u32, id));
             let left = (seats.limit - load.lent_back - most).max(floor).min(ceiling);
             // Seats are whole: a ceiling of all of them is none.
-            load.is_capped = ceiling < asks.min(seats.limit.floor());
+            load.has_ceiling = ceiling < seats.limit.floor();
+            load.is_capped = load.has_ceiling && ceiling < asks;
             if load.is_capped {
                 most += ceiling;
                 least += ceiling;
             } else {
                 most += asks;
-                // Fewer seats are held for shorter: what is asked for falls with the limit, and is smoothed later.
+                // A smaller limit shortens at once what is smoothed over a second: nobody is refused for the rest.
                 least += per_second * hold.min(load.hold);
                 variance += load.demand.variance() * hold.powi(2);
             }
@@ -321,13 +323,13 @@ impl Load {
 
     /// A class that may ask for more than there is leaves the others nothing as soon as it is short of seats. One that
     /// does not ask for more has a burst; while it turns some of that away and others of it wait, nobody else is to
-    /// pass them by either.
+    /// pass them by either. (Not where it has a ceiling: what it lacks in a burst, others may have.)
     fn shuts(&self, class: ClassId, now: Time) -> bool {
         if self.may_shut.contains(class) {
             return self.is_short(class, now);
         }
-        let is_capped = self.classes[class.index()].is_capped;
-        !is_capped && self.has_refused_lately(class, now) && self.has_standing_queue(class, now)
+        let has_ceiling = self.classes[class.index()].has_ceiling;
+        !has_ceiling && self.has_refused_lately(class, now) && self.has_standing_queue(class, now)
     }
 
     /// How many cohorts of a class may wait for a seat, the best ones first, of the last perhaps a part; `None`
@@ -386,6 +388,11 @@ impl Load {
         in_floor.min(wait_for(work, seats.min(ceiling)))
     }
 
+    /// The wait after which a request that is served in its order is too late for the SLO of its class.
+    pub fn wait_in_time(class: &Class) -> Duration {
+        class.slo_latency.mul_f64(SHORT_PART)
+    }
+
     /// The wait a request may have: what its class allows a burst, less once the class is short of seats,
     /// CoDel's target below the line, and never so much that its answer would come after the deadline.
     pub fn wait_allowed(
@@ -399,13 +406,13 @@ impl Load {
         let part_of_slo = |part: f64| class.slo_latency.mul_f64(part).max(WAIT_MIN);
         let by_class = match side {
             Side::Beyond => Duration::ZERO,
-            Side::BelowLine | Side::Late => part_of_slo(TARGET_PART),
+            Side::BelowLine => part_of_slo(TARGET_PART),
             Side::AboveLine if self.is_congested(id, now) => part_of_slo(ABOVE_PART),
             Side::AboveLine if self.is_short(id, now) => {
                 let may_be_over = self.classes[id.index()].excess.is_hardly_over();
                 part_of_slo(if may_be_over { SHORT_OVER_PART } else { SHORT_PART })
             }
-            Side::AboveLine => class.queue.wait_max,
+            Side::AboveLine | Side::Late => class.queue.wait_max,
         };
         by_class.min(class.queue.wait_max).min(deadline.since(now).saturating_sub(self.hold(id)))
     }

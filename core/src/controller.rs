@@ -190,8 +190,9 @@ impl Controller {
         }
         let is_full = self.queue.class_length(request.class) >= class.queue.length_max;
         if is_full && !self.displace_worse_than(ring(&request), now) {
+            self.refuse(request, Reason::QueueFull, wait, now);
             self.load.refused(request.class, now);
-            return self.refuse(request, Reason::QueueFull, wait, now);
+            return;
         }
         self.enqueue(request, wait, now);
     }
@@ -203,22 +204,21 @@ impl Controller {
         self.answer(&request, Decision::Queue, wait, now);
         self.load.accept(ring(&request));
         let until = now.after(self.longest_wait(&request, now));
-        self.queue.join(request.id.slot, ring(&request), self.hopeful_until(&request, now).min(until));
+        self.queue.join(request.id.slot, ring(&request), self.in_time_until(&request, now).min(until));
         self.note_waiting(request.class, now);
         self.requests.keep(Request { until, ..request });
     }
 
     /// Until when it waits in its own ring: later its answer would miss the SLO. What is served newest first has the
     /// late ones at its end as it is, and while the limit is looked for everybody waits for that.
-    fn hopeful_until(&self, request: &Request, now: Time) -> Time {
+    fn in_time_until(&self, request: &Request, now: Time) -> Time {
         let class = self.policy.class(request.class);
-        let is_in_order = request.side == Side::AboveLine && class.queue.order == QueueOrder::Fifo;
-        if !is_in_order || !self.load.knows_seats() || class.slo_latency.is_zero() {
-            return Time::NEVER;
+        let has_way_down = ring(request) != Ring::last_of(request.class);
+        if has_way_down && class.queue.order == QueueOrder::Fifo && self.load.knows_seats() {
+            now.after(Load::wait_in_time(class))
+        } else {
+            Time::NEVER
         }
-        // Half of the answers take longer than the mean.
-        let answered_in = self.load.hold(request.class) * 2;
-        now.after(class.slo_latency.saturating_sub(answered_in).max(class.slo_latency / 2))
     }
 
     /// The wait after which it is refused. Longer than the wait it was let in with: being a little
@@ -371,9 +371,7 @@ impl Controller {
     fn put_behind(&mut self, slot: u32) {
         let request = self.requests.waiting(slot);
         request.side = Side::Late;
-        let (ring, until) = (ring(request), request.until);
-        self.queue.leave(slot);
-        self.queue.join(slot, ring, until);
+        self.queue.rejoin(slot, ring(request), request.until);
     }
 
     /// Makes room in a full class for a better ring, at the cost of its worst waiter.
@@ -388,10 +386,10 @@ impl Controller {
     fn evict(&mut self, slot: u32, reason: Reason, now: Time) {
         self.queue.leave(slot);
         let request = self.requests.take_waiting(slot);
-        self.load.refused(request.class, now);
         // First, for it may be by itself the queue that it is refused for.
         self.answer(&request, Decision::Shed(reason), now.since(request.since), now);
         self.note_waiting(request.class, now);
+        self.load.refused(request.class, now);
         self.return_probe(&request);
     }
 

@@ -41,7 +41,7 @@ impl Standing {
 /// The wait to expect where there will be no seat: longer than any request is of use.
 pub(crate) const WAIT_NEVER: Duration = Duration::from_secs(3_600);
 
-/// A side of the line at which the seats of a class are used up.
+/// A side of the line at which the seats of a class are used up, or what became of one above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
     /// There is a seat for it.
@@ -102,9 +102,9 @@ pub enum Reason {
     BreakerOpen,
     /// It would have waited longer than its class allows, or answered after its deadline.
     WaitTooLong,
-    /// Its class has as many waiting as its queue holds, none of lesser standing.
+    /// Its class has as many waiting as its queue holds, none of lesser standing or too late for the SLO.
     QueueFull,
-    /// It waited, and one of better standing took its place in the full queue.
+    /// It waited, and one of better standing, or who is in time where it was not, took its place in the full queue.
     Displaced,
     /// It waited as long as it could.
     DeadlinePassed,
@@ -144,7 +144,7 @@ pub struct Evidence {
     pub class: ClassId,
     /// Its standing.
     pub standing: Standing,
-    /// On which side of its class's line it was; of one that found a free seat nobody asked.
+    /// On which side of its class's line it was, or that it is late; of one that found a free seat nobody asked.
     pub side: Side,
     /// The worst standing that may have a seat beyond the floors of classes, as its class meets it: of the first
     /// class that cannot have all it asks for, and within it, where no seat is free, that of its line. `None`
@@ -234,7 +234,7 @@ impl fmt::Display for Verb {
             Decision::Shed(Reason::WaitTooLong) => "refused at the door: it would have waited too long",
             Decision::Shed(Reason::QueueFull) => "refused at the door: its class's queue is full",
             Decision::Shed(Reason::Displaced) => {
-                "refused while waiting: one of better standing needed its place"
+                "refused while waiting: one of better standing, or still in time, needed its place"
             }
             Decision::Shed(Reason::DeadlinePassed) => "refused while waiting: no seat was free in time",
         })

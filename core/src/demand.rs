@@ -19,9 +19,9 @@ pub(crate) const REFRESH: Duration = Duration::from_millis(100);
 const WEIGHT: f64 = 0.2;
 /// The seconds whose plain mean varies as little as that of a measurement every `REFRESH` with this weight.
 const SPAN: f64 = REFRESH.as_secs_f64() * (2.0 - WEIGHT) / WEIGHT;
-/// So many standard deviations below what is asked for usually is no chance: one measurement in seven hundred is
-/// further off.
-const DEVIATIONS: f64 = 3.0;
+/// So many standard deviations below what is asked for usually is hardly chance: one measurement in forty is further
+/// off. (With three the checkouts of a flood count for half a second after it, and others are refused for them.)
+const DEVIATIONS: f64 = 2.0;
 /// The part of a class's seats that those above the line ask for. The rest is for the bursts of their
 /// arrivals: at a utilisation of `u` a queue is as long as `u / (1 - u)`, two here and nine at 90 %. (Pages at twice the
 /// load take 68 ms in the mean of thirty simulated runs, 72 with eight tenths, and as many are served.)
@@ -34,10 +34,11 @@ const LOTS: f64 = 256.0;
 pub(crate) struct Demand {
     /// Requests that asked since the last measurement, by cohort.
     asked: [u32; COHORTS as usize],
-    /// The same per second, smoothed...
+    /// The same per second, smoothed.
     rates: [f64; COHORTS as usize],
-    /// ...and between the last two measurements, of all cohorts.
-    last: f64,
+    /// What all cohorts asked for in the last measurement, and its seconds.
+    last_asked: u32,
+    last_seconds: f64,
     line: Line,
     /// Where those end who fill the gaps. Beyond it nobody is let in: whoever comes in by chance today is
     /// turned away by lot tomorrow.
@@ -74,17 +75,17 @@ impl Demand {
         for (rate, asked) in self.rates.iter_mut().zip(&mut self.asked) {
             *rate += (f64::from(std::mem::take(asked)) / seconds - *rate) * WEIGHT;
         }
-        let now = f64::from(asked) / seconds;
-        self.fall_to((now + self.last) / 2.0);
-        self.last = now;
+        self.fall_to(f64::from(asked + self.last_asked), seconds + self.last_seconds);
+        (self.last_asked, self.last_seconds) = (asked, seconds);
     }
 
-    /// The end of a flood is noticed at once: where there were hardly as few lately by chance, there are as few. (The
-    /// lesser of the two always would be a tenth too low, and let in as many too many.)
-    fn fall_to(&mut self, lately: f64) {
+    /// The end of a flood is noticed at once: where fewer asked in the last two measurements than chance explains,
+    /// that is what is asked for. (To take the lesser of what is usual and what was lately each time is a tenth too
+    /// low in the mean, and lets in as many too many.)
+    fn fall_to(&mut self, asked: f64, seconds: f64) {
         let usual = self.per_second();
-        let chance = DEVIATIONS * (usual / (2.0 * REFRESH.as_secs_f64())).sqrt();
-        if lately < usual - chance {
+        let lately = asked / seconds;
+        if lately < usual - DEVIATIONS * (usual / seconds).sqrt() {
             self.rates.iter_mut().for_each(|rate| *rate *= lately / usual);
         }
     }
@@ -150,14 +151,15 @@ impl Default for Demand {
         Demand {
             asked: [0; COHORTS as usize],
             rates: [0.0; COHORTS as usize],
-            last: 0.0,
+            last_asked: 0,
+            last_seconds: 0.0,
             line: BELOW_ALL,
             end: BELOW_ALL,
         }
     }
 }
 
-image!(struct Demand { asked, rates, last, line, end });
+image!(struct Demand { asked, rates, last_asked, last_seconds, line, end });
 image!(struct Line { cohort, lots });
 
 #[cfg(test)]
@@ -236,5 +238,14 @@ mod tests {
         (0..100).for_each(|_| demand.ask(GOOD));
         demand.measure(0.1);
         assert!(demand.per_second() <= 500.0);
+    }
+
+    #[test]
+    fn measurement_that_is_short_says_as_little() {
+        let mut demand = demand(20, 0);
+        demand.measure(0.01);
+        assert!(demand.per_second() > 150.0, "nobody asks in 10 ms, of 200 a second, once in seven");
+        demand.measure(0.1);
+        assert!(demand.per_second() < 50.0, "nor in a tenth of a second more");
     }
 }

@@ -313,7 +313,7 @@ impl Measurement {
     }
 
     /// Mean latency of the samples so far, in seconds.
-    fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         self.observed / f64::from(self.samples.max(1))
     }
 

@@ -4,8 +4,9 @@
 //! threaded through one table of nodes. So joining, leaving and being served
 //! are a few index writes without allocation, and the best waiter of any set of
 //! rings is one `trailing_zeros`. Arrivals mostly come in deadline order; one
-//! that spent its patience on a slow upload walks past those that arrived later
-//! with more time, at most as many as its class may have waiting.
+//! that spent its patience on a slow upload, or joins the last ring of its class
+//! where the late ones are, walks past those with more time, at most as many as
+//! its class may have waiting.
 //!
 //! It does not know why anybody waits, nor how many seats there are.
 
@@ -212,6 +213,11 @@ impl Queue {
     /// Lets a waiter wait in another ring with the deadline it has.
     pub fn change_ring(&mut self, slot: u32, ring: Ring) {
         let Some(deadline) = self.nodes.get(slot as usize).map(|node| node.deadline) else { return };
+        self.rejoin(slot, ring, deadline);
+    }
+
+    /// Lets a waiter wait in another ring until another deadline.
+    pub fn rejoin(&mut self, slot: u32, ring: Ring, deadline: Time) {
         if self.leave(slot) {
             self.join(slot, ring, deadline);
         }

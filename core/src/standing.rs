@@ -78,7 +78,7 @@ pub(crate) fn cohort_of(standing: Standing) -> u8 {
     (standing.0 % COHORTS) as u8
 }
 
-/// The ring that one of a class waits in: by its cohort, or behind all of them if it only fills gaps.
+/// The ring that one of a class waits in: by its cohort, or behind all of them if it only fills gaps or is late.
 pub fn ring_of(class: ClassId, standing: Standing, side: Side) -> Ring {
     match side {
         Side::AboveLine => {

@@ -118,6 +118,7 @@ fn large_shop_is_found_from_a_cold_start_whatever_the_spread() {
         for workers in [100, 256] {
             let calm = &run(&format!("cold, {service:?}"), workers, service, &[phase(0.8)])[0];
             assert!(calm.good_ratio(CHECKOUT) >= 0.985, "{calm}");
+            // Of 32 starts of 256 workers with exponential service 2.6 % were refused in the mean, by `grid`.
             assert!(calm.refused * 30 <= calm.offered.iter().sum(), "{calm}");
         }
     }

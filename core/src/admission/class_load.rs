@@ -42,6 +42,8 @@ pub(super) struct ClassLoad {
     pub(super) excess: Excess,
     /// Whether it asks for more seats than its ceiling: what it lacks then, nobody else has.
     pub(super) is_capped: bool,
+    /// Whether its ceiling is below all there is.
+    pub(super) has_ceiling: bool,
 }
 
 impl ClassLoad {
@@ -75,4 +77,5 @@ image!(struct ClassLoad {
     grace_until,
     excess,
     is_capped,
+    has_ceiling,
 });

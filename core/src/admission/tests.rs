@@ -184,6 +184,17 @@ fn seats_that_are_held_for_shorter_ask_for_fewer_before_anybody_is_refused() {
 }
 
 #[test]
+fn burst_of_a_class_with_a_ceiling_takes_nothing_from_others() {
+    let half = Class { ceiling: Share::from_percent(50).unwrap(), ..class("checkout", 0, 0) };
+    let policy = Policy::new(Mode::Enforce, vec![half, class("browse", 1, 20)]).unwrap();
+    let mut load = Load::default();
+    load.refresh(&policy, TEN, FULL_RATIO, true, at(1));
+    load.note_waiting(id(0), BURST_MAX, at(1));
+    load.refused(id(0), at(1));
+    assert!(!load.is_shut(id(1), at(1)));
+}
+
+#[test]
 fn lines_are_drawn_as_soon_as_the_limit_is_found() {
     let mut load = Load::default();
     load.refresh(&policy(), TEN, FULL_RATIO, false, at(100));

@@ -44,17 +44,17 @@ pub(super) enum Lateness {
 }
 
 impl Limit {
-    /// Whether answers of the pool take most of the SLO.
-    fn answers_late(&self) -> bool {
+    /// Whether it is the pool whose answers take most of the SLO, if they take so many seconds in the mean.
+    pub(super) fn is_later_than_wanted(&self, mean: f64) -> bool {
         let is_of_pool = self.outliers.classes() == ClassSet::EMPTY;
-        is_of_pool && self.measurement.round_trip() > self.latency_max
+        is_of_pool && mean > self.latency_max.as_secs_f64()
     }
 
     /// A full window has been seen. Throughput from before the pool was late, and of the very window in which
     /// it came to be, is of another shop.
     pub(super) fn note_lateness(&mut self, seen: Measured, now: Time) {
         let is_news = self.lateness == Lateness::OnTime;
-        match (is_news, self.answers_late()) {
+        match (is_news, self.is_later_than_wanted(self.measurement.round_trip().as_secs_f64())) {
             (_, false) => self.lateness = Lateness::OnTime,
             (true, true) => return self.become_late(seen, now),
             (false, true) => {}

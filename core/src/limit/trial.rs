@@ -1,7 +1,7 @@
 //! A trial: the limit is changed for a moment to see whether throughput follows the seats.
 //!
 //! Upwards it finds a limit that was too low: that costs nobody anything but a
-//! little latency, so it is done every few seconds. Downwards it finds one that
+//! little latency, so it is done every few seconds, and again at once where it found some. Downwards it finds one that
 //! was too high, at the cost of some throughput, which the lowest class pays;
 //! so it is rare, and shallow. After a start under flood, when nothing is known
 //! but loaded latencies, it is deep: each step halves what may be sixteen times
@@ -209,9 +209,11 @@ impl Schedule {
         self.slow_next = now.after(self.slow_pause);
     }
 
-    /// More seats worked, so more of them may.
+    /// More seats worked, so more of them may: unless it is the turn of fewer, that is tried next.
     pub(super) fn go_on(&mut self, now: Time) {
-        self.next = now;
+        if !self.trials.is_multiple_of(TRIALS_PER_DOWN) {
+            self.next = now;
+        }
     }
 
     /// A trial has ended.
@@ -310,7 +312,11 @@ mod tests {
         schedule.note_end(&trial(Step::Up), now);
         assert_eq!(schedule.due(now), None);
         schedule.go_on(now);
-        assert!(schedule.due(now).is_some());
+        assert_eq!(schedule.due(now), Some(Step::Up));
+        // The next one goes down.
+        schedule.note_end(&trial(Step::Up), now);
+        schedule.go_on(now);
+        assert_eq!(schedule.due(now), None);
     }
 
     #[test]

@@ -30,10 +30,11 @@ impl Limit {
         self.begin_settling(now);
     }
 
-    /// Whether a small step is tried before a pool that is late of a sudden: it has lost workers, and to wait for the
-    /// trial's window would cost seconds in which everybody is late.
+    /// Whether a pool that was on time is late while a few seats more are tried: it has lost workers, and to wait for
+    /// the trial's window would cost seconds in which everybody is late.
     pub(super) fn is_spoilt(&self, trial: &Trial) -> bool {
-        !trial.step.is_far() && self.lateness == Lateness::OnTime && self.measurement.answers_late()
+        let is_late = self.measurement.answers_late() && self.is_later_than_wanted(self.measurement.mean());
+        trial.step == Step::Up && self.lateness == Lateness::OnTime && is_late
     }
 
     /// Trial -> Steady, at the limit before it, as if it had never begun: its window is one of the steady limit.

@@ -256,12 +256,12 @@ fn who_is_too_late_for_the_slo_waits_behind_who_is_not() {
     pool.controller.hold_capacity(Capacity { seats: SEATS, is_found: true });
     let seated = pool.fill(CHECKOUT, at(1_000));
     let late = pool.ask(CHECKOUT, at(1_000));
-    let in_time = pool.ask(CHECKOUT, at(1_900));
-    // The SLO is a second.
-    assert_eq!(pool.controller.next_wakeup(), Some(at(2_000)));
-    pool.finish(seated[0], Outcome::Success, at(2_000));
+    let in_time = pool.ask(CHECKOUT, at(1_700));
+    // Three quarters of the SLO.
+    assert_eq!(pool.controller.next_wakeup(), Some(at(1_750)));
+    pool.finish(seated[0], Outcome::Success, at(1_750));
     assert_eq!([late, in_time].map(|slot| pool.last(slot)), [Decision::Queue, Decision::Admit]);
-    pool.finish(seated[1], Outcome::Success, at(2_001));
+    pool.finish(seated[1], Outcome::Success, at(1_751));
     assert_eq!(pool.last(late), Decision::Admit, "it is worth an answer all the same");
 }
 
@@ -273,9 +273,9 @@ fn who_is_too_late_for_the_slo_is_refused_when_the_wait_is_over() {
     pool.controller.hold_capacity(Capacity { seats: SEATS, is_found: true });
     pool.fill(CHECKOUT, at(1_000));
     let late = pool.ask(CHECKOUT, at(1_000));
-    for (millis, decision) in [(2_000, Decision::Queue), (2_499, Decision::Queue)] {
+    for millis in [1_750, 2_499] {
         pool.tell(Event::Woken, at(millis));
-        assert_eq!((pool.last(late), pool.controller.next_wakeup()), (decision, Some(at(2_500))));
+        assert_eq!((pool.last(late), pool.controller.next_wakeup()), (Decision::Queue, Some(at(2_500))));
     }
     pool.tell(Event::Woken, at(2_500));
     assert_eq!(pool.last(late), Decision::Shed(Reason::DeadlinePassed));

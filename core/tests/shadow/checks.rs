@@ -86,7 +86,7 @@ impl Shadow {
 
     /// Its place in the queue of its class, or the last one if it may have been put there.
     fn ring(&self, live: &Live) -> u16 {
-        if live.late_from <= self.now { COHORT_GROUPS as u16 - 1 } else { ring(live) }
+        if live.late_from <= self.now { ring(&Live { side: Side::Late, ..*live }) } else { ring(live) }
     }
 
     /// Who forces a breaker has the last word on it.
@@ -147,7 +147,7 @@ impl Shadow {
     }
 }
 
-/// Its place in the queue of its class by what it was let in with: who only fills gaps comes last.
+/// Its place in the queue of its class by what it was let in with: who only fills gaps or is late comes last.
 fn ring(live: &Live) -> u16 {
     match live.side {
         Side::AboveLine => live.standing.0 % 128 / COHORT_GROUP,

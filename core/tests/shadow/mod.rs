@@ -13,7 +13,7 @@ use crate::random::Random;
 use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Controller, Effect, Event, Outcome, Snapshot};
 use plimsoll_core::decision::{Decision, RequestId, Side, Standing};
-use plimsoll_core::policy::{CLASSES_MAX, ClassId, Mode, Policy};
+use plimsoll_core::policy::{CLASSES_MAX, ClassId, Mode, Policy, QueueOrder};
 use plimsoll_core::standing::{Tenure, USAGE_PENALTY_MAX, Value};
 use plimsoll_core::time::Time;
 use std::collections::BTreeMap;
@@ -151,7 +151,7 @@ impl Shadow {
             side: Side::AboveLine,
             deadline: arrival.deadline,
             wait_end: self.now.after(self.policy.class(class).queue.wait_max),
-            late_from: self.now.after(self.policy.class(class).slo_latency / 2),
+            late_from: Time::NEVER,
             leaving: false,
         };
         self.live.insert(key(arrival.request), live);
@@ -286,13 +286,13 @@ impl Shadow {
             self.check_forced(&live, &effect);
             self.check_breaker(&effect);
         }
+        let side = effect.evidence.side;
+        if side == Side::Late {
+            assert!(live.late_from <= self.now, "put behind too early: {effect:?}");
+            self.seen.note("late");
+        }
         match effect.decision {
             Decision::Admit | Decision::AdmitObserved(_) => {
-                let side = effect.evidence.side;
-                if side == Side::Late {
-                    assert!(live.late_from <= self.now, "put behind too early: {effect:?}");
-                    self.seen.note("late");
-                }
                 self.check_admission(&Live { side, ..live }, &effect);
                 self.live.insert(key(effect.request), Live { stage: Stage::Admitted, ..live });
             }
@@ -300,11 +300,15 @@ impl Shadow {
                 self.check_threshold(&live, &effect);
                 assert_eq!(live.stage, Stage::Asked, "queued twice: {effect:?}");
                 assert_eq!(self.policy.mode(), Mode::Enforce, "queued while observing: {effect:?}");
-                let (standing, side) = (effect.evidence.standing, effect.evidence.side);
+                let standing = effect.evidence.standing;
                 if side == Side::BelowLine {
                     self.seen.note("below the line");
                 }
-                let queued = Live { stage: Stage::Queued, standing, side, ..live };
+                let class = self.policy.class(live.class);
+                let may_be_late = side == Side::AboveLine && class.queue.order == QueueOrder::Fifo;
+                let in_time_until = self.now.after(class.slo_latency.mul_f64(0.75));
+                let late_from = if may_be_late { in_time_until } else { Time::NEVER };
+                let queued = Live { stage: Stage::Queued, standing, side, late_from, ..live };
                 self.live.insert(key(effect.request), queued);
             }
             Decision::Shed(_) => {

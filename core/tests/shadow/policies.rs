@@ -24,7 +24,7 @@ fn class(name: &str, random: &mut Random) -> Class {
     Class {
         name: name.into(),
         rank: random.below(25) as u8 * 10,
-        slo_latency: millis(random, 1_000),
+        slo_latency: Duration::from_millis(1 + random.below(1_000)),
         patience: Duration::from_secs(2),
         floor: share(floor),
         ceiling: share((floor + 1 + random.below(150) as u32).min(100)),
