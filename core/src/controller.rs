@@ -191,10 +191,13 @@ impl Controller {
         let is_full = self.queue.class_length(request.class) >= class.queue.length_max;
         if is_full && !self.displace_worse_than(ring(&request), now) {
             self.refuse(request, Reason::QueueFull, wait, now);
-            self.load.refused(request.class, now);
-            return;
+        } else {
+            self.enqueue(request, wait, now);
         }
-        self.enqueue(request, wait, now);
+        if is_full {
+            // It, or whom it has displaced.
+            self.load.refused(request.class, now);
+        }
     }
 
     fn enqueue(&mut self, request: Request, wait: Duration, now: Time) {
@@ -358,10 +361,12 @@ impl Controller {
 
     fn expire(&mut self, now: Time) {
         while let Some(slot) = self.queue.expired(now) {
-            if self.requests.waiting(slot).until > now {
+            let Request { until, class, .. } = *self.requests.waiting(slot);
+            if until > now {
                 self.put_behind(slot);
             } else {
                 self.evict(slot, Reason::DeadlinePassed, now);
+                self.load.refused(class, now);
             }
         }
     }
@@ -389,7 +394,6 @@ impl Controller {
         // First, for it may be by itself the queue that it is refused for.
         self.answer(&request, Decision::Shed(reason), now.since(request.since), now);
         self.note_waiting(request.class, now);
-        self.load.refused(request.class, now);
         self.return_probe(&request);
     }
 
