@@ -14,7 +14,7 @@ fn policy() -> Policy {
 /// The worst of a class.
 const POOR: Standing = Standing(127);
 
-/// In a flood of a hundred times the seats, of which a fifth is believed at first, the lots from 10 to 12
+/// In a flood of a hundred times the seats, of which a fifth is believed at first, the lots from 9 to 12
 /// fill gaps.
 const GAP: u8 = 11;
 
@@ -141,11 +141,17 @@ fn class_that_asks_for_no_more_than_there_is_may_wait_in_spite_of_a_refusal() {
     assert!(!load.is_shut(id(1), at(1)), "and takes nothing from those below it");
 }
 
+/// More of a class wait than a burst leaves behind, and nobody has asked for more than there is.
+fn with_a_burst(policy: &Policy) -> Load {
+    let mut load = Load::default();
+    load.refresh(policy, TEN, FULL_RATIO, true, at(1));
+    load.note_waiting(id(0), BURST_MAX, at(1));
+    load
+}
+
 #[test]
 fn burst_that_is_turned_away_in_part_is_not_passed_by() {
-    let mut load = Load::default();
-    load.refresh(&policy(), TEN, FULL_RATIO, true, at(1));
-    load.note_waiting(id(0), BURST_MAX, at(1));
+    let mut load = with_a_burst(&policy());
     assert!(!load.is_shut(id(1), at(1)), "a burst");
     load.refused(id(0), at(1));
     assert!(load.is_shut(id(1), at(1)));
@@ -187,9 +193,7 @@ fn seats_that_are_held_for_shorter_ask_for_fewer_before_anybody_is_refused() {
 fn burst_of_a_class_with_a_ceiling_takes_nothing_from_others() {
     let half = Class { ceiling: Share::from_percent(50).unwrap(), ..class("checkout", 0, 0) };
     let policy = Policy::new(Mode::Enforce, vec![half, class("browse", 1, 20)]).unwrap();
-    let mut load = Load::default();
-    load.refresh(&policy, TEN, FULL_RATIO, true, at(1));
-    load.note_waiting(id(0), BURST_MAX, at(1));
+    let mut load = with_a_burst(&policy);
     load.refused(id(0), at(1));
     assert!(!load.is_shut(id(1), at(1)));
 }

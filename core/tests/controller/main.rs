@@ -6,8 +6,8 @@ mod breakers;
 use plimsoll_core::breaker::Forced;
 use plimsoll_core::controller::{Arrival, Capacity, Controller, Event, Outcome};
 use plimsoll_core::decision::{BreakerState, Decision, Reason, RequestId, Standing};
-use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy, QueuePolicy};
-use pool::{BROWSE, CHECKOUT, Pool, SEATS, at, class, id, percent, with_breaker};
+use plimsoll_core::policy::{Class, ClassId, ClassSet, Mode, Policy};
+use pool::{BROWSE, CHECKOUT, Pool, SEATS, at, class, id, percent, waiting_up_to, with_breaker};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -248,13 +248,17 @@ fn evidence_tells_down_to_which_standing_there_are_seats() {
     assert_eq!(told, [(Decision::Shed(Reason::DeadlinePassed), Some(Standing(80))); 2]);
 }
 
-#[test]
-fn who_is_too_late_for_the_slo_waits_behind_who_is_not() {
-    let checkout = class("checkout", 0);
-    let queue = QueuePolicy { wait_max: Duration::from_secs(2), ..checkout.queue };
-    let mut pool = Pool::enforcing(&[Class { queue, ..checkout }]);
+/// Full of checkouts since the first second, and known to carry no more; others wait for so long.
+fn full_of_checkouts(wait_max: Duration) -> (Pool, Vec<u32>) {
+    let mut pool = Pool::enforcing(&[waiting_up_to(wait_max, class("checkout", 0))]);
     pool.controller.hold_capacity(Capacity { seats: SEATS, is_found: true });
     let seated = pool.fill(CHECKOUT, at(1_000));
+    (pool, seated)
+}
+
+#[test]
+fn who_is_too_late_for_the_slo_waits_behind_who_is_not() {
+    let (mut pool, seated) = full_of_checkouts(Duration::from_secs(2));
     let late = pool.ask(CHECKOUT, at(1_000));
     let in_time = pool.ask(CHECKOUT, at(1_700));
     // Three quarters of the SLO.
@@ -267,11 +271,7 @@ fn who_is_too_late_for_the_slo_waits_behind_who_is_not() {
 
 #[test]
 fn who_is_too_late_for_the_slo_is_refused_when_the_wait_is_over() {
-    let checkout = class("checkout", 0);
-    let queue = QueuePolicy { wait_max: Duration::from_millis(1_500), ..checkout.queue };
-    let mut pool = Pool::enforcing(&[Class { queue, ..checkout }]);
-    pool.controller.hold_capacity(Capacity { seats: SEATS, is_found: true });
-    pool.fill(CHECKOUT, at(1_000));
+    let (mut pool, _) = full_of_checkouts(Duration::from_millis(1_500));
     let late = pool.ask(CHECKOUT, at(1_000));
     for millis in [1_750, 2_499] {
         pool.tell(Event::Woken, at(millis));
@@ -299,9 +299,7 @@ fn full_queue_and_a_wait_in_vain_are_shedding_too() {
 /// Nothing is retried meanwhile.
 #[test]
 fn pool_sheds_while_somebody_was_refused_lately_for_want_of_seats() {
-    let hasty = class("checkout", 0);
-    let queue = QueuePolicy { wait_max: Duration::from_millis(1), ..hasty.queue };
-    let mut pool = Pool::enforcing(&[Class { queue, ..hasty }]);
+    let mut pool = Pool::enforcing(&[waiting_up_to(Duration::from_millis(1), class("checkout", 0))]);
     // Seats are held for 400 ms: of eight times 32, as many as a start may come to, one is free every 1.6.
     let first = pool.fill(CHECKOUT, at(0));
     first.into_iter().for_each(|slot| pool.finish(slot, Outcome::Success, at(400)));

@@ -34,6 +34,11 @@ pub(crate) fn class(name: &str, rank: u8) -> Class {
     }
 }
 
+/// The class, of which nobody waits for longer than that.
+pub(crate) fn waiting_up_to(wait_max: Duration, class: Class) -> Class {
+    Class { queue: QueuePolicy { wait_max, ..class.queue }, ..class }
+}
+
 pub(crate) fn with_breaker(class: Class) -> Class {
     let breaker = BreakerPolicy {
         window: Duration::from_secs(10),
