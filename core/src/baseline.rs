@@ -88,6 +88,11 @@ impl Baseline {
         batch.seconds = batch.older + (batch.seconds - batch.older) * factor;
     }
 
+    /// Forgets what was seen of a pool that had not settled yet.
+    pub(crate) fn forget_batch(&mut self) {
+        self.batch = Batch::default();
+    }
+
     /// Learns from what a window saw if it was healthy, and forgets it if it may have been load. A
     /// class of which nothing is known yet learns all the same.
     pub(crate) fn learn(&mut self, healthy: bool) {

@@ -250,7 +250,7 @@ impl Controller {
                 Phase::Admitted => {
                     self.seats.take(request.class);
                     if request.first_byte.is_some() {
-                        self.seats.answer();
+                        self.seats.answer(request.class);
                     }
                 }
                 Phase::Waiting => {
@@ -348,11 +348,7 @@ impl Controller {
     }
 
     fn out(&self) -> Out {
-        Out {
-            seats: self.seats.taken(),
-            unanswered: self.seats.unanswered(),
-            stuck: self.seats.taken_by_any(self.limit.slow_alone().classes),
-        }
+        Out { seats: self.seats.taken(), stuck: self.seats.taken_by_any(self.limit.slow_alone().classes) }
     }
 
     fn is_somebody_waiting(&self) -> bool {
@@ -414,6 +410,7 @@ impl Controller {
     fn seat(&mut self, request: Request, decision: Decision, waited: Duration, now: Time) {
         self.answer(&request, decision, waited, now);
         self.seats.take(request.class);
+        self.limit.set_unanswered(request.class, self.seats.unanswered_of(request.class), now);
         self.limit.seated(request.class, self.seats.taken_by(request.class), now);
         self.requests.keep(Request { phase: Phase::Admitted, since: now, ..request });
     }

@@ -25,6 +25,7 @@
 //! It does not know classes' importance, nor who waits for a seat.
 
 mod anchor;
+mod audit;
 mod level;
 mod memory;
 mod outliers;
@@ -40,6 +41,7 @@ use crate::policy::{CLASSES_MAX, ClassId, ClassSet, SlowAlone};
 use crate::succession::Succession;
 use crate::time::Time;
 use anchor::Lateness;
+use audit::Audit;
 use level::Level;
 use outliers::Outliers;
 use start::{LIMIT_START, Start};
@@ -99,8 +101,6 @@ enum Phase {
 pub struct Out {
     /// In all.
     pub seats: u32,
-    /// For requests that wait for their first byte.
-    pub unanswered: u32,
     /// Held by classes that are slow by themselves.
     pub stuck: u32,
 }
@@ -125,8 +125,8 @@ pub struct Limit {
     settled_by: Time,
     /// Windows in a row that were faster than the baselines.
     fasters: u32,
-    /// Limit and level where the present run of shrinking began.
-    audit: Option<(f64, Level)>,
+    /// The present run of shrinking.
+    audit: Option<Audit>,
     /// The most work seen going on lately: what a full pool may need again.
     work_peak: f64,
     /// Windows in a row that found nothing waiting in the pool.
@@ -246,7 +246,7 @@ impl Limit {
     pub fn set_out(&mut self, out: Out, waiting: bool, now: Time) {
         self.stuck = out.stuck;
         let saturated = waiting || out.seats >= self.current();
-        self.measurement.set_out(out.seats, out.unanswered, saturated, now);
+        self.measurement.set_out(out.seats, saturated, now);
     }
 
     /// A request of a class was let in, and so many of it are out now.
@@ -254,6 +254,11 @@ impl Limit {
         let baseline = &self.baselines[class.index()];
         let healthy = baseline.is_learned().then(|| baseline.duration());
         self.outliers.seated(class, out, healthy, now);
+    }
+
+    /// So many permits of a class are out for requests that wait for their first byte from now on.
+    pub fn set_unanswered(&mut self, class: ClassId, unanswered: u32, now: Time) {
+        self.measurement.set_unanswered(class, unanswered, now);
     }
 
     /// Time has passed: ends a trial to which nothing answers, which is for timeouts to judge.
@@ -323,7 +328,7 @@ impl Limit {
         let wanted = match self.phase {
             Phase::Warming { was_cut } => return self.warm(was_cut, now),
             _ if self.is_settling => return self.settle(now),
-            Phase::Start(Start { met, .. }) => self.wanted_at_start(met),
+            Phase::Start(Start { met, .. }) => self.wanted_at_start(met, now),
             Phase::Steady if self.is_in_question(now) => Wanted::of(trial::ERROR_CHOKED),
             Phase::Steady => Wanted::of(self.error_steady()),
             Phase::Trial(trial) => Wanted { length_max: trial::LENGTH_MAX, ..Wanted::of(trial.error()) },
@@ -359,7 +364,7 @@ impl Limit {
         let is_draining = self.measurement.inflight() > self.current() && now < self.settled_by;
         self.is_settling = is_draining || !self.measurement.is_settled(now);
         if is_draining || !self.is_settling {
-            self.learn_baselines(false, now);
+            self.baselines.iter_mut().for_each(Baseline::forget_batch);
             self.measurement.restart(self.current(), now);
         }
     }
@@ -403,8 +408,8 @@ impl Limit {
         let factor = 1.0 + (ratio - 1.0) * weight;
         self.level.rescale(factor);
         self.done_before_cut *= factor;
-        if let Some((_, level)) = &mut self.audit {
-            level.rescale(factor);
+        if let Some(audit) = &mut self.audit {
+            audit.rescale(factor);
         }
     }
 

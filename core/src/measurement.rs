@@ -6,11 +6,14 @@
 //!
 //! It draws no conclusion; the limit does.
 
+mod exposure;
+
 use crate::baseline::Baseline;
 use crate::image::image;
 use crate::policy::{CLASSES_MAX, ClassId, ClassSet};
 use crate::succession::Succession;
 use crate::time::Time;
+use exposure::Exposures;
 use std::time::Duration;
 
 /// A window is at least this long, so that decisions are not made on a handful of requests...
@@ -171,10 +174,8 @@ pub(crate) struct Measurement {
     area: f64,
     saturated: bool,
     inflight: u32,
-    /// The same of permits out for requests that wait for their first byte.
-    unanswered_area: f64,
-    unanswered: u32,
     inflight_since: Time,
+    exposures: Exposures,
     /// Squared coefficient of variation of latency over baseline, smoothed.
     spread: f64,
     /// Mean latency of the last window.
@@ -208,8 +209,8 @@ impl Measurement {
             since: now,
             saturated: self.inflight >= limit,
             inflight: self.inflight,
-            unanswered: self.unanswered,
             inflight_since: now,
+            exposures: self.exposures.restart(now),
             spread: self.spread,
             round_trip: self.round_trip,
             ..Measurement::default()
@@ -219,21 +220,25 @@ impl Measurement {
     /// Gives the classes of a new policy the samples of their namesakes.
     pub(crate) fn succeed(&mut self, succession: &Succession) {
         self.classes = succession.carry(self.classes);
+        self.exposures.succeed(succession);
     }
 
-    /// Permits out from now on, those of them for requests without a first byte, and whether that is all that may be.
-    pub(crate) fn set_out(&mut self, inflight: u32, unanswered: u32, saturated: bool, now: Time) {
+    /// Permits out from now on, and whether that is all that may be.
+    pub(crate) fn set_out(&mut self, inflight: u32, saturated: bool, now: Time) {
         self.pass_time(now);
         self.inflight = inflight;
-        self.unanswered = unanswered;
         self.saturated |= saturated;
+    }
+
+    /// So many permits of a class are out for requests without a first byte from now on.
+    pub(crate) fn set_unanswered(&mut self, class: ClassId, unanswered: u32, now: Time) {
+        self.exposures.set(class, unanswered, now);
     }
 
     /// Permits have been out until now.
     fn pass_time(&mut self, now: Time) {
         let seconds = now.since(self.inflight_since).as_secs_f64();
         self.area += f64::from(self.inflight) * seconds;
-        self.unanswered_area += f64::from(self.unanswered) * seconds;
         self.inflight_since = now;
     }
 
@@ -281,8 +286,8 @@ impl Measurement {
 
     /// The answers that came, of those that were to come by now if all who asked were at work: by Little's
     /// law, one for each time that a seat was taken for as long as a healthy answer takes.
-    pub(crate) fn pace(&self) -> f64 {
-        self.finished / self.unanswered_area
+    pub(crate) fn pace(&self, now: Time) -> f64 {
+        self.finished / self.exposures.of_all(now)
     }
 
     /// Permits out now.
@@ -292,7 +297,7 @@ impl Measurement {
 
     /// Permits out for requests that wait for their first byte.
     pub(crate) fn unanswered(&self) -> u32 {
-        self.unanswered
+        self.exposures.unanswered()
     }
 
     /// Whether the limit was full at any moment of the window.
@@ -383,13 +388,18 @@ impl Measurement {
     pub(crate) fn throughput(&self, now: Time) -> Throughput {
         let seconds = now.since(self.since).as_secs_f64();
         let answers = self.classes.map(|sum| f64::from(sum.answers) / seconds);
-        Throughput { seats: self.unanswered_area / seconds, answers }
+        Throughput { seats: self.exposures.of_all(now) / seconds, answers }
     }
 
-    /// By how much longer the mean latency is by Little's law than that of the answers that came; until the last
-    /// event, like the pace.
-    pub(crate) fn missing(&self) -> f64 {
-        self.unanswered_area / self.observed
+    /// By how much longer the mean latency is by Little's law than that of the answers that came.
+    pub(crate) fn missing(&self, now: Time) -> f64 {
+        self.exposures.of_all(now) / self.observed
+    }
+
+    /// The same of one class, by its index; 1 if it had none.
+    pub(crate) fn missing_of(&self, class: usize, now: Time) -> f64 {
+        let observed = self.classes[class].observed;
+        if observed > 0.0 { self.exposures.of_class(class, now) / observed } else { 1.0 }
     }
 
     /// What a full window says.
@@ -408,7 +418,7 @@ impl Measurement {
         self.spread += (self.spread_now() - self.spread) * SPREAD_WEIGHT;
         let inflight = self.area / seconds;
         // Who has a first byte waits for nothing in the pool any more, but for the client.
-        let waiting = self.unanswered_area / seconds * (1.0 - 1.0 / ratio.max(1.0));
+        let waiting = self.exposures.of_all(now) / seconds * (1.0 - 1.0 / ratio.max(1.0));
         Measured {
             inflight,
             ratio,
@@ -435,9 +445,8 @@ image!(struct Measurement {
     area,
     saturated,
     inflight,
-    unanswered_area,
-    unanswered,
     inflight_since,
+    exposures,
     spread,
     round_trip,
 });

@@ -38,9 +38,9 @@ pub(crate) fn ceiling(policy: &Policy, slow_alone: SlowAlone, limit: u32, class:
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seats {
     taken: u32,
-    /// Those of them whose holders wait for their first byte.
-    unanswered: u32,
     of_class: [u32; CLASSES_MAX],
+    /// Those of them whose holders wait for their first byte.
+    unanswered_of: [u32; CLASSES_MAX],
     /// Until when a class whose floor is less than a seat is owed none: it has had its part.
     rests_until: [Time; CLASSES_MAX],
 }
@@ -56,14 +56,14 @@ impl Seats {
         self.taken
     }
 
-    /// Permits out for requests that wait for their first byte.
-    pub(crate) fn unanswered(&self) -> u32 {
-        self.unanswered
-    }
-
     /// Permits that a class holds.
     pub(crate) fn taken_by(&self, class: ClassId) -> u32 {
         self.of_class[class.index()]
+    }
+
+    /// Permits that a class holds for requests that wait for their first byte.
+    pub(crate) fn unanswered_of(&self, class: ClassId) -> u32 {
+        self.unanswered_of[class.index()]
     }
 
     /// Permits that these classes hold.
@@ -74,19 +74,19 @@ impl Seats {
     /// One more for a class.
     pub(crate) fn take(&mut self, class: ClassId) {
         self.taken += 1;
-        self.unanswered += 1;
         self.of_class[class.index()] += 1;
+        self.unanswered_of[class.index()] += 1;
     }
 
-    /// The first byte for one of them is there.
-    pub(crate) fn answer(&mut self) {
-        self.unanswered -= 1;
+    /// The first byte for one of a class's is there.
+    pub(crate) fn answer(&mut self, class: ClassId) {
+        self.unanswered_of[class.index()] -= 1;
     }
 
     /// One of a class's is back.
     pub(crate) fn give_back(&mut self, class: ClassId, was_answered: bool) {
         self.taken -= 1;
-        self.unanswered -= u32::from(!was_answered);
+        self.unanswered_of[class.index()] -= u32::from(!was_answered);
         self.of_class[class.index()] -= 1;
     }
 
@@ -131,7 +131,7 @@ pub(crate) fn observed_rings(policy: &Policy) -> RingSet {
     RingSet::of_classes(policy.ids().filter(|id| policy.mode_of(*id) == Mode::Observe))
 }
 
-image!(struct Seats { taken, unanswered, of_class, rests_until });
+image!(struct Seats { taken, of_class, unanswered_of, rests_until });
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! What a shop owner buys: spikes before shops of sizes the controller is not told.
 //!
-//! Each promise is pooled over three seeds. `--nocapture` prints the figures behind it.
+//! Each promise is pooled over six seeds. `--nocapture` prints the figures behind it.
 
 mod random;
 mod shop;
@@ -11,7 +11,7 @@ use shop::origin::Service;
 use shop::tally::Tally;
 use std::time::Duration;
 
-const SEEDS: [u64; 3] = [1, 2, 3];
+const SEEDS: [u64; 6] = [1, 2, 3, 4, 5, 6];
 const SIZES: [usize; 6] = [2, 4, 7, 16, 64, 100];
 const CART: usize = 1;
 const BROWSE: usize = 2;
@@ -118,8 +118,8 @@ fn large_shop_is_found_from_a_cold_start_whatever_the_spread() {
         for workers in [100, 256] {
             let calm = &run(&format!("cold, {service:?}"), workers, service, &[phase(0.8)])[0];
             assert!(calm.good_ratio(CHECKOUT) >= 0.985, "{calm}");
-            // Of 32 starts of 256 workers with exponential service 2.6 % were refused in the mean, by `grid`.
-            assert!(calm.refused * 30 <= calm.offered.iter().sum(), "{calm}");
+            // Of 32 starts of 256 workers 2.1 % were refused in the mean with exponential service, 0.6 with lognormal.
+            assert!(calm.refused * 40 <= calm.offered.iter().sum(), "{calm}");
         }
     }
 }

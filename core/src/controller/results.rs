@@ -19,8 +19,10 @@ impl Controller {
         }
         let latency = now.since(sent);
         request.first_byte = Some(latency);
-        self.seats.answer();
-        self.limit.observe(request.class.index(), latency, now);
+        let class = request.class;
+        self.seats.answer(class);
+        self.limit.set_unanswered(class, self.seats.unanswered_of(class), now);
+        self.limit.observe(class.index(), latency, now);
     }
 
     pub(super) fn finish(&mut self, id: RequestId, outcome: Outcome, now: Time) {
@@ -68,6 +70,7 @@ impl Controller {
 
     fn give_back(&mut self, request: &Request, now: Time) {
         self.seats.give_back(request.class, request.first_byte.is_some());
+        self.limit.set_unanswered(request.class, self.seats.unanswered_of(request.class), now);
         // Nobody waits longer than that: a process that was suspended must not think that answers take
         // a minute, and admit nobody who could teach it better.
         let class = self.policy.class(request.class);

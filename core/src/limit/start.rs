@@ -11,6 +11,7 @@
 //! did, and the limit waits at twice that.
 
 use super::anchor::Lateness;
+use super::audit::Audit;
 use super::level::Level;
 use super::trial::{self, Step};
 use super::{FULL, Limit, Phase, seats_for};
@@ -28,6 +29,8 @@ const LIMIT_FLOODED: f64 = 4.0;
 const START_FULL: f64 = 0.8;
 /// Doubling ends when this part of the seats waits in the pool, half of which would if none helped...
 const START_WAITING: f64 = 0.25;
+/// ...or of so many times those that are proven, be the limit full or not...
+const CROWDED: f64 = 1.5;
 /// ...and the latency that tells so is so many standard errors above the baselines.
 const START_ERRORS: f64 = 3.0;
 /// A window in which less than this part of the answers came that were to come is too early...
@@ -43,6 +46,8 @@ const MORE_SEATS: f64 = 1.25;
 const WORTH_IT: f64 = 1.2;
 /// Of the first answers hardly more than a third are missing; where more are, it is uploads that hold seats.
 const LONGER_MAX: f64 = 1.5;
+/// A class that was let in a moment ago has had its quick answers only, and its mean may be off by so much.
+const STRETCH_MAX: f64 = 3.0;
 /// While the limit doubles a factor of two is to be told from none.
 const ERROR_START: f64 = 0.12;
 
@@ -61,8 +66,19 @@ pub(super) struct Start {
 }
 
 impl Start {
+    /// One in which so many seats are at work, and perhaps more.
+    pub(super) fn from_proven(proven: f64) -> Start {
+        Start { met: true, proven, ..Start::default() }
+    }
+
     fn is_proven(self) -> bool {
         self.proven > 0.0
+    }
+
+    /// It is no small pool that has more seats at work than any start begins with: there windows are short, and
+    /// their baselines worth little.
+    fn is_proven_large(self) -> bool {
+        self.proven > LIMIT_START
     }
 
     fn has_doubled(self) -> bool {
@@ -101,9 +117,9 @@ impl Limit {
 
     /// What a window is to be while the limit doubles: each seat that waits answers once, and if all are taken it is a
     /// short one, for the queues fill. Where uploads hold the seats of a calm pool they do not answer in any window.
-    pub(super) fn wanted_at_start(&self, met: bool) -> Wanted {
+    pub(super) fn wanted_at_start(&self, met: bool, now: Time) -> Wanted {
         let wanted = Wanted::of(ERROR_START);
-        if met && self.measurement.missing() > LONGER_MAX {
+        if met && self.measurement.missing(now) > LONGER_MAX {
             return wanted;
         }
         let samples = self.measurement.unanswered().max(SAMPLES_ENOUGH);
@@ -117,7 +133,7 @@ impl Limit {
         if sight.shows_queue && self.typical > 0.0 {
             return self.end_start(seen, start, now);
         }
-        if sight.wants_more && !sight.is_followed && self.is_behind(start) {
+        if sight.wants_more && !sight.is_followed && self.is_behind(start, now) {
             self.phase = Phase::Start(Start { put_off: start.put_off + 1, ..start });
             return self.begin_settling(now);
         }
@@ -133,7 +149,12 @@ impl Limit {
         }
         let has_baseline = self.baselines.iter().any(Baseline::is_learned);
         let doubles = sight.wants_more && has_baseline && seen.error <= ERROR_START * 1.5;
-        let half = if doubles { self.measurement.throughput(now) } else { Throughput::default() };
+        let half = match doubles {
+            true => self.measurement.throughput(now),
+            // Whether the seats of the last doubling work is still to be seen.
+            false if seen.saturated && self.limit > LIMIT_START => start.half,
+            false => Throughput::default(),
+        };
         let met = start.met || !seen.saturated;
         self.phase = Phase::Start(Start { met, proven, half, put_off: 0 });
         if doubles {
@@ -145,7 +166,8 @@ impl Limit {
     fn sight(&self, seen: Measured, start: Start, now: Time) -> Sight {
         let is_full = seen.inflight >= self.limit * FULL;
         let is_followed = self.is_followed(start, now);
-        let is_waiting = is_full && seen.waiting() >= seen.inflight * START_WAITING;
+        let is_crowded = start.is_proven_large() && seen.inflight > start.proven * CROWDED;
+        let is_waiting = (is_full || is_crowded) && seen.waiting() >= seen.inflight * START_WAITING;
         let error = (seen.error.powi(2) + 1.0 / self.precision.max(1.0)).sqrt();
         let is_sure = is_waiting && !is_followed && seen.ratio - 1.0 > START_ERRORS * error;
         let is_slow = self.measurement.round_trip() > self.latency_max / LATE_DIVISOR;
@@ -165,13 +187,13 @@ impl Limit {
         has_more && trial::follows(level(&start.half).elasticity(level(&double)))
     }
 
-    /// Nothing seems to wait: what was seen is healthy. But of the requests that a flood puts
-    /// into all seats at once the quick ones are answered first; by Little's law the mean of all is longer by as
-    /// much as answers are missing.
+    /// Nothing seems to wait: what was seen is healthy. But of the requests that a flood puts into all seats at once the
+    /// quick ones are answered first, and of a class that is let in only now there are no others yet.
     fn learn_at_start(&mut self, seen: Measured, is_flood: bool, now: Time) {
-        let longer = self.measurement.missing();
-        if is_flood && longer > 1.0 {
-            self.baselines.iter_mut().for_each(|baseline| baseline.stretch(longer.min(LONGER_MAX)));
+        if is_flood {
+            for (index, baseline) in self.baselines.iter_mut().enumerate() {
+                baseline.stretch(self.measurement.missing_of(index, now).clamp(1.0, STRETCH_MAX));
+            }
         }
         self.learn_baselines(true, now);
         self.precision += seen.error.powi(-2);
@@ -179,9 +201,9 @@ impl Limit {
 
     /// Whether a window does not show yet what becomes of all that a flood has let in: first come the answers that
     /// are quick, or were asked for before, and nothing seems to wait. Where uploads hold seats it never will.
-    fn is_behind(&self, start: Start) -> bool {
+    fn is_behind(&self, start: Start, now: Time) -> bool {
         let is_flood = !start.met && self.typical > 0.0;
-        is_flood && start.put_off < PUT_OFF_MAX && self.measurement.pace() < PACE_SETTLED
+        is_flood && start.put_off < PUT_OFF_MAX && self.measurement.pace(now) < PACE_SETTLED
     }
 
     /// As long as it is not full the limit is twice what was at work at once lately, or as many as one worker answers
@@ -192,12 +214,11 @@ impl Limit {
         self.limit = unproven.max(proven).min(LIMIT_START);
     }
 
-    /// What shrinking is to be held against: what the seats did that were proven, if it was these that were doubled
-    /// for nothing.
+    /// What shrinking is to be held against: what the seats did that were proven, if these were doubled for nothing.
     fn audited(&self, seen: Measured, start: Start, now: Time) -> (f64, Level) {
         let [with_half, with_all] =
             [start.half, self.measurement.throughput(now)].map(|of| of.done(&self.baselines));
-        let is_twice_as_many = self.limit < (start.proven + 1.0) * 2.0;
+        let is_twice_as_many = start.proven < self.limit && self.limit < (start.proven + 1.0) * 2.0;
         let in_vain = is_twice_as_many && with_all < with_half * WORTH_IT;
         if in_vain {
             (start.proven, Level::at(start.proven, with_half))
@@ -209,13 +230,14 @@ impl Limit {
     /// Start -> Steady: latency pays for more seats now. What was never seen without a queue may have
     /// been learned under load, so the limit is tried much lower at once.
     fn end_start(&mut self, seen: Measured, start: Start, now: Time) {
-        let before = self.audited(seen, start, now);
+        let (limit, level) = self.audited(seen, start, now);
         self.schedule.begin(now);
         self.move_to(seats_for(seen.work).max(start.proven.min(self.limit)), now);
         if start.met || start.is_proven() {
             self.phase = Phase::Steady;
             // A shop that has become slower looks as one that is full: throughput will tell.
-            self.audit = Some(before);
+            let audit = if start.is_proven_large() { Audit::of_proven } else { Audit::of };
+            self.audit = Some(audit(limit, level));
             self.lateness = Lateness::Cut;
             self.done_before_cut = seen.done;
             // A deep trial may have left one of other seats.

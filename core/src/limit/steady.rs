@@ -7,9 +7,11 @@
 //! Trials are begun here and judged elsewhere.
 
 use super::anchor::Lateness;
+use super::audit::Audit;
 use super::level::Level;
-use super::trial::{self, Step};
-use super::{ERROR_STEADY, FULL, Limit, headroom, seats_for};
+use super::start::Start;
+use super::trial::Step;
+use super::{ERROR_STEADY, FULL, Limit, Phase, headroom, seats_for};
 use crate::measurement::Measured;
 use crate::time::Time;
 
@@ -23,9 +25,6 @@ const GROWTH_DOUBLINGS_MAX: u32 = 6;
 const SLACK: f64 = 0.5;
 /// A limit that is further above its target than this is on its way there, and tried when it has come.
 const SETTLED: f64 = 0.85;
-/// A run of shrinking that has brought the limit to this part of where it began is a trial, too.
-const AUDIT_AT: f64 = 0.7;
-
 impl Limit {
     pub(super) fn step_steady(&mut self, seen: Measured, now: Time) {
         if seen.inflight < in_use(self.limit) {
@@ -71,21 +70,28 @@ impl Limit {
 
     fn shrink_towards(&mut self, target: f64, seen: Measured, now: Time) {
         self.growths = 0;
-        let (before, level) = *self.audit.get_or_insert((self.limit, self.level));
-        if self.limit <= before * AUDIT_AT {
+        let audit = *self.audit.get_or_insert(Audit::of(self.limit, self.level));
+        if audit.is_due(self.limit) {
             self.audit = None;
-            let follows = trial::follows(level.elasticity(self.level));
-            if follows && self.lateness == Lateness::OnTime {
-                // Throughput fell with the limit, so the shop itself is slower: take that for healthy. Or it has
-                // lost workers at that moment, and the seats will be found too many.
-                self.adopt_baselines(seen.ratio, 1.0);
-                self.level = Level::default();
-                self.schedule.doubt(now);
-                return self.move_to(before, now);
+            if audit.follows(self.level) && self.lateness == Lateness::OnTime {
+                return self.take_back(audit, seen, now);
             }
         }
         let lower = self.limit + (target - self.limit) * approach(seen);
         self.move_to(lower.max(self.limit * SHRINK_MOST).min(self.limit), now);
+    }
+
+    /// Throughput fell with the limit, so the shop itself is slower: takes that for healthy. Or it has lost workers at
+    /// that moment, and the seats will be found too many. Or the start was wrong that found it full, and goes on.
+    fn take_back(&mut self, audit: Audit, seen: Measured, now: Time) {
+        self.adopt_baselines(seen.ratio, 1.0);
+        self.level = Level::default();
+        self.move_to(audit.limit, now);
+        if audit.is_of_start {
+            self.phase = Phase::Start(Start::from_proven(audit.limit));
+        } else {
+            self.schedule.doubt(now);
+        }
     }
 }
 

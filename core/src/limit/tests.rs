@@ -19,6 +19,7 @@ impl Pool {
         let end = self.now.after(span);
         while self.now < end {
             let seats = self.limit.current();
+            self.limit.set_unanswered(ClassId::new(0).unwrap(), seats, self.now);
             self.limit.set_out(out(seats), true, self.now);
             self.now = self.now.after(latency / seats);
             self.limit.observe(0, latency, self.now);
@@ -36,7 +37,7 @@ impl Pool {
 }
 
 fn out(seats: u32) -> Out {
-    Out { seats, unanswered: seats, stuck: 0 }
+    Out { seats, stuck: 0 }
 }
 
 const SLO: Duration = Duration::from_secs(1);

@@ -70,12 +70,8 @@ impl Limit {
             Step::Choked => self.move_to(self.limit.min(seats_for(self.level.done)), now),
             // Nothing waits with as many as there are, so more may be at work yet.
             Step::Deep => {
-                self.phase = Phase::Start(Start {
-                    met: true,
-                    proven: tried,
-                    half: self.measurement.throughput(now),
-                    ..Start::default()
-                })
+                let half = self.measurement.throughput(now);
+                self.phase = Phase::Start(Start { half, ..Start::from_proven(tried) })
             }
             Step::Up => self.schedule.go_on(now),
             Step::Down => {}

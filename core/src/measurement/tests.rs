@@ -4,12 +4,18 @@ use super::*;
 
 const SEATS: u32 = 8;
 
+/// All seats are out, so many of them for requests without a first byte.
+fn set_out(measurement: &mut Measurement, unanswered: u32) {
+    measurement.set_out(SEATS, true, Time::ZERO);
+    measurement.set_unanswered(ClassId::new(0).unwrap(), unanswered, Time::ZERO);
+}
+
 /// Answers of two classes that take so many seconds, where the first is known to take a tenth of one.
 fn ratio(answers: &[(usize, f64)]) -> f64 {
     let mut known = Baseline::remembered(Duration::from_millis(100));
     let unknown = Baseline::default();
     let mut measurement = Measurement::default();
-    measurement.set_out(SEATS, SEATS, true, Time::ZERO);
+    set_out(&mut measurement, SEATS);
     for &(class, seconds) in answers {
         known.add(seconds);
         measurement.add(class, seconds, if class == 0 { &known } else { &unknown }, 0.1);
@@ -26,7 +32,7 @@ fn class_without_a_baseline_has_no_vote() {
 fn with_downloads(seconds: f64) -> (Measurement, Baseline) {
     let baseline = Baseline::remembered(Duration::from_millis(100));
     let mut measurement = Measurement::default();
-    measurement.set_out(SEATS, 6, true, Time::ZERO);
+    set_out(&mut measurement, 6);
     (0..3).for_each(|_| measurement.add(0, seconds, &baseline, 0.1));
     (measurement, baseline)
 }
@@ -55,7 +61,7 @@ fn who_has_a_first_byte_does_not_wait() {
 fn slow_alone(answers: [f64; 2]) -> ClassSet {
     let baselines = [20, 60].map(|millis| Baseline::remembered(Duration::from_millis(millis)));
     let mut measurement = Measurement::default();
-    measurement.set_out(SEATS, SEATS, true, Time::ZERO);
+    set_out(&mut measurement, SEATS);
     for (class, (seconds, baseline)) in answers.iter().zip(&baselines).enumerate() {
         (0..40 + class).for_each(|_| measurement.add(class, *seconds, baseline, 0.1));
     }
@@ -77,7 +83,7 @@ fn quick_class_that_waits_as_long_as_the_others_is_not_slow_by_itself() {
 fn client_who_leaves_before_a_class_is_known_says_nothing_of_its_spread() {
     let mut known = Baseline::remembered(Duration::from_millis(100));
     let mut measurement = Measurement::default();
-    measurement.set_out(SEATS, SEATS, true, Time::ZERO);
+    set_out(&mut measurement, SEATS);
     for _ in 0..40 {
         known.add(0.1);
         measurement.add(0, 0.1, &known, 0.1);
@@ -89,4 +95,22 @@ fn client_who_leaves_before_a_class_is_known_says_nothing_of_its_spread() {
 #[test]
 fn pool_of_which_nothing_is_known_is_well() {
     assert_eq!(ratio(&[(1, 0.3), (1, 0.5)]), 1.0);
+}
+
+#[test]
+fn what_is_missing_of_a_class_are_those_who_wait_still() {
+    let (first, second) = (ClassId::new(0).unwrap(), ClassId::new(1).unwrap());
+    let baseline = Baseline::remembered(Duration::from_millis(100));
+    let mut measurement = Measurement::default();
+    measurement.set_unanswered(first, 4, Time::ZERO);
+    // Let in half way through the window: only its quickest has been answered.
+    measurement.set_unanswered(second, 8, Time::from_millis(50));
+    measurement.add(0, 0.05, &baseline, 0.1);
+    measurement.add(0, 0.15, &baseline, 0.1);
+    measurement.add(1, 0.04, &baseline, 0.1);
+    let missing = |class| measurement.missing_of(class, Time::from_millis(100));
+    assert!((missing(0) - 0.4 / 0.2).abs() < 1e-9, "{}", missing(0));
+    assert!((missing(1) - 0.4 / 0.04).abs() < 1e-9, "{}", missing(1));
+    assert_eq!(missing(2), 1.0, "nothing is known of it");
+    assert!((measurement.missing(Time::from_millis(100)) - 0.8 / 0.24).abs() < 1e-9);
 }
