@@ -70,7 +70,9 @@ impl Controller {
 
     fn give_back(&mut self, request: &Request, now: Time) {
         self.seats.give_back(request.class, request.first_byte.is_some());
-        self.limit.set_unanswered(request.class, self.seats.unanswered_of(request.class), now);
+        if request.first_byte.is_none() {
+            self.limit.set_unanswered(request.class, self.seats.unanswered_of(request.class), now);
+        }
         // Nobody waits longer than that: a process that was suspended must not think that answers take
         // a minute, and admit nobody who could teach it better.
         let class = self.policy.class(request.class);
