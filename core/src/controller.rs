@@ -83,7 +83,7 @@ impl Controller {
             Event::FirstByte { request, sent } => self.first_byte(request, sent, now),
             Event::Finished { request, outcome } => self.finish(request, outcome, now),
             Event::Abandoned { request } => self.abandon(request, now),
-            Event::PolicyChanged(policy) => self.change_policy(policy),
+            Event::PolicyChanged(policy) => self.change_policy(policy, now),
             Event::BreakerForced { class, forced } => {
                 self.breakers[self.policy.nearest(class).index()].force(forced);
             }
@@ -91,6 +91,11 @@ impl Controller {
         }
         self.dispatch(now);
         self.limit.set_out(self.out(), self.is_somebody_waiting(), now);
+        // The limit is told class by class, and by every way in and out.
+        debug_assert_eq!(
+            self.limit.unanswered(),
+            self.policy.ids().map(|id| self.seats.unanswered_of(id)).sum()
+        );
     }
 
     /// The next answer to give.
@@ -231,11 +236,11 @@ impl Controller {
         self.policy.class(request.class).queue.wait_max.min(in_time)
     }
 
-    fn change_policy(&mut self, policy: Arc<Policy>) {
+    fn change_policy(&mut self, policy: Arc<Policy>, now: Time) {
         let succession = Succession::between(&self.policy, &policy);
         self.policy = policy;
         self.load.succeed(&succession);
-        self.limit.succeed(&succession);
+        self.limit.succeed(&succession, now);
         self.limit.set_slo(slo_of(&self.policy));
         self.breakers = succession.carry(std::mem::take(&mut self.breakers));
         self.seats = self.seats.succeed(&succession);
@@ -262,6 +267,10 @@ impl Controller {
                     );
                 }
             }
+        }
+        // Whoever lost his class waits in that of his heir.
+        for class in self.policy.clone().ids() {
+            self.note_unanswered(class, now);
         }
     }
 
@@ -410,13 +419,17 @@ impl Controller {
     fn seat(&mut self, request: Request, decision: Decision, waited: Duration, now: Time) {
         self.answer(&request, decision, waited, now);
         self.seats.take(request.class);
-        self.limit.set_unanswered(request.class, self.seats.unanswered_of(request.class), now);
+        self.note_unanswered(request.class, now);
         self.limit.seated(request.class, self.seats.taken_by(request.class), now);
         self.requests.keep(Request { phase: Phase::Admitted, since: now, ..request });
     }
 
     fn note_waiting(&mut self, class: ClassId, now: Time) {
         self.load.note_waiting(class, self.queue.class_length(class), now);
+    }
+
+    fn note_unanswered(&mut self, class: ClassId, now: Time) {
+        self.limit.set_unanswered(class, self.seats.unanswered_of(class), now);
     }
 
     fn answer(&mut self, request: &Request, decision: Decision, wait: Duration, now: Time) {

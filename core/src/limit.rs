@@ -227,9 +227,9 @@ impl Limit {
     }
 
     /// Gives the classes of a new policy what was seen of their namesakes.
-    pub(crate) fn succeed(&mut self, succession: &Succession) {
+    pub(crate) fn succeed(&mut self, succession: &Succession, now: Time) {
         self.baselines = succession.carry(self.baselines);
-        self.measurement.succeed(succession);
+        self.measurement.succeed(succession, now);
         if let Phase::Start(start) = &mut self.phase {
             start.half.succeed(succession);
         }
@@ -259,6 +259,11 @@ impl Limit {
     /// So many permits of a class are out for requests that wait for their first byte from now on.
     pub fn set_unanswered(&mut self, class: ClassId, unanswered: u32, now: Time) {
         self.measurement.set_unanswered(class, unanswered, now);
+    }
+
+    /// Permits out for requests that wait for their first byte.
+    pub fn unanswered(&self) -> u32 {
+        self.measurement.unanswered()
     }
 
     /// Time has passed: ends a trial to which nothing answers, which is for timeouts to judge.

@@ -218,9 +218,9 @@ impl Measurement {
     }
 
     /// Gives the classes of a new policy the samples of their namesakes.
-    pub(crate) fn succeed(&mut self, succession: &Succession) {
+    pub(crate) fn succeed(&mut self, succession: &Succession, now: Time) {
         self.classes = succession.carry(self.classes);
-        self.exposures.succeed(succession);
+        self.exposures.succeed(succession, now);
     }
 
     /// Permits out from now on, and whether that is all that may be.

@@ -21,7 +21,7 @@ impl Controller {
         request.first_byte = Some(latency);
         let class = request.class;
         self.seats.answer(class);
-        self.limit.set_unanswered(class, self.seats.unanswered_of(class), now);
+        self.note_unanswered(class, now);
         self.limit.observe(class.index(), latency, now);
     }
 
@@ -71,7 +71,7 @@ impl Controller {
     fn give_back(&mut self, request: &Request, now: Time) {
         self.seats.give_back(request.class, request.first_byte.is_some());
         if request.first_byte.is_none() {
-            self.limit.set_unanswered(request.class, self.seats.unanswered_of(request.class), now);
+            self.note_unanswered(request.class, now);
         }
         // Nobody waits longer than that: a process that was suspended must not think that answers take
         // a minute, and admit nobody who could teach it better.

@@ -19,24 +19,23 @@ pub(super) struct Audit {
     /// Limit and level where it began.
     pub(super) limit: f64,
     level: Level,
-    /// The limit at which throughput is asked whether it has followed.
-    due: f64,
     /// All of its seats were at work when the limit doubled: if they are found to have been, doubling goes on.
     pub(super) is_of_start: bool,
 }
 
 impl Audit {
     pub(super) fn of(limit: f64, level: Level) -> Audit {
-        Audit { limit, level, due: limit * DUE, is_of_start: false }
+        Audit { limit, level, is_of_start: false }
     }
 
     /// Of seats that a start has proven.
     pub(super) fn of_proven(limit: f64, level: Level) -> Audit {
-        Audit { limit, level, due: limit * DUE_PROVEN, is_of_start: true }
+        Audit { limit, level, is_of_start: true }
     }
 
+    /// Whether the limit has come so far down that throughput is asked whether it has followed.
     pub(super) fn is_due(&self, limit: f64) -> bool {
-        limit <= self.due
+        limit <= self.limit * if self.is_of_start { DUE_PROVEN } else { DUE }
     }
 
     /// Whether throughput has followed the seats to where they are now.
@@ -50,4 +49,4 @@ impl Audit {
     }
 }
 
-image!(struct Audit { limit, level, due, is_of_start });
+image!(struct Audit { limit, level, is_of_start });

@@ -1,8 +1,8 @@
 //! The limit once it is found: it follows the work.
 //!
 //! A full limit moves towards the work plus its headroom, in steps that are the smaller the less the window is
-//! worth; one that is not in use is only lowered. Where shrinking has gone far it is a trial as well: if
-//! throughput fell with the limit, the shop itself has become slower.
+//! worth; one that is not in use is only lowered. Shrinking that has gone far is held against what it cost (see
+//! `audit`).
 //!
 //! Trials are begun here and judged elsewhere.
 
@@ -25,6 +25,7 @@ const GROWTH_DOUBLINGS_MAX: u32 = 6;
 const SLACK: f64 = 0.5;
 /// A limit that is further above its target than this is on its way there, and tried when it has come.
 const SETTLED: f64 = 0.85;
+
 impl Limit {
     pub(super) fn step_steady(&mut self, seen: Measured, now: Time) {
         if seen.inflight < in_use(self.limit) {
