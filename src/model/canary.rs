@@ -26,9 +26,13 @@ pub const TRIAL_TIME_MAX: Duration = Duration::from_secs(10);
 /// Processor seconds of a trial, enforced by the kernel: a trial whose parent is gone ends as well.
 const CPU_SECONDS_MAX: u64 = 10;
 
-/// Address space of a trial. The process takes about 300 MiB of it before it reads a file, nearly
+/// Address space of a trial. The process takes about 100 MiB of it before it reads a file, nearly
 /// all of it reserved and never touched; the largest model that passes the size bound takes 50 MiB.
 pub const TRIAL_BYTES_MAX: u64 = 1 << 30;
+
+/// How much address space the allocator of a trial reserves at once. By itself it takes a gibibyte to begin with, which
+/// is all that a trial has, and one trial in twenty then failed for whatever did not fit into that.
+const RESERVED_AT_ONCE: (&str, &str) = ("MIMALLOC_ARENA_RESERVE", "64MiB");
 
 /// A trial that goes well says this, and the seal.
 const VERDICT: &str = "seal ";
@@ -93,7 +97,8 @@ impl Canary {
 
     fn spawn(&self, directory: &Path) -> std::io::Result<Child> {
         let mut command = Command::new(&self.program);
-        command.args(["model", "try"]).arg(directory).stdin(Stdio::null());
+        let (name, size) = RESERVED_AT_ONCE;
+        command.args(["model", "try"]).arg(directory).env(name, size).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
     }
 

@@ -86,8 +86,11 @@ pub(super) async fn take(
         return Ok(Passage::Rejected(rejection, None));
     }
     for _ in 0..JUDGED_ANEW_MAX {
-        if let Some(passage) = decide(serving, rung, session, ctx).await? {
-            return Ok(passage);
+        if let Some(passage) = decide(serving, rung, session, ctx).await.transpose() {
+            if let Some(judged) = &ctx.judged {
+                serving.metrics.classified(judged.class_by);
+            }
+            return passage;
         }
         serving.applied().await;
     }
@@ -169,9 +172,6 @@ async fn decide(
     ctx: &mut Context,
 ) -> Result<Option<Passage>> {
     judge(serving, session, ctx);
-    if let Some(judged) = &ctx.judged {
-        serving.metrics.classified(judged.class_by);
-    }
     if rung >= Rung::LowerClasses && is_of_lower_half(ctx) {
         return Ok(Some(Passage::Rejected(Rejection::Strained, None)));
     }

@@ -17,6 +17,9 @@ use crate::copy::{Copy, FILES, GOLDEN, MANIFEST, MODEL, replace};
 /// Twice every kind, so that an ordinary test run stays short.
 const MUTATIONS: usize = 2 * KINDS.len();
 
+/// Enough to meet what goes wrong once in twenty.
+const TRIALS: u32 = 100;
+
 /// Sebastiano Vigna's SplitMix64: a seed a mutation, printed when it fails.
 struct Random(u64);
 
@@ -141,13 +144,33 @@ fn a_bundle_that_survives_its_trial_is_loaded() {
     assert!(scorer.value(&[0.0; SESSION_LEN]).is_some());
 }
 
-/// What becomes of a bundle whose trial is this shell script.
-fn tried_by(script: &str, time_max: Duration) -> ModelError {
-    let copy = Copy::new();
+/// A canary that is this shell script, written beside a bundle.
+fn scripted(copy: &Copy, script: &str) -> Canary {
     let program = copy.path("canary.sh");
     fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    Canary::new(program).within(time_max).load(copy.directory()).expect_err("the bundle must be refused")
+    Canary::new(program)
+}
+
+#[test]
+fn no_trial_of_a_whole_bundle_fails() {
+    let copy = Copy::new();
+    let failed = copy.path("failed");
+    let script =
+        format!("{} \"$@\" || {{ touch {}; exit 1; }}", env!("CARGO_BIN_EXE_plimsoll"), failed.display());
+    let canary = scripted(&copy, &script);
+    for trial in 0..TRIALS {
+        // A trial that fails is repeated, and nothing would show.
+        canary.load(copy.directory()).unwrap();
+        assert!(!failed.exists(), "trial {trial}");
+    }
+}
+
+/// What becomes of a bundle whose trial is this shell script.
+fn tried_by(script: &str, time_max: Duration) -> ModelError {
+    let copy = Copy::new();
+    let canary = scripted(&copy, script).within(time_max);
+    canary.load(copy.directory()).expect_err("the bundle must be refused")
 }
 
 #[test]
