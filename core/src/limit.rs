@@ -183,13 +183,14 @@ impl Limit {
         self.limit as u32
     }
 
-    /// Permits to expect in a moment: the limit around a trial, and several times one that is still
-    /// doubling. Waits are estimated with it, so that nobody is refused for an experiment.
+    /// Permits to expect in a moment: those before a trial, and several times as many as one that is still
+    /// doubling. Waits are estimated with it, so that nobody is refused for an experiment, nor let in for one.
     pub fn expected(&self) -> f64 {
         match self.phase {
             Phase::Warming { .. } | Phase::Start(Start { met: false, .. }) => self.limit * START_EXPECTED,
             Phase::Start(_) => self.limit * 2.0,
-            Phase::Steady | Phase::Trial(_) => self.around_trial(),
+            Phase::Trial(trial) => trial.before,
+            Phase::Steady => self.limit,
         }
     }
 

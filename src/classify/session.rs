@@ -70,6 +70,11 @@ impl Visit {
             Visit::Other => Stage::Arrived,
         }
     }
+
+    /// Whether a session that is refused it is no longer whole: nobody misses a beacon.
+    pub const fn is_step(self) -> bool {
+        !matches!(self, Visit::Other)
+    }
 }
 
 /// Where a session's first request came from, as its referrer tells.
@@ -138,7 +143,8 @@ pub struct SessionView {
     pub entry: Entry,
     /// Whether it carried a session cookie on its first request.
     pub returning: bool,
-    /// Whether a request of it was admitted before. No feature: a model must not learn our decisions.
+    /// Whether a request of it was admitted before, and no step refused since. No feature: a model must not learn our
+    /// decisions.
     #[serde(skip)]
     pub admitted: bool,
 }

@@ -29,6 +29,7 @@ pub(super) struct Slot {
     settled: bool,
     returning: bool,
     bequeathed: bool,
+    broken: bool,
 }
 
 impl Slot {
@@ -68,7 +69,7 @@ impl Slot {
             stage: self.stage,
             entry: self.entry,
             returning: self.returning,
-            admitted: self.admissions > 0,
+            admitted: self.admissions > 0 && !self.broken,
         }
     }
 
@@ -92,6 +93,7 @@ impl Slot {
         self.requests = self.requests.saturating_add(1);
         self.last = now;
         self.stage = self.stage.max(visit.stage());
+        self.broken &= !visit.is_step();
         let counter = match visit {
             Visit::Page => &mut self.views,
             Visit::Search => &mut self.searches,
@@ -105,6 +107,10 @@ impl Slot {
     pub(super) fn admit(&mut self, admitted_to_settle: u8) {
         self.admissions = self.admissions.saturating_add(1);
         self.settled |= self.admissions >= admitted_to_settle;
+    }
+
+    pub(super) fn refuse(&mut self, visit: Visit) {
+        self.broken |= visit.is_step();
     }
 
     pub(super) fn settle(&mut self) {

@@ -158,6 +158,12 @@ impl SessionTable {
         self.update(key, now, |slot| slot.admit(ADMITTED_TO_SETTLE));
     }
 
+    /// Counts a refusal. A step that is missed breaks a session: it comes after those that are whole until it is served
+    /// again.
+    pub fn refused(&self, key: &SessionKey, visit: Visit, now: Time) {
+        self.update(key, now, |slot| slot.refuse(visit));
+    }
+
     /// Settles the session cookies that a response to `key` sets.
     ///
     /// The first new cookie inherits what is known so far: a shopper who had none,
@@ -355,6 +361,28 @@ mod tests {
         let own = table.view(&shopper, NOW);
         assert_ne!(own.hash, address);
         assert!(own.view.returning && own.view.admitted);
+    }
+
+    #[test]
+    fn a_step_that_is_refused_breaks_a_session_until_one_is_served() {
+        let table = SessionTable::new(64);
+        let shopper = key(&table, "192.0.2.1", None);
+        let is_whole = || table.view(&shopper, NOW).view.admitted;
+        let serve = |kind| {
+            visit(&table, &shopper, kind);
+            table.admitted(&shopper, NOW);
+        };
+        assert!(!is_whole(), "it has not begun");
+        serve(Visit::Page);
+        assert!(is_whole());
+        table.refused(&shopper, Visit::Other, NOW);
+        assert!(is_whole(), "nobody misses a beacon");
+        table.refused(&shopper, Visit::Page, NOW);
+        assert!(!is_whole());
+        serve(Visit::Other);
+        assert!(!is_whole(), "nor does a script make it whole");
+        serve(Visit::Page);
+        assert!(is_whole());
     }
 
     #[test]

@@ -186,7 +186,11 @@ async fn decide(
         Asked::Waiting(ticket) => wait(serving, session, ctx, ticket).await.ok_or_else(left)?,
         Asked::Stale => return Ok(None),
     };
-    Ok(Some(settle(ctx, answer)))
+    let passage = settle(ctx, answer);
+    if matches!(passage, Passage::Refused) {
+        forget_tenure(serving, session, ctx);
+    }
+    Ok(Some(passage))
 }
 
 fn left() -> Box<Error> {
@@ -401,6 +405,14 @@ pub(super) fn remember(serving: &Serving, session: &Session, ctx: &Context) {
         serving.sessions.record(&judged.session, visit, entry(&head), ctx.received);
         serving.sessions.admitted(&judged.session, ctx.received);
     }
+}
+
+/// Notes that a session was refused, which only matters to one that was served before.
+fn forget_tenure(serving: &Serving, session: &Session, ctx: &Context) {
+    let judged = ctx.judged.as_ref().filter(|judged| judged.known.view.admitted);
+    let Some(judged) = judged.filter(|_| session.req_header().method != Method::OPTIONS) else { return };
+    let visit = judged.running.generation.policy.settings(judged.own_class).visit;
+    serving.sessions.refused(&judged.session, visit, ctx.received);
 }
 
 /// A context for a request whose head has just been read.

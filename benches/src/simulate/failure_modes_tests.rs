@@ -244,7 +244,7 @@ fn sessions_survive_in_a_shop_that_is_well_and_most_that_meet_a_rush() {
     let [usual, rush, usual_again] = ["usual", "rush", "usual again"].map(|phase| run.phase(phase));
     for ledger in &run.ledgers {
         let [before, during, after] = [usual, rush, usual_again].map(|phase| ledger.survival[phase]);
-        assert!(after.admitted > 50 && after.lost * 50 <= after.admitted, "{after:?}");
+        assert!(after.admitted > 40 && after.lost * 50 <= after.admitted, "{after:?}");
         assert!(before.admitted > 50 && before.lost * 3 <= before.completed * 2, "{before:?}");
         assert!(during.begun > 500, "a rush of sessions, too: {during:?}");
     }

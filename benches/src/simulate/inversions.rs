@@ -134,8 +134,8 @@ mod tests {
             inversions.admit(0, browse, limit, at(30));
             inversions.take_over(at(100))
         };
-        assert_eq!(of_second(Some(29.9)), 1, "5 % of 29 seats are one, to the nearest");
-        assert_eq!(of_second(Some(30.0)), 0, "and of 30 they are two");
+        assert_eq!(of_second(Some(49.9)), 1, "3 % of 49 seats are one, to the nearest");
+        assert_eq!(of_second(Some(50.0)), 0, "and of 50 they are two");
         assert_eq!(of_second(None), 1, "without a limit there is no floor");
     }
 

@@ -39,7 +39,7 @@ impl Memory {
         }
         *last = now;
         view.requests += 1;
-        view.admitted = true;
+        view.admitted |= view.requests == 1 || visit.is_step();
         view.stage = view.stage.max(visit.stage());
         match visit {
             Visit::Page => view.views += 1,
@@ -47,6 +47,13 @@ impl Memory {
             Visit::Cart => view.carts += 1,
             Visit::Checkout => view.checkouts += 1,
             Visit::Other => {}
+        }
+    }
+
+    /// A shopper was refused: a step that is missed breaks a session.
+    pub(crate) fn refuse(&mut self, shopper: ShopperId, visit: Visit) {
+        if let Some(visitor) = self.visitors.get_mut(shopper.0) {
+            visitor.view.admitted &= !visit.is_step();
         }
     }
 }
@@ -66,5 +73,19 @@ mod tests {
         assert_eq!((view.stage, view.requests, view.admitted), (Stage::Cart, 2, true));
         assert_eq!((view.age.as_millis(), view.idle.as_millis()), (40, 30));
         assert!(!memory.view(ShopperId(2), Time::ZERO).admitted);
+    }
+
+    #[test]
+    fn shopper_who_misses_a_step_is_fresh_until_the_next() {
+        let mut memory = Memory::default();
+        let shopper = ShopperId(1);
+        memory.record(shopper, Visit::Page, Time::ZERO);
+        memory.refuse(shopper, Visit::Other);
+        assert!(memory.view(shopper, Time::ZERO).admitted, "nobody misses a beacon");
+        memory.refuse(shopper, Visit::Page);
+        memory.record(shopper, Visit::Other, Time::ZERO);
+        assert!(!memory.view(shopper, Time::ZERO).admitted);
+        memory.record(shopper, Visit::Page, Time::ZERO);
+        assert!(memory.view(shopper, Time::ZERO).admitted);
     }
 }

@@ -133,8 +133,8 @@ phases:
         let scenario = Scenario::parse(Path::new("two.yaml"), text).unwrap();
         let judge = Judge::new(policy::storefront(), &scenario).unwrap();
         let bounds = bounds(&scenario, &judge, &[1]);
-        // 1000 units: browse has a floor of 5 %, which is 50 pages; the rest are 475 of about 2000 orders.
+        // 1000 units: browse has a floor of 3 %, which is 30 pages; the rest are 485 of about 2000 orders.
         let Bound { worth, good, .. } = &bounds[0];
-        assert_eq!((good[0].round(), good[1].round(), worth.round()), (475.0, 50.0, 4_800.0));
+        assert_eq!((good[0].round(), good[1].round(), worth.round()), (485.0, 30.0, 4_880.0));
     }
 }

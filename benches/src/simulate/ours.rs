@@ -110,6 +110,9 @@ impl Door for Plimsoll<'_> {
                 Decision::Admit | Decision::AdmitObserved(_) => answers.push(Answer::Admit(effect.request)),
                 Decision::Shed(reason) => {
                     self.refusals[effect.evidence.class.index()][reason.index()] += 1;
+                    if let Some((shopper, visit)) = self.guests[effect.request.slot as usize].take() {
+                        self.memory.refuse(shopper, visit);
+                    }
                     answers.push(Answer::Refuse(effect.request));
                 }
                 Decision::Queue => {}
