@@ -42,6 +42,8 @@ pub(crate) struct Demand {
     /// What all cohorts asked for in the last measurement, and its seconds.
     last_asked: u32,
     last_seconds: f64,
+    /// For how many seconds it has been measured.
+    age: f64,
     line: Line,
     /// Where those end who fill the gaps. Beyond it nobody is let in: whoever comes in by chance today is
     /// turned away by lot tomorrow.
@@ -78,18 +80,21 @@ impl Demand {
         for (rate, asked) in self.rates.iter_mut().zip(&mut self.asked) {
             *rate += (f64::from(std::mem::take(asked)) / seconds - *rate) * WEIGHT;
         }
+        self.age += seconds;
         self.follow(f64::from(asked + self.last_asked), seconds + self.last_seconds);
         (self.last_asked, self.last_seconds) = (asked, seconds);
     }
 
-    /// A flood is noticed at once, and its end: where more or fewer asked in the last two measurements than chance
-    /// explains, that is what is asked for. (To take the lesser of what is usual and what was lately each time is a
+    /// A rush is noticed at once, and its end: where more or fewer asked in the last two measurements than chance
+    /// explains, that is what is asked for. Who has just begun to measure does not know what is usual. (To take the lesser of what is usual and what was lately each time is a
     /// tenth too low in the mean, and lets in as many too many.)
     fn follow(&mut self, asked: f64, seconds: f64) {
         let usual = self.per_second();
         let lately = asked / seconds;
-        let deviations = (lately - usual) / (usual / seconds).sqrt();
-        if deviations < -DEVIATIONS || deviations > DEVIATIONS_RUSH {
+        let deviation = (usual / seconds).sqrt();
+        let is_over = lately < usual - DEVIATIONS * deviation;
+        let is_rush = self.age > SPAN && lately > usual + DEVIATIONS_RUSH * deviation;
+        if is_over || is_rush {
             self.rates.iter_mut().for_each(|rate| *rate *= lately / usual);
         }
     }
@@ -157,13 +162,14 @@ impl Default for Demand {
             rates: [0.0; COHORTS as usize],
             last_asked: 0,
             last_seconds: 0.0,
+            age: 0.0,
             line: BELOW_ALL,
             end: BELOW_ALL,
         }
     }
 }
 
-image!(struct Demand { asked, rates, last_asked, last_seconds, line, end });
+image!(struct Demand { asked, rates, last_asked, last_seconds, age, line, end });
 image!(struct Line { cohort, lots });
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::codec::Reader;
 use super::entry::{Decoder, Entry};
 
 /// How a file begins; the digit is the version of the format.
-const MAGIC: &[u8; 8] = b"PLJRNL6\n";
+const MAGIC: &[u8; 8] = b"PLJRNL7\n";
 /// How files of all formats begin.
 const FAMILY: &[u8; 6] = b"PLJRNL";
 /// What writes and reads here.

@@ -79,7 +79,7 @@ async fn assert_read_after_an_upgrade(journal: &Path, decisions: usize, id: &str
     fs::write(&of_format, "PLJRNL4\nwhatever it was").unwrap();
     let header = r#"{"pool":"default","version":"0.0.1","started":2,"more":[]}"#;
     let length = u32::try_from(header.len()).unwrap().to_le_bytes();
-    fs::write(&of_version, [b"PLJRNL6\n", &length[..], header.as_bytes()].concat()).unwrap();
+    fs::write(&of_version, [b"PLJRNL7\n", &length[..], header.as_bytes()].concat()).unwrap();
     let directory = journal.to_str().unwrap();
     let report = answer_of(&["replay", "--json", directory]).await;
     assert_eq!(report["pools"][0]["decisions"], decisions, "{report}");

@@ -14,8 +14,9 @@ fn policy() -> Policy {
 /// The worst of a class.
 const POOR: Standing = Standing(127);
 
-/// In a flood of a hundred times the seats this lot fills gaps.
-const GAP: u8 = 1;
+/// In a flood of a hundred times the seats, of which a fifth is believed at first, the lots from 9 to 12
+/// fill gaps.
+const GAP: u8 = 11;
 
 const TEN: SeatsToExpect =
     SeatsToExpect { limit: 10.0, slow_alone: SlowAlone { classes: ClassSet::EMPTY, seats: 10 } };
