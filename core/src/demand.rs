@@ -86,8 +86,9 @@ impl Demand {
     }
 
     /// A rush is noticed at once, and its end: where more or fewer asked in the last two measurements than chance
-    /// explains, that is what is asked for. Who has just begun to measure does not know what is usual. (To take the lesser of what is usual and what was lately each time is a
-    /// tenth too low in the mean, and lets in as many too many.)
+    /// explains, that is what is asked for. Who has just begun to measure does not know what is usual. (To take the
+    /// lesser of what is usual and what was lately each time is a tenth too low in the mean, and lets in as many too
+    /// many.)
     fn follow(&mut self, asked: f64, seconds: f64) {
         let usual = self.per_second();
         let lately = asked / seconds;
